@@ -1,0 +1,39 @@
+# `make demo` and `make test` do all their own set-up: a virtual environment with the tested versions, then fla.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
+
+.PHONY: help setup demo test check format clean
+help:
+	@echo "make demo     the whole pipeline on a small generated sign language (no GPU, no downloads but packages)"
+	@echo "make test     format check, lint, types and the whole test suite: what CI runs"
+	@echo "make format   format the code and mend what lint can mend"
+
+# The environment is made once per state of constraints.txt and pyproject.toml; the checkout is linked into it each time.
+setup: $(READY)
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
+
+$(READY):
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt setuptools wheel -e . --group dev
+	touch $@
+
+demo: setup
+	$(BIN)/fla demo --out runs/demo
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+test: check
+	$(BIN)/python -m pytest
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache

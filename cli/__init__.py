@@ -1,0 +1,65 @@
+"""``fla``: one thin module a command, each importing its room inside the function.
+
+So ``fla --help``, and every command's own, answers without loading torch.
+"""
+
+import importlib
+import os
+import sys
+
+import click
+
+from .. import __version__
+from ..core.errors import FlaError
+
+COMMANDS = {
+    "prepare": "a corpus's release -> manifest.jsonl",
+    "pretrain": "stage one: manifest -> visual encoder",
+    "extract": "frozen encoder, run once over every video -> feature cache",
+    "tune": "stage two: feature cache + LLM -> translation model",
+    "evaluate": "score a run of either stage on a split",
+    "translate": "a video -> a sentence",
+    "score": "score a file of hypotheses, or compare two",
+    "cache": "look into a feature cache, or verify it",
+    "doctor": "check this machine for everything the commands need",
+    "demo": "the whole pipeline on a small generated sign language",
+}
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are called, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order of the pipeline."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f"{__name__}.{cmd_name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="fla")
+def fla() -> None:
+    """Translate sign language videos into sentences, without glosses.
+
+    Exit codes: 0 done; 1 done but with listed faults, or input refused; 2 the command line is wrong.
+    """
+
+
+def main() -> None:
+    """Run ``fla``; a :class:`FlaError` is a sentence on standard error and exit code 1."""
+    # Nothing is fetched or reported unless asked: see docs/offline.md.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    try:
+        fla(standalone_mode=True)
+    except FlaError as error:
+        click.echo(f"fla: {error}", err=True)
+        sys.exit(1)

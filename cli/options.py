@@ -1,0 +1,45 @@
+"""Options that mean the same in every command."""
+
+import json
+from typing import Any
+
+import click
+
+_set_option = click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting, such as training.epochs=3."
+)
+_config_option = click.option(
+    "--config", "config_source", metavar="NAME|FILE", help="A preset's name, or a YAML file of settings."
+)
+
+
+def config_options(command: Any) -> Any:
+    """Add ``--config`` (``config_source``) and ``--set`` (``overrides``)."""
+    return _config_option(_set_option(command))
+
+
+seed_option = click.option("--seed", type=click.IntRange(min=0), help="Overrides the settings' seed.")
+device_option = click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, mps, cuda or cuda:N."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+limit_option = click.option(
+    "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N of each split: a trial run."
+)
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Check everything, say what would be done, stop."
+)
+resume_option = click.option("--resume", is_flag=True, help="Go on with the run that is in --out.")
+root_option = click.option(
+    "--root", type=click.Path(file_okay=False), help="Where the manifest's videos lie on this machine."
+)
+
+
+def with_seed(overrides: tuple[str, ...], seed: int | None) -> tuple[str, ...]:
+    """Return ``overrides`` with ``--seed`` as the last word on ``seed``."""
+    return overrides if seed is None else (*overrides, f"seed={seed}")
+
+
+def emit(as_json: bool, content: dict[str, Any], text: str) -> None:
+    """Print the result on standard output: one JSON object, or text for people."""
+    click.echo(json.dumps(content, ensure_ascii=False, indent=2) if as_json else text)

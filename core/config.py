@@ -1,0 +1,212 @@
+"""The strict configuration loader: frozen dataclasses, YAML presets beside them, ``--set a.b=c``.
+
+All faults are reported at once, each with its dotted key. YAML 1.1 is mended where it bites:
+``1e-4`` (a string to PyYAML) is a number where a number belongs, and ``no`` (False to PyYAML)
+given for text is a fault that says to quote it.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+import yaml
+
+from .errors import ConfigError, did_you_mean
+from .files import atomic_write, read_text
+
+C = TypeVar("C")
+_FAULTY = object()
+
+
+def load_config(
+    cls: type[C], *, presets: Path | None = None, source: str | None = None, overrides: Sequence[str] = ()
+) -> C:
+    """Build a ``cls`` from its defaults, then a YAML file, then single settings.
+
+    Args:
+        cls: a frozen, keyword-only dataclass; its fields may be dataclasses.
+        presets: the folder where the room's presets lie.
+        source: a YAML file, or the name of a preset.
+        overrides: settings such as ``training.epochs=3``; the value is read as YAML.
+
+    Raises:
+        ConfigError: an unknown key, a value of the wrong type or out of range; all faults in one message.
+    """
+    mapping: dict[str, Any] = {}
+    origins: list[str] = []
+    if source is not None:
+        path = _find(source, presets)
+        mapping = _read_yaml(path)
+        origins.append(str(path))
+    for override in overrides:
+        _apply(mapping, override)
+    if overrides:
+        origins.append("--set")
+    return config_from_dict(cls, mapping, origin=" and ".join(origins) or cls.__name__)
+
+
+def config_from_dict(cls: type[C], mapping: Mapping[str, Any], *, origin: str) -> C:
+    """Build a ``cls`` from a nested mapping.
+
+    Raises:
+        ConfigError: as :func:`load_config`; ``origin`` says where the mapping came from.
+    """
+    faults: list[str] = []
+    config = _build(cls, mapping, "", faults)
+    if faults:
+        raise ConfigError(f"{origin}: " + "\n".join(faults))
+    return config
+
+
+def config_to_dict(config: Any) -> dict[str, Any]:
+    """Return a nested dict of plain values (tuples become lists) that builds ``config`` again."""
+    return {name: _plain(value) for name, value in dataclasses.asdict(config).items()}
+
+
+def write_config(config: Any, path: Path) -> None:
+    """Write every setting, defaults included, as YAML."""
+    with atomic_write(path) as temporary:
+        text = yaml.safe_dump(config_to_dict(config), sort_keys=False, allow_unicode=True)
+        temporary.write_text(text, encoding="utf-8")
+
+
+def first_difference(old: Mapping[str, Any], new: Mapping[str, Any], *, prefix: str = "") -> str | None:
+    """Return ``key: old value, now new value`` for the first setting that differs, or None."""
+    for name in [*old, *(key for key in new if key not in old)]:
+        before, after = old.get(name), new.get(name)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            nested = first_difference(before, after, prefix=f"{prefix}{name}.")
+            if nested:
+                return nested
+        elif before != after:
+            return f"{prefix}{name}: {before!r}, now {after!r}"
+    return None
+
+
+def _find(source: str, presets: Path | None) -> Path:
+    if Path(source).is_file():
+        return Path(source)
+    known = sorted(file.stem for file in presets.glob("*.yaml")) if presets else []
+    if presets is not None and source in known:
+        return presets / f"{source}.yaml"
+    raise ConfigError(
+        f"--config must be a YAML file or one of {', '.join(known) or 'no presets'}, but is {source!r}."
+        + did_you_mean(source, known)
+    )
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} must be YAML, but is not: {error}") from error
+    if content is not None and not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold settings (key: value), but holds {type(content).__name__}.")
+    return content or {}
+
+
+def _apply(mapping: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set must look like a.b=c, but is {override!r}.")
+    *parents, last = key.split(".")
+    for parent in parents:
+        child = mapping.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"--set {override}: '{parent}' is one value, not a group of settings.")
+        mapping = child
+    try:
+        mapping[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value must be YAML, but is not.") from error
+
+
+def _build(cls: type[C], mapping: Mapping[str, Any], prefix: str, faults: list[str]) -> C:
+    hints = typing.get_type_hints(cls)
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    faults += [
+        f"unknown key '{prefix}{key}'.{did_you_mean(str(key), names)}" for key in mapping if key not in names
+    ]
+    before = len(faults)
+    values = {
+        name: _convert(mapping[name], hints[name], f"{prefix}{name}", faults)
+        for name in names
+        if name in mapping
+    }
+    if len(faults) > before:
+        return typing.cast(C, _FAULTY)
+    try:
+        return cls(**values)
+    except (TypeError, ValueError, ConfigError) as error:  # a missing field, or the config's own check
+        faults.append(f"{prefix.rstrip('.') or cls.__name__}: {error}")
+        return typing.cast(C, _FAULTY)
+
+
+def _convert(value: Any, hint: Any, key: str, faults: list[str]) -> Any:
+    """Return ``value`` as ``hint`` wants it; append to ``faults`` where it cannot be."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        if isinstance(value, Mapping):
+            return _build(hint, value, f"{key}.", faults)
+        return _fault(faults, key, "a group of settings", value)
+    if origin in (Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        return _convert(value, next(a for a in arguments if a is not type(None)), key, faults)
+    if origin is Literal:
+        if value in arguments and type(value) in {type(a) for a in arguments}:
+            return value
+        wanted = "one of " + ", ".join(map(str, arguments))
+        return _fault(faults, key, wanted, value, did_you_mean(str(value), [str(a) for a in arguments]))
+    if origin is tuple:
+        return _convert_tuple(value, arguments, key, faults)
+    if origin is dict:
+        if isinstance(value, Mapping):
+            return {str(k): _convert(v, arguments[1], f"{key}.{k}", faults) for k, v in value.items()}
+        return _fault(faults, key, "a group of settings", value)
+    return _convert_plain(value, hint, key, faults)
+
+
+def _convert_tuple(value: Any, arguments: tuple[Any, ...], key: str, faults: list[str]) -> Any:
+    if not isinstance(value, (list, tuple)):
+        return _fault(faults, key, "a list", value)
+    repeated = len(arguments) == 2 and arguments[1] is Ellipsis
+    if not repeated and len(value) != len(arguments):
+        return _fault(faults, key, f"a list of {len(arguments)} values", value)
+    hints: Iterable[Any] = [arguments[0]] * len(value) if repeated else arguments
+    pairs = enumerate(zip(value, hints, strict=True))
+    return tuple(_convert(item, hint, f"{key}[{i}]", faults) for i, (item, hint) in pairs)
+
+
+def _convert_plain(value: Any, hint: Any, key: str, faults: list[str]) -> Any:
+    if hint is Path and isinstance(value, str):
+        return Path(value)
+    if hint is str and isinstance(value, bool):
+        return _fault(
+            faults, key, "text", value, " Quote it: YAML reads yes, no, on and off as true or false."
+        )
+    if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
+        try:
+            return float(value)
+        except ValueError:
+            return _fault(faults, key, "a number", value)
+    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+    return _fault(faults, key, names.get(hint, getattr(hint, "__name__", str(hint))), value)
+
+
+def _fault(faults: list[str], key: str, wanted: str, value: Any, hint: str = "") -> Any:
+    faults.append(f"'{key}' must be {wanted}, but is {value!r}.{hint}")
+    return _FAULTY
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

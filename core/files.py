@@ -1,0 +1,130 @@
+"""Files that are whole or not there: atomic writing, JSON with errors that name the place, safe paths."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import DataError
+
+BLOCK_BYTES = 1 << 20
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that takes its place when the block ends well.
+
+    The file is synced, renamed, and its folder synced; when the block raises, it is removed and
+    ``path`` stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside ``folder`` durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write ``content`` as indented JSON, atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Return what a JSON file holds.
+
+    Raises:
+        DataError: the file cannot be read, or is not JSON.
+    """
+    return _parse(read_text(path), place=str(path))
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Write one JSON object a line, atomically."""
+    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a JSON Lines file; empty lines are passed over.
+
+    Raises:
+        DataError: the file cannot be read, or a line is not a JSON object; it names the line.
+    """
+    lines = read_text(path).split("\n")  # not splitlines: a sentence may hold U+2028
+    return [_parse_object(line, f"{path}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+
+
+def read_text(path: Path) -> str:
+    """Return a UTF-8 text file.
+
+    Raises:
+        DataError: the file cannot be read, or holds bytes that are not UTF-8; it names the byte and its line.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise DataError(
+            f"{path} must be UTF-8, but byte {error.start} (line {line}) is not: {error.reason}.\n"
+            "Fetch the file again if it is cut off, or convert it, e.g. with iconv."
+        ) from error
+
+
+def resolve_inside(root: Path, relative: str) -> Path:
+    """Return ``root/relative``, which must not leave ``root``.
+
+    Links inside ``root`` may point elsewhere: corpora are often laid out by links.
+
+    Raises:
+        DataError: the path is absolute or climbs out of ``root``.
+    """
+    path = Path(os.path.normpath(root / relative))
+    if not path.is_relative_to(os.path.normpath(root)):
+        raise DataError(f"A path must stay inside {root}, but is {relative!r}.")
+    return path
+
+
+def sha256_file(path: Path, *, offset: int = 0) -> str:
+    """Return the SHA-256 of a file, from byte ``offset`` on, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        file.seek(offset)
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _parse(text: str, *, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{place} must be JSON, but is not: {error}") from error
+
+
+def _parse_object(text: str, place: str) -> dict[str, Any]:
+    value = _parse(text, place=place)
+    if not isinstance(value, dict):
+        raise DataError(f"{place} must be a JSON object, but is {type(value).__name__}.")
+    return value

@@ -1,0 +1,92 @@
+"""The strict loader: what it mends, and that it reports every fault at once."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from fla_llm.core.config import config_from_dict, config_to_dict, first_difference, load_config, write_config
+from fla_llm.core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimiser:
+    learning_rate: float = 1e-3
+    name: Literal["adamw", "sgd"] = "adamw"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    language: str = "de"
+    epochs: int = 3
+    resume: bool = False
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    phases: tuple[int, ...] | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    optimiser: Optimiser = field(default_factory=Optimiser)
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, but is {self.epochs}.")
+
+
+def test_defaults_then_file_then_overrides(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("epochs: 5\noptimiser: {learning_rate: 1e-4}\n")
+    config = load_config(Config, source=str(file), overrides=["epochs=7", "phases=[0, 2]"])
+    assert config == Config(epochs=7, phases=(0, 2), optimiser=Optimiser(learning_rate=1e-4))
+
+
+def test_a_preset_is_found_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text("epochs: 2")
+    assert load_config(Config, presets=tmp_path, source="small").epochs == 2
+    with pytest.raises(ConfigError, match="but is 'smal'. Did you mean 'small'"):
+        load_config(Config, presets=tmp_path, source="smal")
+
+
+def test_reading_what_was_written_gives_the_same(tmp_path: Path) -> None:
+    config = Config(mean=(0.1, 0.2, 0.3), columns={"id": "name"})
+    write_config(config, tmp_path / "config.yaml")
+    assert load_config(Config, source=str(tmp_path / "config.yaml")) == config
+    assert config_from_dict(Config, config_to_dict(config), origin="test") == config
+
+
+def test_all_faults_are_reported_at_once() -> None:
+    overrides = ["epoch=2", "language=no", "resume=1", "mean=[1, 2]", "optimiser.name=adam", "phases=[a]"]
+    with pytest.raises(ConfigError) as caught:
+        load_config(Config, overrides=overrides)
+    message = str(caught.value)
+    for part in [
+        "unknown key 'epoch'. Did you mean 'epochs'?",
+        "'language' must be text, but is False. Quote it",
+        "'resume' must be true or false, but is 1",
+        "'mean' must be a list of 3 values, but is [1, 2]",
+        "'optimiser.name' must be one of adamw, sgd, but is 'adam'. Did you mean 'adamw'?",
+        "'phases[0]' must be a whole number, but is 'a'",
+    ]:
+        assert part in message
+
+
+def test_a_config_refuses_contradictions_itself() -> None:
+    with pytest.raises(ConfigError, match="epochs must be at least 1, but is 0"):
+        load_config(Config, overrides=["epochs=0"])
+
+
+@pytest.mark.parametrize(
+    ("override", "match"),
+    [
+        ("epochs", "must look like a.b=c, but is 'epochs'"),
+        ("epochs.x=1", "'epochs' must be a whole number"),
+        ("optimiser=3", "a group of settings"),
+    ],
+)
+def test_an_override_that_cannot_be_read_is_refused(override: str, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        load_config(Config, overrides=[override])
+
+
+def test_the_first_difference_is_named() -> None:
+    old, new = config_to_dict(Config()), config_to_dict(Config(optimiser=Optimiser(name="sgd")))
+    assert first_difference(old, new) == "optimiser.name: 'adamw', now 'sgd'"
+    assert first_difference(old, old) is None

@@ -1,0 +1,64 @@
+"""Files are whole or not there, and errors name the place."""
+
+from pathlib import Path
+
+import pytest
+
+from fla_llm.core.errors import DataError
+from fla_llm.core.files import (
+    atomic_write,
+    read_json,
+    read_jsonl,
+    resolve_inside,
+    sha256_file,
+    write_json,
+    write_jsonl,
+)
+
+
+def test_reading_what_was_written_gives_the_same(tmp_path: Path) -> None:
+    rows = [{"id": "a/1", "text": "größere wärme\u2028天气"}, {"id": "b"}]
+    write_jsonl(tmp_path / "deep" / "rows.jsonl", rows)
+    assert read_jsonl(tmp_path / "deep" / "rows.jsonl") == rows
+    write_json(tmp_path / "one.json", rows[0])
+    assert read_json(tmp_path / "one.json") == rows[0]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    target = tmp_path / "file.txt"
+    target.write_text("old")
+    with pytest.raises(FileNotFoundError), atomic_write(target) as temporary:
+        (temporary.rename(tmp_path / "half")).unlink()  # what a full disk or a bug would leave
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("relative", ["../x", "/etc/passwd", "a/../../x"])
+def test_a_path_that_leaves_its_root_is_refused(tmp_path: Path, relative: str) -> None:
+    with pytest.raises(DataError, match="must stay inside"):
+        resolve_inside(tmp_path, relative)
+
+
+def test_a_path_inside_is_given(tmp_path: Path) -> None:
+    assert resolve_inside(tmp_path, "a/./b:c") == tmp_path / "a" / "b:c"
+
+
+def test_bytes_that_are_not_utf8_are_named_by_line(tmp_path: Path) -> None:
+    file = tmp_path / "cut.txt"
+    file.write_bytes("name\n天".encode()[:-1])
+    with pytest.raises(DataError, match=r"byte 5 \(line 2\) is not"):
+        read_jsonl(file)
+
+
+def test_a_broken_line_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"a": 1}\n[2]\n')
+    with pytest.raises(DataError, match="line 2 must be a JSON object, but is list"):
+        read_jsonl(tmp_path / "rows.jsonl")
+    with pytest.raises(DataError, match=r"none\.json cannot be read"):
+        read_json(tmp_path / "none.json")
+
+
+def test_a_digest_can_start_behind_a_header(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"headBODY")
+    (tmp_path / "b").write_bytes(b"BODY")
+    assert sha256_file(tmp_path / "a", offset=4) == sha256_file(tmp_path / "b")

@@ -1,0 +1,50 @@
+"""Run directories are never overwritten; devices and progress say what they do."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from fla_llm.core.device import resolve_device, resolve_dtype
+from fla_llm.core.errors import ConfigError, RunError
+from fla_llm.core.progress import progress
+from fla_llm.core.run import open_run
+
+
+def test_a_used_directory_needs_resume(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text("")
+    with pytest.raises(RunError, match="is not empty"):
+        open_run(tmp_path, resume=False)
+    assert open_run(tmp_path, resume=True) == tmp_path
+
+
+def test_resume_needs_a_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="holds no run to resume"):
+        open_run(tmp_path / "none", resume=True)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="must be a folder"):
+        open_run(tmp_path / "file", resume=False)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        resolve_device(name)
+
+
+def test_precision_is_what_was_asked() -> None:
+    cpu = torch.device("cpu")
+    assert resolve_dtype("bf16", cpu) == torch.bfloat16
+    assert resolve_dtype("auto", cpu) in (torch.bfloat16, torch.float32)
+
+
+def test_progress_in_a_log_is_a_line_per_tenth(capsys: pytest.CaptureFixture[str]) -> None:
+    assert list(progress(range(100), desc="decode", unit="clips")) == list(range(100))
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert 9 <= captured.err.count("\n") <= 13
+    assert "decode: 100/100 clips" in captured.err

@@ -1,0 +1,74 @@
+"""The house stands as docs/architecture.md draws it: rooms packaged, floors kept, names free."""
+
+import ast
+import importlib.util
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests")
+FLOORS = {
+    "core": 1,
+    **dict.fromkeys(["video", "scoring"], 2),
+    **dict.fromkeys(["corpora", "training"], 3),
+    **dict.fromkeys(["encoder", "cache"], 4),
+    **dict.fromkeys(["pretrain", "extract", "finetune"], 5),
+    "pipeline": 6,
+    "cli": 7,
+}
+TORCH_FREE = ["core", "corpora", "scoring", "cache", "cli"]
+
+
+def first_party_imports(path: Path) -> list[tuple[int, str]]:
+    """Return (relative level, module) of each import in a file that could be ours."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            found.append((node.level, node.module or ",".join(alias.name for alias in node.names)))
+        elif isinstance(node, ast.Import):
+            found += [(0, alias.name) for alias in node.names]
+    return found
+
+
+def test_every_room_is_packaged() -> None:
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert packages == ["fla_llm", *(f"fla_llm.{room}" for room in ROOMS)]
+
+
+def test_every_room_has_a_floor_and_is_one_level_deep() -> None:
+    assert set(FLOORS) == set(ROOMS)
+    assert [path for room in ROOMS for path in (ROOT / room).glob("*/*.py")] == []
+
+
+def test_no_stray_module_at_the_root() -> None:
+    assert [path.name for path in ROOT.glob("*.py")] == ["__init__.py"]
+
+
+def test_the_name_fla_stays_free() -> None:
+    """transformers takes a package of that name for flash-linear-attention."""
+    assert importlib.util.find_spec("fla") is None
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_run_downward(room: str) -> None:
+    for path in (ROOT / room).glob("*.py"):
+        for level, module in first_party_imports(path):
+            assert not module.startswith("fla_llm"), f"{path}: relative imports only, not {module}"
+            target = module.split(".")[0]
+            if level == 2 and target in FLOORS:
+                assert FLOORS[target] < FLOORS[room], f"{path} imports {module}, which is not below it"
+
+
+@pytest.mark.parametrize("room", TORCH_FREE)
+def test_rooms_without_torch_load_without_it(room: str) -> None:
+    modules = [f"fla_llm.{room}.{path.stem}" for path in (ROOT / room).glob("[a-z]*.py")]
+    code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_room_is_called_a_catch_all() -> None:
+    assert not {"utils", "common", "helpers", "misc"} & {path.stem for path in ROOT.rglob("*.py")}
