@@ -1,0 +1,23 @@
+"""Text in, numbers out: BLEU, chrF and ROUGE-L under named protocols, and the files they are read from."""
+
+from .compare import Comparison, compare
+from .pairing import check_same_references, common_language, pair
+from .protocol import PROTOCOLS, Protocol, find_protocol
+from .score import Scores, score
+from .sentences import SentenceFile, Sentences, read_sentence_file
+
+__all__ = [
+    "PROTOCOLS",
+    "Comparison",
+    "Protocol",
+    "Scores",
+    "SentenceFile",
+    "Sentences",
+    "check_same_references",
+    "common_language",
+    "compare",
+    "find_protocol",
+    "pair",
+    "read_sentence_file",
+    "score",
+]

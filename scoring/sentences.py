@@ -1,0 +1,151 @@
+"""Files of sentences: plain lines, tables with a header, JSON Lines.
+
+All become columns. A file of plain lines is a table with the one column ``text``; a predictions file has
+``id``, ``prediction``, ``reference`` and ``language``.
+"""
+
+import csv
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import DataError
+from ..core.files import read_jsonl, read_text
+
+COLUMNS = ("id", "prediction", "reference", "text", "language")
+"""What is read of a table or JSON Lines; other columns are passed over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sentences:
+    """One side of what is scored: hypotheses or references."""
+
+    source: str
+    """The file, as errors name it."""
+    texts: tuple[str, ...]
+    """Raw, in the order of the file."""
+    ids: tuple[str, ...] | None = None
+    """As many, where the file has them."""
+    languages: frozenset[str] = frozenset()
+    """ISO 639 codes the file gives, if any."""
+    lines: tuple[int, ...] | None = None
+    """Line of each sentence in the file, counted from 1."""
+
+    def place(self, index: int) -> str:
+        """Return where sentence ``index`` stands, for errors."""
+        places = [] if self.lines is None else [f"line {self.lines[index]}"]
+        places += [] if self.ids is None else [f"id {self.ids[index]!r}"]
+        return ", ".join([self.source, *(places or [f"sentence {index + 1}"])])
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceFile:
+    """A file's columns, all of one length."""
+
+    path: Path
+    columns: Mapping[str, tuple[str, ...]]
+    """Name -> one value a row."""
+    lines: tuple[int, ...]
+    """Line of each row in the file, counted from 1; of a row over several lines, the last."""
+
+    @property
+    def is_predictions(self) -> bool:
+        """Whether it holds both sides, as the predictions files of a run do."""
+        return {"prediction", "reference"} <= self.columns.keys()
+
+    def hypotheses(self) -> Sentences:
+        """Return the column ``prediction``, or else ``text``."""
+        return self._side("prediction", "text")
+
+    def references(self) -> Sentences:
+        """Return the column ``reference``, or else ``text``."""
+        return self._side("reference", "text")
+
+    def _side(self, *names: str) -> Sentences:
+        name = next((name for name in names if name in self.columns), None)
+        if name is None:
+            raise DataError(
+                f"{self.path} must have a column {' or '.join(map(repr, names))}, but of the columns known "
+                f"({', '.join(COLUMNS)}) it has {', '.join(self.columns) or 'none'}."
+            )
+        return Sentences(
+            source=str(self.path),
+            texts=self.columns[name],
+            ids=self.columns.get("id"),
+            languages=frozenset(filter(None, self.columns.get("language", ()))),
+            lines=self.lines,
+        )
+
+
+def read_sentence_file(path: Path) -> SentenceFile:
+    """Read a file of sentences, knowing its form by its name and its first line.
+
+    JSON Lines end in ``.jsonl`` or begin with ``{``. Tables end in ``.tsv`` or ``.csv`` or have a tab in
+    their first line, the header; they are cut at tabs, or at commas where the header has no tab. All else
+    is one sentence a line, an empty line being an empty sentence.
+
+    Raises:
+        DataError: the file is unreadable, not UTF-8, empty, or malformed; it names the line.
+    """
+    text = read_text(path).replace("\r\n", "\n")
+    if not text.strip():
+        raise DataError(f"{path} must hold sentences, but is empty.")
+    header = text.split("\n", 1)[0]
+    if path.suffix == ".jsonl" or header.startswith("{"):
+        return _from_json_lines(path, text)
+    if path.suffix in (".tsv", ".csv") or "\t" in header:
+        return _from_table(path, text, delimiter="\t" if "\t" in header else ",")
+    # Not splitlines(): a sentence may hold U+2028 or a form feed.
+    sentences = tuple(text.removesuffix("\n").split("\n"))
+    return SentenceFile(path=path, columns={"text": sentences}, lines=tuple(range(1, len(sentences) + 1)))
+
+
+def _from_json_lines(path: Path, text: str) -> SentenceFile:
+    rows = read_jsonl(path)
+    lines = tuple(number for number, line in enumerate(text.split("\n"), 1) if line.strip())
+    names = [name for name in COLUMNS if name in rows[0]]
+    columns = {
+        name: tuple(
+            _json_text(row, name, f"{path}, line {line}") for row, line in zip(rows, lines, strict=True)
+        )
+        for name in names
+    }
+    return SentenceFile(path=path, columns=columns, lines=lines)
+
+
+def _json_text(row: Mapping[str, Any], name: str, place: str) -> str:
+    if name not in row:
+        raise DataError(f"{place} must have {name!r} as the first row has, but has {', '.join(row)}.")
+    value = row[name]
+    if name == "id" and isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str):
+        raise DataError(f"{place}: {name!r} must be text, but is {value!r}.")
+    return value
+
+
+def _from_table(path: Path, text: str, *, delimiter: str) -> SentenceFile:
+    # strict: a sentence that begins with a stray quote is an error, not the start of a field of many lines.
+    reader = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    rows: list[list[str]] = []
+    lines: list[int] = []
+    try:
+        for row in reader:
+            if row:
+                rows.append(row)
+                lines.append(reader.line_num)
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {reader.line_num} must be a row of fields, quoted or not, but is not: {error}.\n"
+            'Write a field that begins with a quote as """so"" it goes", or use JSON Lines.'
+        ) from error
+    header, *rows = rows
+    for row, line in zip(rows, lines[1:], strict=True):
+        if len(row) != len(header):
+            raise DataError(
+                f"{path}, line {line} must have {len(header)} fields as the header has, but has {len(row)}."
+            )
+    columns = {name: tuple(row[header.index(name)] for row in rows) for name in COLUMNS if name in header}
+    return SentenceFile(path=path, columns=columns, lines=tuple(lines[1:]))
