@@ -1,0 +1,123 @@
+"""CSL-Daily: Chinese everyday sentences; ``video_map.txt`` has the sentences, ``split_1.txt`` the splits.
+
+The text is the ``char`` column without the blanks between its characters; punctuation stays full-width.
+The two files disagree by one clip each way, and one training sentence is empty in some copies:
+such rows are listed, never dropped.
+"""
+
+from pathlib import Path
+
+from ..core.errors import did_you_mean
+from ..core.sample import SPLITS, Split
+from .config import PrepareConfig
+from .delimited import read_delimited
+from .layout import existing, find, join
+from .release import Rejected, Release, Row
+
+FPS = 30.0  # of the recordings; the frames do not say it
+OFFICIAL: dict[Split, int] = {"train": 18401, "dev": 1077, "test": 1176}
+# Stands in the released split_1.txt, but has neither a sentence nor frames.
+_NOT_RELEASED = "S000005_P0004_T00"
+_LABELS = ("sentence_label", "", "annotations")
+_MEDIA = (
+    "sentence/frames_512x512",
+    "sentence_frames-512x512/frames_512x512",
+    "sentence_frames-512x512",
+    "frames_512x512",
+    "sentence/videos",
+    "sentence",
+    "videos",
+)
+
+
+def read_release(source: Path, config: PrepareConfig) -> Release:
+    """Read the annotations of CSL-Daily.
+
+    Args:
+        source: the folder that holds ``sentence_label/`` (or the two files themselves) and the media.
+        config: nothing of it matters here.
+
+    Raises:
+        DataError: one of the two files is missing, cut off or otherwise unreadable.
+    """
+    map_path = find(source, [join(place, "video_map.txt") for place in _LABELS], what="video_map.txt")
+    split_path = find(source, [join(place, "split_1.txt") for place in _LABELS], what="split_1.txt")
+    sentences = read_delimited(map_path, delimiter="|", required=("name", "char"), quoted=False)
+    assigned = read_delimited(split_path, delimiter="|", required=("name", "split"), quoted=False)
+    places = existing(source, _MEDIA)
+    rows = _join(sentences, assigned, places or [_MEDIA[0]])
+    notes = [] if places else [f"no folder of clips; tried {', '.join(_MEDIA)}"]
+    annotated: tuple[Split, ...] = tuple(
+        split for split in SPLITS if any(item["split"] == split for item in assigned)
+    )
+    notes += [f"{split}: no row in {split_path.name}" for split in SPLITS if split not in annotated]
+    return Release(
+        root=source,
+        rows=tuple(rows),
+        annotated=annotated,
+        official=OFFICIAL,
+        notes=tuple(notes),
+    )
+
+
+def _join(
+    sentences: list[dict[str, str]], assigned: list[dict[str, str]], places: list[str]
+) -> list[Row | Rejected]:
+    """Join the two files by name; what stands in one of them only is rejected."""
+    by_name: dict[str, list[dict[str, str]]] = {}
+    for sentence in sentences:
+        by_name.setdefault(sentence["name"], []).append(sentence)
+    rows: list[Row | Rejected] = []
+    for item in assigned:
+        if item["split"] not in SPLITS:
+            rows.append(_unknown_split(item))
+        elif item["name"] not in by_name:
+            rows.append(_without_sentence(item))
+        else:
+            rows += [_row(sentence, item["split"], places) for sentence in by_name[item["name"]]]
+    named = {item["name"] for item in assigned}
+    rows += [
+        Rejected(id=name, split="none", reason="in no split", detail="not in split_1.txt", fault=False)
+        for name, found in by_name.items()
+        if name not in named
+        for _ in found
+    ]
+    return rows
+
+
+def _row(sentence: dict[str, str], split: Split, places: list[str]) -> Row:
+    name = sentence["name"]
+    return Row(
+        id=name,
+        split=split,
+        text="".join(sentence["char"].split()),
+        language="zh",
+        places=tuple(join(place, file) for place in places for file in (name, f"{name}.mp4")),
+        fps=FPS,
+        signer=_signer(name),
+    )
+
+
+def _signer(name: str) -> str | None:
+    """Return the signer in a clip's name.
+
+    >>> _signer("S000007_P0003_T00")
+    'P0003'
+    """
+    parts = [part for part in name.split("_") if part.startswith("P")]
+    return parts[0] if parts else None
+
+
+def _unknown_split(item: dict[str, str]) -> Rejected:
+    detail = f"{item['split']!r} is none of {', '.join(SPLITS)}.{did_you_mean(item['split'], list(SPLITS))}"
+    return Rejected(id=item["name"], split=item["split"], reason="unknown split", detail=detail)
+
+
+def _without_sentence(item: dict[str, str]) -> Rejected:
+    return Rejected(
+        id=item["name"],
+        split=item["split"],
+        reason="no sentence",
+        detail="not in video_map.txt",
+        fault=item["name"] != _NOT_RELEASED,
+    )

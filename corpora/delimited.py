@@ -1,0 +1,71 @@
+"""Annotation files: a header line, then one row a line; a file cut off is refused, not read short."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ..core.errors import DataError, did_you_mean
+from ..core.files import read_text
+
+
+def read_delimited(
+    path: Path, *, delimiter: str, required: Sequence[str], quoted: bool = True
+) -> list[dict[str, str]]:
+    """Return the rows of a delimited file by column name, values stripped of outer blanks.
+
+    Args:
+        path: UTF-8 text, line ends of any kind.
+        delimiter: one character.
+        required: columns that must be there.
+        quoted: whether ``"`` encloses fields; without, it is an ordinary character.
+
+    Raises:
+        DataError: not readable, not UTF-8, a column missing, or a row with too few or too many fields.
+    """
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, quoting=quoting)
+    lines = _lines(reader, path)
+    _, header = next(lines, (0, []))
+    header = [name.strip() for name in header]
+    if not header:
+        raise DataError(f"{path} must have a header line, but is empty.")
+    check_columns(header, required, place=str(path))
+    return [_row(header, fields, place=f"{path}, line {line}") for line, fields in lines]
+
+
+def check_columns(found: Sequence[str], required: Sequence[str], *, place: str) -> None:
+    """Refuse a header that lacks a required column, or names one twice.
+
+    Raises:
+        DataError: it names every missing column, and for each the nearest one found.
+    """
+    missing = [name for name in required if name not in found]
+    if missing:
+        hints = "".join(did_you_mean(name, list(found)) for name in missing)
+        raise DataError(
+            f"{place} must have the columns {', '.join(required)}, but lacks {', '.join(missing)}; "
+            f"it has {', '.join(found)}.{hints}"
+        )
+    twice = sorted({name for name in found if found.count(name) > 1})
+    if twice:
+        raise DataError(f"{place} must name each column once, but names {', '.join(twice)} more often.")
+
+
+def _lines(reader: "csv._reader", path: Path) -> Iterator[tuple[int, list[str]]]:  # type: ignore[name-defined]
+    """Yield (line number, fields) of the lines that are not empty."""
+    try:
+        for fields in reader:
+            if fields:
+                yield reader.line_num, fields
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num} cannot be read: {error}.") from error
+
+
+def _row(header: list[str], fields: list[str], *, place: str) -> dict[str, str]:
+    if len(fields) != len(header):
+        raise DataError(
+            f"{place} must have {len(header)} fields, but has {len(fields)}.\n"
+            "If the file is cut off there, fetch it again."
+        )
+    return {name: field.strip() for name, field in zip(header, fields, strict=True)}

@@ -1,0 +1,200 @@
+"""The demo corpus: a constructed sign language rendered as video, small enough to learn on a laptop.
+
+    OUT/annotations.jsonl         one row a clip: id, split, video, text, signer
+    OUT/videos/<split>/<n>.mp4    H.264
+
+It behaves as recorded corpora do: sentences and signs stand in different orders
+(:mod:`.demo_grammar`), signs are built from a few parameters and run into one another
+(:mod:`.demo_signs`), signers differ and one is new in the test split (:mod:`.demo_signers`).
+Everything follows from the seed.
+"""
+
+import os
+import random
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain, islice
+from multiprocessing import get_context
+from pathlib import Path
+
+import av
+import numpy as np
+
+from ..core.errors import ConfigError
+from ..core.files import atomic_write, write_jsonl
+from ..core.progress import progress
+from ..core.sample import Sample, Split
+from ..core.seeds import derive_seed
+from .demo_figure import draw_clip
+from .demo_grammar import Sentence, draw_sentences, single_sign_texts
+from .demo_signers import SIGNERS, jitter
+from .demo_signs import sentence_poses
+from .manifest import Manifest
+
+CORPUS = "demo"
+LANGUAGE = "en"
+ANNOTATIONS = "annotations.jsonl"
+NEW_SIGNER_EVERY = 5
+"""Every so many test clips are signed by the signer who is in no other split."""
+ENCODING = {"crf": "16", "preset": "veryfast", "g": "12"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoConfig:
+    """How large the demo corpus is, and its pictures."""
+
+    train_clips: int = 1200
+    """Clips to train on, one-sign clips included."""
+    single_sign_clips: int = 360
+    """Train clips of a single sign; each sign comes as often as any other."""
+    dev_clips: int = 60
+    """Clips of the dev split, each a whole sentence of four words or more."""
+    test_clips: int = 120
+    """Clips of the test split, each a whole sentence of four words or more."""
+    image_size: int = 64
+    """Side of the square picture, in pixels; even, as the video format wants it."""
+    fps: float = 12.5
+    """Frames per second."""
+
+    def __post_init__(self) -> None:
+        if self.single_sign_clips > self.train_clips:
+            raise ConfigError(
+                f"single_sign_clips must not exceed train_clips ({self.train_clips}), "
+                f"but is {self.single_sign_clips}."
+            )
+        if self.image_size < 16 or self.image_size % 2:
+            raise ConfigError(f"image_size must be an even number from 16 on, but is {self.image_size}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """One clip to be rendered."""
+
+    id: str
+    split: Split
+    text: str
+    signs: tuple[str, ...]
+    signer: int
+    seed: int
+
+    @property
+    def video(self) -> str:
+        return f"videos/{self.split}/{self.id.rpartition('-')[2]}.mp4"
+
+
+def write_demo_corpus(out: Path, *, config: DemoConfig, seed: int, workers: int | None = None) -> Manifest:
+    """Render the demo corpus into ``out`` and return its manifest.
+
+    The annotations are written last: where they stand, every video is whole.
+
+    Args:
+        out: the folder to fill; clips of an earlier rendering are replaced.
+        config: sizes.
+        seed: the same seed gives the same annotations and the same decoded frames.
+        workers: processes that render; None for one a core, 1 for none beside this one.
+    """
+    plans = _plan_clips(config, seed=seed)
+    for split in ("train", "dev", "test"):
+        (out / "videos" / split).mkdir(parents=True, exist_ok=True)
+    frames = progress(
+        _render_all(plans, out, config, workers=workers or len(os.sched_getaffinity(0))),
+        desc="Rendering the demo corpus", total=len(plans), unit="clip",
+    )  # fmt: skip
+    samples = tuple(
+        _sample(plan, num_frames, fps=config.fps) for plan, num_frames in zip(plans, frames, strict=True)
+    )
+    write_jsonl(out / ANNOTATIONS, map(_row, plans))
+    return Manifest(corpus=CORPUS, root=out, samples=samples)
+
+
+def demo_text(*, count: int, seed: int, exclude: Collection[str]) -> list[str]:
+    """Return ``count`` distinct sentences of the demo language, none of them in ``exclude``."""
+    excluded = frozenset(exclude)
+    sentences = draw_sentences(random.Random(derive_seed(seed, "text")))
+    return list(islice((s.text for s in sentences if s.text not in excluded), count))
+
+
+def _plan_clips(config: DemoConfig, *, seed: int) -> list[_Plan]:
+    """Return the clips of all splits; no sentence is in two."""
+    sentences = draw_sentences(random.Random(derive_seed(seed, "sentences")))
+    long_sentences = (sentence for sentence in sentences if len(sentence.text.split()) >= 4)
+    drawn = map(_utterance, long_sentences)
+    single = list(islice(_single_signs(), config.single_sign_clips))
+    train = chain(single, islice(drawn, config.train_clips - config.single_sign_clips))
+    return [
+        *_plan_split("dev", islice(drawn, config.dev_clips), seed=seed),
+        *_plan_split("test", islice(drawn, config.test_clips), seed=seed),
+        *_plan_split("train", train, seed=seed),
+    ]
+
+
+def _utterance(sentence: Sentence) -> tuple[str, tuple[str, ...]]:
+    return sentence.text, sentence.signs
+
+
+def _single_signs() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield text and sign of one-sign utterances, all signs in turn, without end."""
+    texts = single_sign_texts()
+    while True:
+        yield from ((text, (sign,)) for sign, text in texts.items())
+
+
+def _plan_split(
+    split: Split, utterances: Iterable[tuple[str, tuple[str, ...]]], *, seed: int
+) -> Iterator[_Plan]:
+    known = len(SIGNERS) - 1
+    for index, (text, signs) in enumerate(utterances):
+        clip_seed = derive_seed(seed, split, index)
+        is_new = split == "test" and index % NEW_SIGNER_EVERY == 0
+        yield _Plan(
+            id=f"{split}-{index:04d}", split=split, text=text, signs=signs,
+            signer=known if is_new else clip_seed % known, seed=clip_seed,
+        )  # fmt: skip
+
+
+def _render_all(plans: list[_Plan], out: Path, config: DemoConfig, *, workers: int) -> Iterator[int]:
+    """Render every clip and yield its number of frames, in order."""
+    arguments = (plans, [out] * len(plans), [config] * len(plans))
+    if workers == 1:
+        yield from map(_render, *arguments)
+        return
+    # Spawned, not forked: the caller may hold threads, which a fork would leave in mid-air.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_render, *arguments, chunksize=8)
+
+
+def _render(plan: _Plan, out: Path, config: DemoConfig) -> int:
+    """Draw one clip and write its video; return its number of frames."""
+    rng = random.Random(plan.seed)
+    signer = jitter(SIGNERS[plan.signer], rng)
+    poses = sentence_poses(plan.signs, tempo=signer.tempo, rng=rng)
+    _write_video(out / plan.video, draw_clip(signer, poses, size=config.image_size), fps=config.fps)
+    return len(poses)
+
+
+def _write_video(path: Path, frames: np.ndarray, *, fps: float) -> None:
+    """Write uint8 frames (T, H, W, 3) as H.264 in MP4."""
+    _, height, width, _ = frames.shape
+    with atomic_write(path) as temporary, av.open(temporary, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options=ENCODING)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = 1  # the processes share the cores, and the bytes stay the same
+        for picture in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def _sample(plan: _Plan, num_frames: int, *, fps: float) -> Sample:
+    return Sample(
+        id=plan.id, split=plan.split, video=plan.video, text=plan.text, language=LANGUAGE,
+        num_frames=num_frames, fps=fps, signer=SIGNERS[plan.signer].name,
+    )  # fmt: skip
+
+
+def _row(plan: _Plan) -> dict[str, str]:
+    return {
+        "id": plan.id, "split": plan.split, "video": plan.video, "text": plan.text,
+        "signer": SIGNERS[plan.signer].name,
+    }  # fmt: skip

@@ -1,0 +1,159 @@
+"""Drawing the demo signers: background, body, two jointed arms and hands with their handshapes.
+
+Everything is drawn SUPERSAMPLING times too large and averaged down, so that a finger two pixels
+wide still moves smoothly. What stands still in a clip (background, trunk, head) is drawn once.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from .demo_signers import Colour, Signer, shade
+from .demo_signs import BodyPose, HandPose, Handshape
+
+Point = tuple[float, float]
+
+SUPERSAMPLING = 3
+ARM_LENGTH = 0.66
+"""Of the upper arm and of the forearm, in body units (shoulder widths)."""
+PALM_RADIUS = 0.145
+FINGER_LENGTH = 0.29
+FINGER_WIDTH = 0.10
+OUTLINE_WIDTH = 0.035
+
+FINGERS: dict[Handshape, tuple[tuple[float, float], ...]] = {
+    "fist": (),
+    "flat": ((-14, 1.0), (-4, 1.1), (6, 1.1), (16, 1.0)),
+    "point": ((0, 1.25),),
+    "vee": ((-20, 1.2), (20, 1.2)),
+    "spread": ((-62, 0.85), (-30, 1.05), (0, 1.15), (30, 1.05), (62, 0.85)),
+    "ring": (),
+    "ell": ((0, 1.2), (-90, 1.05)),
+    "horns": ((48, 1.05), (-62, 1.05)),
+}
+"""Stretched fingers of each handshape: degrees from the hand's own direction, share of FINGER_LENGTH."""
+
+
+def draw_clip(signer: Signer, poses: Sequence[BodyPose], *, size: int) -> np.ndarray:
+    """Return the frames of a clip, uint8 (T, size, size, 3)."""
+    figure = _Figure(signer, side=size * SUPERSAMPLING)
+    return np.stack([np.asarray(figure.draw(pose).reduce(SUPERSAMPLING)) for pose in poses])
+
+
+class _Figure:
+    """A signer in a picture of ``side`` pixels; positions come in body units."""
+
+    def __init__(self, signer: Signer, *, side: int) -> None:
+        self.signer = signer
+        self.unit = signer.shoulder_width * side
+        self.origin = (signer.centre[0] * side, signer.centre[1] * side)
+        self.still = _draw_background(signer, side)
+        self.image = self.still
+        self.pen = ImageDraw.Draw(self.still)
+        self._draw_trunk()
+        self._draw_head()
+
+    def draw(self, pose: BodyPose) -> Image.Image:
+        """Return one frame: the still picture with the arms and hands of ``pose``."""
+        self.image = self.still.copy()
+        self.pen = ImageDraw.Draw(self.image)
+        for hand, sign in ((pose[1], 1), (pose[0], -1)):
+            self._draw_arm(hand, side=sign)
+        self._draw_hand(pose[1], thumb=-1)
+        self._draw_hand(pose[0], thumb=1)
+        return self.image
+
+    def _draw_trunk(self) -> None:
+        clothing = self.signer.clothing
+        self._limb((-0.40, 0.16), (0.40, 0.16), width=0.30, colour=clothing)
+        trunk = [(-0.52, 0.12), (0.52, 0.12), (0.44, 1.9), (-0.44, 1.9)]
+        self.pen.polygon([self._at(point) for point in trunk], fill=clothing)
+        self._limb((0.0, -0.15), (0.0, 0.06), width=0.24, colour=shade(self.signer.skin, 0.88))
+
+    def _draw_head(self) -> None:
+        radius, skin, hair = self.signer.head, self.signer.skin, self.signer.hair
+        middle = (0.0, -0.22 - radius)
+        self._dot((middle[0], middle[1] - 0.10), 1.02 * radius, hair)
+        self._ellipse(middle, 0.86 * radius, radius, skin)
+        for x in (-0.36 * radius, 0.36 * radius):
+            self._dot((x, middle[1] - 0.08), 0.035, (40, 30, 30))
+        box = (self._at((-0.09, middle[1] + 0.02)), self._at((0.09, middle[1] + 0.16)))
+        self.pen.arc([*box[0], *box[1]], 20, 160, fill=(130, 50, 50), width=max(1, round(0.03 * self.unit)))
+
+    def _draw_arm(self, hand: HandPose, *, side: int) -> None:
+        """Draw sleeve and forearm from the shoulder (``side`` -1: the viewer's left) to the wrist."""
+        shoulder = (side * 0.46, 0.14)
+        angle = math.radians(hand.degrees)
+        wrist = (hand.x - 0.8 * PALM_RADIUS * math.cos(angle), hand.y - 0.8 * PALM_RADIUS * math.sin(angle))
+        elbow = _elbow(shoulder, wrist, side=side)
+        sleeve = shade(self.signer.clothing, 0.84)
+        self._limb(shoulder, elbow, width=0.25, colour=sleeve)
+        self._limb(elbow, wrist, width=0.19, colour=sleeve)
+
+    def _draw_hand(self, hand: HandPose, *, thumb: int) -> None:
+        """Draw a hand; ``thumb`` is the turning sense in which its thumb lies."""
+        skin, centre = shade(self.signer.skin, 1.06), (hand.x, hand.y)
+        edge = shade(self.signer.skin, 0.42)
+        fingers = [(hand.degrees + thumb * degrees, length) for degrees, length in FINGERS[hand.handshape]]
+        self._dot(centre, PALM_RADIUS + OUTLINE_WIDTH, edge)
+        tips = [
+            _towards(centre, degrees, PALM_RADIUS + length * FINGER_LENGTH) for degrees, length in fingers
+        ]
+        for tip in tips:
+            self._limb(centre, tip, width=FINGER_WIDTH + 2 * OUTLINE_WIDTH, colour=edge)
+        for tip in tips:
+            self._limb(centre, tip, width=FINGER_WIDTH, colour=skin)
+        self._dot(centre, PALM_RADIUS, skin)
+        if hand.handshape == "ring":
+            self._draw_ring(_towards(centre, hand.degrees, 0.8 * PALM_RADIUS), skin=skin, edge=edge)
+
+    def _draw_ring(self, centre: Point, *, skin: Colour, edge: Colour) -> None:
+        self._dot(centre, 1.35 * PALM_RADIUS + OUTLINE_WIDTH, edge)
+        self._dot(centre, 1.35 * PALM_RADIUS, skin)
+        self._dot(centre, 0.75 * PALM_RADIUS, edge)
+
+    def _at(self, point: Point) -> Point:
+        return self.origin[0] + point[0] * self.unit, self.origin[1] + point[1] * self.unit
+
+    def _dot(self, centre: Point, radius: float, colour: Colour) -> None:
+        self._ellipse(centre, radius, radius, colour)
+
+    def _ellipse(self, centre: Point, width: float, height: float, colour: Colour) -> None:
+        (x, y), rx, ry = self._at(centre), width * self.unit, height * self.unit
+        self.pen.ellipse([x - rx, y - ry, x + rx, y + ry], fill=colour)
+
+    def _limb(self, start: Point, end: Point, *, width: float, colour: Colour) -> None:
+        """Draw a thick line with round ends."""
+        pixels = max(1, round(width * self.unit))
+        self.pen.line([self._at(start), self._at(end)], fill=colour, width=pixels)
+        for point in (start, end):
+            self._dot(point, width / 2, colour)
+
+
+def _elbow(shoulder: Point, wrist: Point, *, side: int) -> Point:
+    """Return where the elbow bends: outward and down, less where the arm is stretched."""
+    dx, dy = wrist[0] - shoulder[0], wrist[1] - shoulder[1]
+    distance = max(math.hypot(dx, dy), 1e-6)
+    bend = math.sqrt(max(ARM_LENGTH**2 - (distance / 2) ** 2, 0.0))
+    bend = min(bend, 0.42)  # what is left of the arm's length points toward the viewer
+    return (
+        shoulder[0] + dx / 2 + side * bend * abs(dy) / distance * 0.7,
+        shoulder[1] + dy / 2 + bend * (0.3 + 0.7 * abs(dx) / distance),
+    )
+
+
+def _towards(point: Point, degrees: float, distance: float) -> Point:
+    angle = math.radians(degrees)
+    return point[0] + distance * math.cos(angle), point[1] + distance * math.sin(angle)
+
+
+def _draw_background(signer: Signer, side: int) -> Image.Image:
+    """Return a wall, darker toward one side, with a skirting board."""
+    shares = np.linspace(0.82, 1.08, side)[None, :, None]
+    wall = np.clip(np.asarray(signer.background) * shares, 0, 255).astype(np.uint8)
+    image = Image.fromarray(np.repeat(wall, side, axis=0))
+    edge = shade(signer.background, 0.7)
+    ImageDraw.Draw(image).rectangle([0, round(0.86 * side), side, side], fill=edge)
+    return image

@@ -1,0 +1,187 @@
+"""The manifest: JSON Lines, a header and then one sample a line, written once by ``fla prepare``.
+
+The header holds the format's name, the corpus, the root that video paths are relative to, and the
+samples per split: a file that was cut off is noticed.
+"""
+
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from ..core.errors import DataError, did_you_mean
+from ..core.files import read_jsonl, resolve_inside, write_jsonl
+from ..core.sample import SPLITS, Sample, Split
+from ..video.clip import Clip
+from .release import count_splits, first_of_each_split
+
+FORMAT = "fla-manifest-1"
+_HEADER_KEYS = ("format", "corpus", "root", "counts")
+_TEXT_KEYS = ("id", "split", "video", "text", "language")
+_OPTIONAL_KEYS = ("signer", "start_seconds", "end_seconds")
+_KEYS = (*_TEXT_KEYS, "num_frames", "fps", *_OPTIONAL_KEYS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """A corpus as all later stages see it."""
+
+    corpus: str
+    root: Path
+    """The folder that ``Sample.video`` is relative to."""
+    samples: tuple[Sample, ...]
+
+    @property
+    def counts(self) -> dict[Split, int]:
+        """Samples in each split."""
+        return count_splits(self.samples)
+
+    def split(self, name: str) -> list[Sample]:
+        """Return the samples of one split, in order.
+
+        Raises:
+            DataError: there is no split of that name.
+        """
+        if name not in SPLITS:
+            hint = did_you_mean(name, list(SPLITS))
+            raise DataError(f"A split must be one of {', '.join(SPLITS)}, but is {name!r}.{hint}")
+        return [sample for sample in self.samples if sample.split == name]
+
+    def clip(self, sample: Sample) -> Clip:
+        """Return where the frames of ``sample`` lie.
+
+        Raises:
+            DataError: its path leaves the root, or the root is not there: the corpus lies elsewhere here.
+        """
+        if not self.root.is_dir():
+            raise DataError(
+                f"The videos of the manifest must lie in {self.root}, but that is no folder.\n"
+                "Give --root DIR, the folder where they lie on this machine."
+            )
+        path = resolve_inside(self.root, sample.video)
+        return Clip(path=path, start_seconds=sample.start_seconds, end_seconds=sample.end_seconds)
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write ``manifest`` atomically; its root is stored absolute, and what a sample lacks is left out."""
+    header = {
+        "format": FORMAT,
+        "corpus": manifest.corpus,
+        "root": os.path.abspath(manifest.root),
+        "counts": manifest.counts,
+    }
+    rows = [
+        {key: value for key, value in asdict(sample).items() if value is not None}
+        for sample in manifest.samples
+    ]
+    write_jsonl(path, [header, *rows])
+
+
+def read_manifest(path: Path, *, root: Path | None = None, limit: int | None = None) -> Manifest:
+    """Read a manifest.
+
+    Args:
+        path: what ``fla prepare --out`` wrote.
+        root: where the videos lie on this machine; default: the header's. It is looked at only when a
+            clip is asked for: sentences can be read where the videos are not.
+        limit: keep only the first samples of each split.
+
+    Raises:
+        DataError: not a manifest, empty or cut off, a sample with a wrong key or value, or an id twice in
+            one split; it names the line.
+    """
+    lines = read_jsonl(path)
+    header = _read_header(path, lines)
+    samples = [_read_sample(row, f"{path}, line {n}") for n, row in enumerate(lines[1:], 2)]
+    _refuse_doubles(path, samples)
+    counts = count_splits(samples)
+    if counts != header["counts"]:
+        raise DataError(
+            f"{path} must hold {header['counts']} samples by its first line, but holds {counts}: "
+            "it was cut off or edited.\nRun: fla prepare"
+        )
+    if not samples:
+        raise DataError(f"{path} holds no sample.\nRun: fla prepare")
+    return Manifest(
+        corpus=header["corpus"],
+        root=Path(os.path.abspath(root or header["root"])),
+        samples=tuple(first_of_each_split(samples, limit)),
+    )
+
+
+def is_manifest(path: Path) -> bool:
+    """Tell whether ``path`` is a file that begins as a manifest does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return FORMAT.encode() in file.readline(4096)
+
+
+def _read_header(path: Path, lines: list[dict[str, Any]]) -> dict[str, Any]:
+    if not lines:
+        raise DataError(f"{path} must be a manifest, but is empty.\nRun: fla prepare")
+    header = lines[0]
+    if header.get("format") != FORMAT:
+        found = repr(header["format"]) if "format" in header else "no 'format'"
+        raise DataError(
+            f"{path} must begin with a header of format {FORMAT!r}, but has {found}.\n"
+            "Run: fla prepare, which writes manifests."
+        )
+    _check_keys(header, known=_HEADER_KEYS, required=_HEADER_KEYS, place=f"{path}, line 1")
+    for key in ("corpus", "root"):
+        if not isinstance(header[key], str):
+            raise DataError(f"{path}, line 1: '{key}' must be text, but is {header[key]!r}.")
+    return header
+
+
+def _read_sample(row: dict[str, Any], place: str) -> Sample:
+    _check_keys(row, known=_KEYS, required=(*_TEXT_KEYS, "num_frames", "fps"), place=place)
+    for key, value in row.items():
+        wanted = _fault(key, value)
+        if wanted:
+            hint = did_you_mean(value, list(SPLITS)) if key == "split" and isinstance(value, str) else ""
+            raise DataError(f"{place}: '{key}' must be {wanted}, but is {value!r}.{hint}")
+    return Sample(**row)
+
+
+def _fault(key: str, value: Any) -> str | None:
+    """Return what ``key`` must be when ``value`` is not that."""
+    if value is None and key in _OPTIONAL_KEYS:
+        return None
+    if key == "split":
+        return None if value in SPLITS else f"one of {', '.join(SPLITS)}"
+    if key in _TEXT_KEYS or key == "signer":
+        return None if isinstance(value, str) and value.strip() else "text that is not empty"
+    if key == "num_frames":
+        return None if type(value) is int and value >= 1 else "a whole number of frames, at least 1"
+    if key == "fps":
+        return None if _is_number(value) and value > 0 else "a number of frames per second above 0"
+    return None if _is_number(value) and value >= 0 else "a number of seconds"
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_keys(
+    row: dict[str, Any], *, known: tuple[str, ...], required: tuple[str, ...], place: str
+) -> None:
+    for key in row:
+        if key not in known:
+            raise DataError(f"{place} has the unknown key '{key}'.{did_you_mean(key, list(known))}")
+    for key in required:
+        if key not in row:
+            raise DataError(f"{place} must have the key '{key}', but has {', '.join(row)}.")
+
+
+def _refuse_doubles(path: Path, samples: list[Sample]) -> None:
+    first: dict[tuple[str, str], int] = {}
+    for line, sample in enumerate(samples, 2):
+        key = (sample.split, sample.id)
+        if key in first:
+            raise DataError(
+                f"{path}, line {line}: the id {sample.id!r} must occur once in {sample.split}, "
+                f"but stands in line {first[key]} too."
+            )
+        first[key] = line

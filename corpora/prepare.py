@@ -1,0 +1,129 @@
+"""A release, its videos looked at, as a manifest and the list of rows that could not be used."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.errors import ConfigError, DataError, did_you_mean
+from ..core.sample import SPLITS, Sample, Split
+from . import csl_daily, how2sign, phoenix14t, table
+from .config import PrepareConfig
+from .demo import write_demo_corpus
+from .manifest import Manifest
+from .media import look_at_all
+from .release import Rejected, Release, Row, count_splits, first_of_each_split
+
+_READERS: dict[str, Callable[[Path, PrepareConfig], Release]] = {
+    "phoenix14t": phoenix14t.read_release,
+    "csl-daily": csl_daily.read_release,
+    "how2sign": how2sign.read_release,
+    "table": table.read_release,
+}
+CORPORA = (*_READERS, "demo")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What preparing a corpus gives. Samples and rejected rows together are all annotation rows."""
+
+    manifest: Manifest
+    rejected: tuple[Rejected, ...]
+    annotated: Mapping[Split, int]
+    """Annotation rows read, of the splits that have an annotation."""
+    official: Mapping[Split, int] | None
+    """Clips per split as the corpus's papers count them; None for a corpus of your own."""
+    notes: tuple[str, ...]
+
+    @property
+    def empty_splits(self) -> tuple[Split, ...]:
+        """Splits that are annotated but have no usable row."""
+        return tuple(split for split in self.annotated if not self.manifest.counts[split])
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether something is wrong that is no known gap of the release."""
+        return not self.manifest.samples or bool(self.empty_splits) or any(row.fault for row in self.rejected)
+
+
+def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | None = None) -> Prepared:
+    """Read a release and look at each of its videos.
+
+    Args:
+        corpus: one of :data:`CORPORA`.
+        source: the release's folder; a table's file; for ``demo`` the folder to render into.
+        config: settings.
+        limit: only the first rows of each split.
+
+    Raises:
+        ConfigError: no such corpus.
+        DataError: the release or an annotation file cannot be read at all.
+    """
+    source = Path(os.path.abspath(source))
+    if corpus == "demo":
+        return _prepare_demo(source, config, limit)
+    if corpus not in _READERS:
+        hint = did_you_mean(corpus, list(CORPORA))
+        raise ConfigError(f"The corpus must be one of {', '.join(CORPORA)}, but is {corpus!r}.{hint}")
+    if not source.exists():
+        raise DataError(f"{source} must be the corpus {corpus} as released, but does not exist.")
+    release = _READERS[corpus](source, config)
+    samples, rejected = _look(release, config, limit)
+    in_rows = count_splits([*samples, *rejected])
+    return Prepared(
+        manifest=Manifest(corpus=corpus, root=release.root, samples=tuple(samples)),
+        rejected=tuple(rejected),
+        annotated={split: in_rows[split] for split in release.annotated},
+        official=release.official,
+        notes=(*release.notes, *_shared_ids(samples)),
+    )
+
+
+def _prepare_demo(source: Path, config: PrepareConfig, limit: int | None) -> Prepared:
+    manifest = write_demo_corpus(source, config=config.demo, seed=config.seed)
+    samples = tuple(first_of_each_split(manifest.samples, limit))
+    manifest = Manifest(corpus=manifest.corpus, root=manifest.root, samples=samples)
+    counts: dict[Split, int] = {split: count for split, count in manifest.counts.items() if count}
+    return Prepared(manifest=manifest, rejected=(), annotated=counts, official=None, notes=())
+
+
+def _look(release: Release, config: PrepareConfig, limit: int | None) -> tuple[list[Sample], list[Rejected]]:
+    """Return the usable rows as samples and the others with their reasons, each in the files' order."""
+    rows = _check_rows(first_of_each_split(release.rows, limit), is_published=release.is_published)
+    readable = [row for row in rows if isinstance(row, Row)]
+    looked_at = iter(look_at_all(readable, root=release.root, check=config.check, workers=config.workers))
+    results = [next(looked_at) if isinstance(row, Row) else row for row in rows]
+    samples = [result for result in results if isinstance(result, Sample)]
+    return samples, [result for result in results if isinstance(result, Rejected)]
+
+
+def _check_rows(rows: Iterable[Row | Rejected], *, is_published: bool) -> list[Row | Rejected]:
+    """Reject rows by what they say: no id, an id that its split has already, an empty sentence."""
+    seen: set[tuple[str, str]] = set()
+    checked: list[Row | Rejected] = []
+    for row in rows:
+        if isinstance(row, Row):
+            key = (row.split, row.id)
+            is_double = key in seen
+            seen.add(key)
+            if not row.id:
+                row = row.reject("no id")
+            elif is_double:
+                row = row.reject("id twice in one split", "the first row of this id is kept")
+            elif not row.text:
+                row = row.reject("empty sentence", fault=not is_published)
+        checked.append(row)
+    return checked
+
+
+def _shared_ids(samples: list[Sample]) -> list[str]:
+    """Note the ids that stand in more than one split: the same clip may be trained on and tested on."""
+    splits: dict[str, list[str]] = {}
+    for sample in samples:
+        splits.setdefault(sample.id, []).append(sample.split)
+    shared = {name: found for name, found in splits.items() if len(found) > 1}
+    if not shared:
+        return []
+    shown = [f"{name} ({', '.join(s for s in SPLITS if s in found)})" for name, found in shared.items()]
+    more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
+    return [f"ids in more than one split: {', '.join(shown[:5])}{more}"]

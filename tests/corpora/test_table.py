@@ -1,0 +1,140 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from fla_llm.core.errors import DataError
+from fla_llm.corpora.config import Columns, PrepareConfig
+from fla_llm.corpora.prepare import Prepared, prepare
+
+
+def prepared(source: Path, **settings: object) -> Prepared:
+    return prepare("table", source, config=PrepareConfig(**settings))
+
+
+def as_jsonl(table: Path, rows: list[dict[str, object]]) -> Path:
+    path = table.with_suffix(".jsonl")
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_a_csv_is_read(table: Path) -> None:
+    first, second = prepared(table).manifest.samples
+    assert (first.id, first.split, first.text, first.signer) == ("x/1", "train", "One, two.", "ada")
+    assert (second.split, second.signer, second.language) == ("dev", None, "en")
+
+
+def test_csv_tsv_and_jsonl_say_the_same(table: Path) -> None:
+    tsv = table.with_suffix(".tsv")
+    tsv.write_text("id\tsplit\tvideo\ttext\tsigner\nx/1\ttrain\tvideos/a.mp4\tOne, two.\tada\n"
+                   "x/2\tvalidation\tvideos/b.mp4\tThree.\t\n")  # fmt: skip
+    rows = [
+        {"id": "x/1", "split": "train", "video": "videos/a.mp4", "text": "One, two.", "signer": "ada"},
+        {"id": "x/2", "split": "dev", "video": "videos/b.mp4", "text": "Three."},
+    ]
+    expected = prepared(table).manifest
+    assert prepared(tsv).manifest == expected
+    assert prepared(as_jsonl(table, rows)).manifest == expected
+
+
+def test_a_semicolon_may_separate(table: Path) -> None:
+    table.write_text("id;split;video;text\n1;test;videos/a.mp4;One, two, three, four, five.\n")
+    assert prepared(table).manifest.samples[0].text == "One, two, three, four, five."
+
+
+def test_numbers_in_jsonl_are_read(table: Path) -> None:
+    row = {"id": 7, "split": "test", "video": "videos/a.mp4", "text": "Hi.", "start": 0, "end": 0.125}
+    (sample,) = prepared(as_jsonl(table, [row])).manifest.samples
+    assert (sample.id, sample.start_seconds, sample.end_seconds, sample.num_frames) == ("7", 0.0, 0.125, 3)
+
+
+def test_columns_can_have_other_names(table: Path) -> None:
+    table.write_text("name,split,video,satz,lang\n1,test,videos/a.mp4,Guten Tag.,de\n")
+    columns = Columns(id="name", text="satz", language="lang")
+    (sample,) = prepared(table, columns=columns).manifest.samples
+    assert (sample.id, sample.text, sample.language) == ("1", "Guten Tag.", "de")
+
+
+def test_a_wrong_column_is_named_with_the_nearest(table: Path) -> None:
+    table.write_text("id,split,vidoe,text\n1,test,videos/a.mp4,Hi.\n")
+    with pytest.raises(DataError, match=r"lacks video; it has id, split, vidoe, text. Did you mean 'vidoe'"):
+        prepared(table)
+
+
+def test_a_column_named_in_the_settings_must_be_there(table: Path) -> None:
+    with pytest.raises(DataError, match="lacks signr; it has .* Did you mean 'signer'"):
+        prepared(table, columns=Columns(signer="signr"))
+
+
+def test_videos_may_lie_under_another_root(table: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    table.rename(moved / "table.csv")
+    result = prepared(moved / "table.csv", root=str(tmp_path))
+    assert result.manifest.root == tmp_path
+    assert len(result.manifest.samples) == 2
+
+
+def test_absolute_paths_inside_the_root_become_relative(table: Path) -> None:
+    table.write_text(f"id,split,video,text\n1,test,{table.parent}/videos/a.mp4,Hi.\n2,test,/etc/passwd,Hi.\n")
+    result = prepared(table)
+    assert result.manifest.samples[0].video == "videos/a.mp4"
+    assert "must stay inside" in result.rejected[0].detail
+
+
+def test_frame_folders_need_a_frame_rate(table: Path, write_frames) -> None:
+    write_frames(table.parent / "frames/a")
+    table.write_text("id,split,video,text\n1,test,frames/a,Hi.\n")
+    (row,) = prepared(table).rejected
+    assert (row.reason, row.fault) == ("no frame rate", True)
+    assert prepared(table, fps=12.5).manifest.samples[0].fps == 12.5
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "detail"),
+    [
+        ("1,tets,videos/a.mp4,Hi.,,", "unknown split", "Did you mean 'test'"),
+        ("1,test,videos/a.mp4,,,", "empty sentence", ""),
+        (",test,videos/a.mp4,Hi.,,", "no id", ""),
+        ("1,test,,Hi.,,", "no video", "the row names none"),
+        ("1,test,videos/none.mp4,Hi.,,", "no video", "tried videos/none.mp4"),
+        ("1,test,videos/a.mp4,Hi.,two,", "wrong times", "start 'two', end ''"),
+        ("1,test,videos/a.mp4,Hi.,0.2,0.1", "wrong times", "start '0.2', end '0.1'"),
+        ("1,test,videos/a.mp4,Hi.,nan,", "wrong times", "start 'nan'"),
+        ("1,test,videos/a.mp4,Hi.,7,9", "video cannot be used", "a.mp4"),
+        ("1,test,videos,Hi.,,", "video cannot be used", "videos"),
+    ],
+)
+def test_an_unusable_row_is_listed_as_a_fault(table: Path, line: str, reason: str, detail: str) -> None:
+    table.write_text(f"id,split,video,text,start,end\n{line}\n")
+    result = prepared(table)
+    (row,) = result.rejected
+    assert (row.reason, row.fault) == (reason, True)
+    assert detail in row.detail
+    assert result.has_faults
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "must have a header line, but is empty"),
+        ("id,split,video,text\n", "must hold rows, but has none"),
+        ("id,split,video,text,id\n1,test,a,b,2\n", "must name each column once, but names id more often"),
+        ("id,split,video,text\n1,test,a\n", "line 2 must have 4 fields, but has 3"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused(table: Path, content: str, message: str) -> None:
+    table.write_text(content)
+    with pytest.raises(DataError, match=message):
+        prepared(table)
+
+
+def test_a_value_of_a_wrong_kind_is_named(table: Path) -> None:
+    row = {"id": "1", "split": "test", "video": "a", "text": ["Hi."]}
+    with pytest.raises(DataError, match=r"row 1: 'text' must be text or a number, but is \['Hi.'\]"):
+        prepared(as_jsonl(table, [row]))
+
+
+def test_a_folder_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="must be a table"):
+        prepared(tmp_path)
