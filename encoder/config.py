@@ -1,0 +1,76 @@
+"""The visual encoder's settings; they are written beside its weights and make it again."""
+
+import re
+from dataclasses import dataclass
+
+from ..core.errors import ConfigError
+from ..video.fit import Fit
+from ..video.sampling import FrameSampling
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """A backbone that sees single frames, and a temporal module that sees their neighbours.
+
+    Defaults are the paper's where it speaks: ResNet-18, 224 pixels, every fourth frame, one Conv1d. Kernel 5,
+    256 pixels before the crop and at most 300 frames are GFSLT-VLP's and its successors'.
+    """
+
+    backbone: str = "resnet18"
+    """A timm model, by name."""
+    pretrained: bool = False
+    """Begin from timm's weights (fetched when not on disk) instead of random ones."""
+    pool: str = "avg"
+    """``avg``: timm's own pooling; ``grid-N``: means over an N x N grid, which keep where a hand is."""
+    output_stride: int | None = None
+    """Pixels of the picture per cell of the feature map, for backbones that can be dilated; None: its own."""
+    temporal: bool = True
+    """Whether there is a temporal module; without it only frame features can be had."""
+    hidden_size: int = 512
+    """Width of the temporal module's output."""
+    kernel_size: int = 5
+    """Steps the temporal module sees at once, odd."""
+    image_size: int = 224
+    """Side in pixels of what the backbone sees: a crop, central in evaluation, random in training."""
+    resize_size: int = 256
+    """Side in pixels frames are read at."""
+    fit: Fit = "crop"
+    """How frames become square when they are read."""
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    """Subtracted from the colours red, green, blue, of 0..1."""
+    std: tuple[float, float, float] = IMAGENET_STD
+    """Divides the colours after that."""
+    sampling: FrameSampling = FrameSampling()
+    """Which frames are looked at."""
+
+    def __post_init__(self) -> None:
+        faults = [*self._size_faults()]
+        if not re.fullmatch(r"avg|grid-[1-9][0-9]?", self.pool):
+            faults.append(f"pool must be avg or grid-N (grid-1 to grid-99), but is {self.pool!r}")
+        if self.kernel_size % 2 == 0:
+            faults.append(f"kernel_size must be odd, but is {self.kernel_size}")
+        if min(self.std) <= 0:
+            faults.append(f"std must be above 0, but is {self.std}")
+        if faults:
+            raise ConfigError("; ".join(faults) + ".")
+
+    @property
+    def grid_size(self) -> int | None:
+        """Cells along each side of the pooling grid; None for ``avg``."""
+        return None if self.pool == "avg" else int(self.pool.removeprefix("grid-"))
+
+    def _size_faults(self) -> list[str]:
+        sizes = ("hidden_size", "kernel_size", "image_size", "resize_size")
+        faults = [
+            f"{name} must be at least 1, but is {getattr(self, name)}"
+            for name in sizes
+            if getattr(self, name) < 1
+        ]
+        if self.resize_size < self.image_size:
+            faults.append(
+                f"resize_size must be at least image_size ({self.image_size}), but is {self.resize_size}"
+            )
+        return faults

@@ -1,0 +1,50 @@
+"""The part that sees a frame's neighbours: from frame-wise to sign-wise features (paper, section 3.2)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class TemporalModule(nn.Module):
+    """One Conv1d, BatchNorm and ReLU; as many steps come out as went in.
+
+    What lies past a clip's end is zero before the convolution and never enters the statistics, so that
+    padding changes nothing, in training too.
+    """
+
+    def __init__(self, *, frame_size: int, hidden_size: int, kernel_size: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(frame_size, hidden_size, kernel_size, padding=kernel_size // 2)
+        self.norm = nn.BatchNorm1d(hidden_size)
+
+    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Mix each step with its neighbours.
+
+        Args:
+            frames: frame features of B clips, one behind the other (N, F).
+            lengths: steps per clip (B,), int64, summing to N.
+
+        Returns:
+            Sign features (B, T, D), zero past each end; T is the longest length.
+        """
+        padded, valid = pad_packed(frames, lengths)
+        mixed = self.conv(padded.transpose(1, 2)).transpose(1, 2)  # (B, T, F) -> (B, T, D)
+        packed = F.relu(self._normalise(mixed[valid]))  # (N, D)
+        return pad_packed(packed, lengths)[0]
+
+    def _normalise(self, packed: Tensor) -> Tensor:
+        if self.training and len(packed) == 1:  # one step has no variance: the running statistics serve
+            norm = self.norm
+            return F.batch_norm(
+                packed, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
+            )
+        return self.norm(packed)
+
+
+def pad_packed(packed: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Lay clips side by side: (N, C) -> (B, T, C), zero past each end, and where there are steps (B, T)."""
+    steps = torch.arange(int(lengths.max()), device=packed.device)
+    valid = steps < lengths.to(packed.device)[:, None]  # (B, T)
+    padded = packed.new_zeros(*valid.shape, packed.shape[1])
+    padded[valid] = packed
+    return padded, valid

@@ -1,0 +1,30 @@
+import pytest
+
+from fla_llm.core.config import config_from_dict, config_to_dict
+from fla_llm.core.errors import ConfigError
+from fla_llm.encoder import EncoderConfig
+from fla_llm.video import FrameSampling
+
+
+def test_config_survives_being_written() -> None:
+    config = EncoderConfig(
+        pool="grid-3", output_stride=8, sampling=FrameSampling(stride=2, train_phases=(0,))
+    )
+    assert config_from_dict(EncoderConfig, config_to_dict(config), origin="here") == config
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pool": "max"}, r"pool must be avg or grid-N \(grid-1 to grid-99\), but is 'max'"),
+        ({"pool": "grid-0"}, "but is 'grid-0'"),
+        ({"kernel_size": 4}, "kernel_size must be odd, but is 4"),
+        ({"hidden_size": 0}, "hidden_size must be at least 1, but is 0"),
+        ({"image_size": 300}, r"resize_size must be at least image_size \(300\), but is 256"),
+        ({"std": (0.2, 0.0, 0.2)}, r"std must be above 0, but is \(0.2, 0.0, 0.2\)"),
+        ({"pool": "x", "kernel_size": 2}, "pool must be .*; kernel_size must be"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EncoderConfig(**settings)

@@ -1,0 +1,117 @@
+import pytest
+import torch
+
+from fla_llm.core.errors import ConfigError
+from fla_llm.video.transforms import AugmentConfig, augment, centre_crop
+
+STILL = AugmentConfig(rotate_degrees=0, scale=0, translate=0, brightness=0, contrast=0, probability=1)
+
+
+def clip(num_frames: int = 4, side: int = 24) -> torch.Tensor:
+    return torch.randint(0, 256, (num_frames, 3, side, side), generator=source(1)).to(torch.uint8)
+
+
+def source(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def ramp(side: int) -> torch.Tensor:
+    """A clip of one frame whose value tells the column: 4 a pixel, for every colour."""
+    return (4 * torch.arange(side)).expand(1, 3, side, side).to(torch.uint8)
+
+
+def test_centre_crop_takes_the_middle() -> None:
+    frames = clip(side=24)
+    assert torch.equal(centre_crop(frames, size=16), frames[..., 4:20, 4:20])
+
+
+def test_augmentation_without_change_is_a_crop_of_the_clip() -> None:
+    frames = clip(side=24)
+    cropped = augment(frames, size=16, config=STILL, generator=source(0))
+    windows = frames.unfold(2, 16, 1).unfold(3, 16, 1)  # (T, 3, 9, 9, 16, 16)
+    assert any(torch.equal(cropped, windows[:, :, top, left]) for top in range(9) for left in range(9))
+
+
+def test_probability_zero_only_crops() -> None:
+    frames = clip(side=16)
+    assert torch.equal(
+        augment(frames, size=16, config=AugmentConfig(probability=0), generator=source(0)), frames
+    )
+
+
+def test_one_draw_for_the_whole_clip() -> None:
+    frames = clip(num_frames=1).expand(5, -1, -1, -1)
+    moved = augment(frames, size=16, config=AugmentConfig(probability=1), generator=source(3))
+    assert moved.dtype == torch.uint8
+    assert all(torch.equal(frame, moved[0]) for frame in moved)
+
+
+def test_same_generator_same_clip_and_another_another() -> None:
+    config = AugmentConfig(probability=1)
+    first, again, other = (augment(clip(), size=16, config=config, generator=source(s)) for s in (5, 5, 6))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_chance_is_used_up_alike_whatever_is_drawn() -> None:
+    generators = [source(2), source(2)]
+    for generator, probability in zip(generators, (0.0, 1.0), strict=True):
+        augment(clip(), size=16, config=AugmentConfig(probability=probability), generator=generator)
+    assert torch.equal(generators[0].get_state(), generators[1].get_state())
+
+
+def test_signs_are_never_mirrored() -> None:
+    config = AugmentConfig(rotate_degrees=20, brightness=0, contrast=0, probability=1)
+    for seed in range(20):
+        columns = augment(ramp(40), size=32, config=config, generator=source(seed))[0, 0].float().mean(0)
+        assert columns[-8:].mean() > columns[:8].mean()
+
+
+def test_rotation_turns_about_the_middle() -> None:
+    config = AugmentConfig(rotate_degrees=180, scale=0, translate=0, brightness=0, contrast=0, probability=1)
+    turned = augment(ramp(33), size=33, config=config, generator=source(4))[0, 0]
+    assert abs(int(turned[16, 16]) - 4 * 16) <= 1
+
+
+def test_translation_keeps_its_bound() -> None:
+    config = AugmentConfig(rotate_degrees=0, scale=0, translate=0.1, brightness=0, contrast=0, probability=1)
+    shifts = [
+        int(augment(ramp(40), size=40, config=config, generator=source(seed))[0, 0, 20, 20]) / 4 - 20
+        for seed in range(30)
+    ]
+    assert max(map(abs, shifts)) <= 4.01
+    assert max(shifts) > 2
+    assert min(shifts) < -2
+
+
+def test_light_changes_the_mean_within_its_bound() -> None:
+    frames = torch.full((2, 3, 8, 8), 100, dtype=torch.uint8)
+    config = AugmentConfig(
+        rotate_degrees=0, scale=0, translate=0, brightness=0.2, contrast=0.5, probability=1
+    )
+    means = [
+        augment(frames, size=8, config=config, generator=source(s)).float().mean().item() for s in range(30)
+    ]
+    assert 80 <= min(means) < 90
+    assert 110 < max(means) <= 120
+
+
+@pytest.mark.parametrize("function", [centre_crop, augment])
+def test_frames_smaller_than_the_crop_are_refused(function) -> None:
+    options = {"config": STILL, "generator": source(0)} if function is augment else {}
+    with pytest.raises(ValueError, match="frames must measure 32 x 32 or more, but are 24 x 24"):
+        function(clip(), size=32, **options)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rotate_degrees": -1}, r"rotate_degrees must lie in 0..180, but is -1"),
+        ({"probability": 1.5}, r"probability must lie in 0..1, but is 1.5"),
+        ({"scale": 1.0}, r"scale must lie in 0..1, but is 1.0"),
+        ({"translate": float("nan")}, r"translate must lie in 0..1, but is nan"),
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        AugmentConfig(**settings)

@@ -1,0 +1,18 @@
+"""Opening clips (video files, frame folders), choosing frames, and transforming them."""
+
+from .clip import Clip, ClipInfo, count_frames, probe
+from .fit import Fit
+from .frames import decode_all, read_frames
+from .sampling import FrameSampling, select_frames
+
+__all__ = [
+    "Clip",
+    "ClipInfo",
+    "Fit",
+    "FrameSampling",
+    "count_frames",
+    "decode_all",
+    "probe",
+    "read_frames",
+    "select_frames",
+]

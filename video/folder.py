@@ -1,0 +1,97 @@
+"""Folders of numbered pictures, as PHOENIX-2014T and CSL-Daily are released, read by Pillow."""
+
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..core.errors import DataError
+from .container import MAX_PIXELS
+from .fit import Fit, centre_square, fitted_size
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+EXIF_ORIENTATION = 0x0112
+"""The tag's values 5 to 8 stand for pictures stored on their side (EXIF 2.3, section 4.6.4)."""
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """Return a folder's pictures in natural order (frame 2 before frame 10); hidden files are passed over.
+
+    Raises:
+        DataError: the folder cannot be read, holds no pictures, or pictures of two kinds (a clip kept twice).
+    """
+    try:
+        files = [file for file in folder.iterdir() if not file.name.startswith(".")]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}") from error
+    pictures = [file for file in files if file.suffix.lower() in SUFFIXES]
+    if not pictures:
+        raise DataError(f"{folder} must hold {', '.join(SUFFIXES)} pictures, but has none.")
+    kinds = sorted({file.suffix for file in pictures})
+    if len(kinds) > 1:
+        raise DataError(f"{folder} must hold pictures of one kind, but has {' and '.join(kinds)}.")
+    return sorted(pictures, key=_natural)
+
+
+def first_size(folder: Path) -> tuple[int, int]:
+    """Return the height and width of a folder's first picture, from its header.
+
+    Raises:
+        DataError: as :func:`list_pictures`, or the first picture cannot be read.
+    """
+    first = list_pictures(folder)[0]
+    with _opened(first) as image:
+        width, height = image.size
+        return (width, height) if image.getexif().get(EXIF_ORIENTATION, 1) >= 5 else (height, width)
+
+
+def read_picture(path: Path, *, size: int, fit: Fit) -> np.ndarray:
+    """Return a picture as uint8 (size, size, 3) in RGB, upright.
+
+    Raises:
+        DataError: the picture cannot be read; it names the file.
+    """
+    from PIL import Image, ImageOps
+
+    with _opened(path) as image:
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    height, width = fitted_size(upright.height, upright.width, size=size, fit=fit)
+    scaled = upright.resize((width, height), Image.Resampling.BILINEAR)  # averages when it shrinks
+    return centre_square(np.asarray(scaled), size=size)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator["Image"]:
+    """Open a picture; what Pillow raises on a damaged one, here or in the block, becomes a DataError."""
+    from PIL import Image
+
+    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+    try:
+        with Image.open(path) as image:
+            _refuse_absurd(image, path)
+            yield image
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, *bombs) as error:
+        raise DataError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _refuse_absurd(image: "Image", path: Path) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(
+            f"{path} must have at most {MAX_PIXELS} pixels, but declares {image.width} x {image.height}."
+        )
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sort key: runs of digits count as numbers.
+
+    >>> sorted([Path("f10.png"), Path("f9.png")], key=_natural)[0].name
+    'f9.png'
+    """
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", path.name)]

@@ -1,0 +1,124 @@
+"""Transforms of a whole clip: the centre crop of evaluation, the augmentation of training.
+
+Everything is drawn once per clip, so that a signer does not shake from frame to frame. Clips are never
+flipped: which hand signs can carry meaning. All geometry, the random crop included, is one resampling with
+one grid for the clip; torchvision's ``affine`` takes as long for it but cannot crop in the same step.
+"""
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..core.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentConfig:
+    """How far a training clip may be moved and its light changed.
+
+    Rotation, scale, translation and probability are GFSLT-VLP's (rotate 30, resize 0.2, translate 10 of 256
+    pixels, each at 0.5), which shares authors with FLa-LLM; the paper itself is silent.
+    """
+
+    rotate_degrees: float = 30.0
+    """Turned by up to this, either way."""
+    scale: float = 0.2
+    """Enlarged or shrunk by up to this share."""
+    translate: float = 0.04
+    """Moved by up to this share of the side, along each axis."""
+    brightness: float = 0.2
+    """Made lighter or darker by up to this share."""
+    contrast: float = 0.2
+    """Spread about its mean value more or less by up to this share."""
+    probability: float = 0.5
+    """The chance that a clip is moved at all, and, drawn apart, that its light is changed."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value, limit = getattr(self, field.name), 180 if field.name == "rotate_degrees" else 1
+            if not 0 <= value <= limit or (field.name == "scale" and value == 1):
+                raise ConfigError(f"{field.name} must lie in 0..{limit}, but is {value}.")
+
+
+def centre_crop(frames: Tensor, *, size: int) -> Tensor:
+    """Return the middle of a clip: (T, 3, H, W) -> (T, 3, size, size), a view.
+
+    Raises:
+        ValueError: the frames are smaller than ``size``.
+    """
+    height, width = _sides(frames, size)
+    top, left = (height - size) // 2, (width - size) // 2
+    return frames[..., top : top + size, left : left + size]
+
+
+def augment(frames: Tensor, *, size: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Crop a clip at random and, with ``config.probability``, move it and change its light.
+
+    Args:
+        frames: a clip (T, 3, H, W), uint8.
+        size: the side of the square cut out; at most H and W.
+        config: the bounds of each change.
+        generator: the source of all chance; ten numbers are drawn, whatever comes of them.
+
+    Returns:
+        The clip (T, 3, size, size), uint8.
+
+    Raises:
+        ValueError: the frames are smaller than ``size``.
+    """
+    height, width = _sides(frames, size)
+    draws = torch.rand(10, generator=generator).tolist()
+    top, left = int(draws[0] * (height - size + 1)), int(draws[1] * (width - size + 1))
+    if draws[2] < config.probability:
+        pixels = _resample(frames, size=size, corner=(top, left), draws=draws[3:7], config=config)
+    else:
+        pixels = frames[..., top : top + size, left : left + size]
+    if draws[7] < config.probability:
+        pixels = _relight(pixels.float(), draws=draws[8:10], config=config)
+    return pixels.round_().clamp_(0, 255).to(torch.uint8) if pixels.is_floating_point() else pixels
+
+
+def _resample(
+    frames: Tensor, *, size: int, corner: tuple[int, int], draws: list[float], config: AugmentConfig
+) -> Tensor:
+    """Sample a turned, scaled and shifted window of ``size`` pixels, its edges continued outward."""
+    height, width = frames.shape[-2:]
+    angle = math.radians(_spread(draws[0], config.rotate_degrees))
+    zoom = 1.0 + _spread(draws[1], config.scale)
+    centre_y = corner[0] + size / 2 + _spread(draws[2], config.translate) * size
+    centre_x = corner[1] + size / 2 + _spread(draws[3], config.translate) * size
+    cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
+    # Output places run over -1..1; input places too, over its own sides.
+    matrix = torch.tensor(
+        [
+            [cos * size / width, -sin * size / width, 2 * centre_x / width - 1],
+            [sin * size / height, cos * size / height, 2 * centre_y / height - 1],
+        ]
+    )
+    grid = F.affine_grid(matrix[None], [1, 1, size, size], align_corners=False)
+    stacked = frames.reshape(1, -1, height, width).float()  # (T, 3, H, W) -> (1, 3 T, H, W): one grid for all
+    sampled = F.grid_sample(stacked, grid, padding_mode="border", align_corners=False)
+    return sampled.view(len(frames), 3, size, size)
+
+
+def _relight(pixels: Tensor, *, draws: list[float], config: AugmentConfig) -> Tensor:
+    """Scale the clip's mean value by the brightness, the distance from it by the contrast."""
+    brightness = 1.0 + _spread(draws[0], config.brightness)
+    contrast = 1.0 + _spread(draws[1], config.contrast)
+    mean = pixels.mean().item()
+    return pixels.mul_(contrast).add_((brightness - contrast) * mean)
+
+
+def _spread(draw: float, bound: float) -> float:
+    """Map a draw from 0..1 to -bound..bound."""
+    return (2 * draw - 1) * bound
+
+
+def _sides(frames: Tensor, size: int) -> tuple[int, int]:
+    height, width = frames.shape[-2:]
+    if min(height, width) < size:
+        raise ValueError(f"frames must measure {size} x {size} or more, but are {height} x {width}.")
+    return height, width
