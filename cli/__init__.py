@@ -3,6 +3,7 @@
 So ``fla --help``, and every command's own, answers without loading torch.
 """
 
+import errno
 import importlib
 import os
 import sys
@@ -24,6 +25,10 @@ COMMANDS = {
     "doctor": "check this machine for everything the commands need",
     "demo": "the whole pipeline on a small generated sign language",
 }
+
+
+MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
+"""A full disk, or a place where this user may not write: the user's to mend, like a :class:`FlaError`."""
 
 
 class Commands(click.Group):
@@ -62,4 +67,9 @@ def main() -> None:
         fla(standalone_mode=True)
     except FlaError as error:
         click.echo(f"fla: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            raise
+        click.echo(f"fla: {error.filename or 'writing'}: {error.strerror}.", err=True)
         sys.exit(1)

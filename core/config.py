@@ -22,12 +22,18 @@ _FAULTY = object()
 
 
 def load_config(
-    cls: type[C], *, presets: Path | None = None, source: str | None = None, overrides: Sequence[str] = ()
+    cls: type[C],
+    *,
+    base: C | None = None,
+    presets: Path | None = None,
+    source: str | None = None,
+    overrides: Sequence[str] = (),
 ) -> C:
     """Build a ``cls`` from its defaults, then a YAML file, then single settings.
 
     Args:
         cls: a frozen, keyword-only dataclass; its fields may be dataclasses.
+        base: settings that stand in for the defaults.
         presets: the folder where the room's presets lie.
         source: a YAML file, or the name of a preset.
         overrides: settings such as ``training.epochs=3``; the value is read as YAML.
@@ -35,11 +41,11 @@ def load_config(
     Raises:
         ConfigError: an unknown key, a value of the wrong type or out of range; all faults in one message.
     """
-    mapping: dict[str, Any] = {}
+    mapping: dict[str, Any] = {} if base is None else config_to_dict(base)
     origins: list[str] = []
     if source is not None:
         path = _find(source, presets)
-        mapping = _read_yaml(path)
+        _merge(mapping, _read_yaml(path))
         origins.append(str(path))
     for override in overrides:
         _apply(mapping, override)
@@ -106,6 +112,14 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{path} must hold settings (key: value), but holds {type(content).__name__}.")
     return content or {}
+
+
+def _merge(mapping: dict[str, Any], newer: Mapping[str, Any]) -> None:
+    for key, value in newer.items():
+        if isinstance(value, Mapping) and isinstance(mapping.get(key), dict):
+            _merge(mapping[key], value)
+        else:
+            mapping[key] = value
 
 
 def _apply(mapping: dict[str, Any], override: str) -> None:

@@ -38,6 +38,14 @@ def test_defaults_then_file_then_overrides(tmp_path: Path) -> None:
     assert config == Config(epochs=7, phases=(0, 2), optimiser=Optimiser(learning_rate=1e-4))
 
 
+def test_a_base_stands_in_for_the_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("optimiser: {name: sgd}")
+    base = Config(epochs=9, optimiser=Optimiser(learning_rate=0.5))
+    config = load_config(Config, base=base, source=str(file), overrides=["language=en"])
+    assert config == Config(epochs=9, language="en", optimiser=Optimiser(learning_rate=0.5, name="sgd"))
+
+
 def test_a_preset_is_found_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_text("epochs: 2")
     assert load_config(Config, presets=tmp_path, source="small").epochs == 2
