@@ -1,0 +1,17 @@
+"""The feature cache: embedding sequences and sentences in HDF5, all that stage two reads."""
+
+from .format import CacheRow, Provenance, shard_name
+from .reader import FeatureCache, splits_in
+from .verify import Fault, verify
+from .writer import ShardWriter
+
+__all__ = [
+    "CacheRow",
+    "FeatureCache",
+    "Fault",
+    "Provenance",
+    "ShardWriter",
+    "shard_name",
+    "splits_in",
+    "verify",
+]

@@ -1,0 +1,69 @@
+"""The process in which ``verify`` parses a shard: ``python -m fla_llm.cache.check SHARD SECONDS``.
+
+Prints a JSON list [video, fault] a line on standard output: first [id, null] when a video is begun,
+so that the parent knows which one it was at if this process dies, then one line for each fault.
+"""
+
+import json
+import resource
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..core.errors import CacheError
+from .shard import ShardIndex, read_index
+
+MEMORY_BYTES = 4 << 30
+"""Address space: libraries take about 1 GB of it, one video a few MB."""
+
+
+def check_shard(path: Path) -> Iterator[tuple[str | None, str | None]]:
+    """Yield (video, None) for each video that is looked at, and (video, fault) for each fault."""
+    try:
+        index = read_index(path)
+    except CacheError as error:
+        yield None, str(error)
+        return
+    with h5py.File(path, "r", locking=False) as file:
+        features: Any = file["features"]
+        for number, row in enumerate(index.rows):
+            yield row.id, None
+            try:
+                fault = _fault_of(features.get(str(number)), index, number)
+            except (OSError, RuntimeError, ValueError) as error:
+                fault = f"It cannot be read: {error}."
+            if fault:
+                yield row.id, fault
+
+
+def _fault_of(dataset: Any, index: ShardIndex, number: int) -> str | None:
+    """Return what is wrong with one video's features, or None."""
+    if not isinstance(dataset, h5py.Dataset):
+        return f"/features/{number} must be a dataset, but is {dataset}."
+    expected = (int(index.num_steps[number]), index.provenance.feature_size)
+    if dataset.shape != expected or dataset.dtype != np.float16 or not len(dataset):
+        return f"It must be {expected} float16 by the index, but is {dataset.shape} {dataset.dtype}."
+    features = dataset[()]
+    if zlib.crc32(features.tobytes()) != index.crc32[number]:
+        return "Its features are not those that were written: the CRC-32 in the index differs."
+    if not np.isfinite(features).all():
+        return "Its features hold NaN or infinity."
+    return None
+
+
+def main() -> None:
+    """Check the shard named on the command line."""
+    path, seconds = Path(sys.argv[1]), int(sys.argv[2])
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    for found in check_shard(path):
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""What a feature cache is: names of shards, what is known of a video, and what made its features.
+
+A cache is a folder of shards ``<split>-<i>-of-<n>.h5``; see docs/cache.md for the bytes.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import CacheError
+from ..core.sample import SPLITS
+
+FORMAT_VERSION = 1
+FEATURE_DTYPE = "<f2"
+"""Features are IEEE half precision, little-endian, on every machine."""
+
+_SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-(\d+)-of-(\d+)\.h5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheRow:
+    """One video of a cache: what stage two knows of it besides its features."""
+
+    id: str
+    """The sample's id, unique in its split together with ``view``."""
+    text: str
+    """The sentence, raw."""
+    language: str
+    """ISO 639-1 code of ``text``."""
+    signer: str
+    """Who signs; empty where the corpus does not say."""
+    num_frames: int
+    """Frames of the clip, before any were left out."""
+    view: int = 0
+    """0 is the clean pass; 1 and above are augmented passes over the same clip."""
+    offset: int = 0
+    """The frame phase: the first frame that was looked at."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What made the features of a shard: equal provenance and equal videos give equal bytes."""
+
+    encoder_fingerprint: str
+    """SHA-256 over the encoder's config and weights."""
+    encoder_config: dict[str, Any]
+    """The encoder's whole config."""
+    level: str
+    """``sign`` (after the temporal module) or ``frame`` (before it)."""
+    preprocessing: dict[str, Any]
+    """How a video became the encoder's frames: sizes, fit, normalisation, frame sampling."""
+    frame_batch: int
+    """Frames the backbone saw at a time."""
+    compute_dtype: str
+    """The number format the encoder computed in, such as ``float32``."""
+    device_kind: str
+    """``cpu``, ``cuda`` or ``mps``."""
+    corpus: str
+    """The corpus's name, as in the manifest."""
+    split: str
+    """``train``, ``dev`` or ``test``."""
+    feature_size: int
+    """D, the width of a feature."""
+    step_seconds: float | None
+    """Seconds from one step to the next; None where the split's videos differ in frame rate."""
+    versions: dict[str, str]
+    """Versions of the packages that had a say in the numbers."""
+
+
+def shard_name(split: str, index: int, count: int) -> str:
+    """Return the file name of shard ``index`` (from 0) of ``count``.
+
+    >>> shard_name("train", 0, 1)
+    'train-0-of-1.h5'
+    """
+    return f"{split}-{index}-of-{count}.h5"
+
+
+def parse_shard_name(name: str) -> tuple[str, int, int] | None:
+    """Return (split, index, count) of a shard's file name, or None if it is not one.
+
+    >>> parse_shard_name("dev-2-of-4.h5")
+    ('dev', 2, 4)
+    """
+    match = _SHARD_NAME.fullmatch(name)
+    return (match[1], int(match[2]), int(match[3])) if match else None
+
+
+def partial_folder(shard: Path) -> Path:
+    """Return the folder of a shard's journal, which is there while the shard is unfinished."""
+    return shard.with_suffix(".partial")
+
+
+def to_attributes(provenance: Provenance) -> dict[str, str | int | float]:
+    """Return ``provenance`` as HDF5 attributes: dicts as JSON text, an absent value left out."""
+    values = {field.name: getattr(provenance, field.name) for field in fields(provenance)}
+    return {
+        "format_version": FORMAT_VERSION,
+        **{
+            key: json.dumps(value, sort_keys=True, ensure_ascii=False) if isinstance(value, dict) else value
+            for key, value in values.items()
+            if value is not None
+        },
+    }
+
+
+def from_attributes(attributes: Mapping[str, Any], *, origin: str) -> Provenance:
+    """Read back what :func:`to_attributes` gave.
+
+    Raises:
+        CacheError: an attribute is missing, or the format is of another version.
+    """
+    version = attributes.get("format_version")
+    if version != FORMAT_VERSION:
+        raise CacheError(f"{origin} must have format version {FORMAT_VERSION}, but has {version}.")
+    needed = {field.name for field in fields(Provenance)} - {"step_seconds"}
+    if missing := sorted(needed - set(attributes)):
+        raise CacheError(f"{origin} must have the attribute {missing[0]!r}, but lacks it.")
+    return Provenance(
+        encoder_fingerprint=str(attributes["encoder_fingerprint"]),
+        encoder_config=json.loads(attributes["encoder_config"]),
+        level=str(attributes["level"]),
+        preprocessing=json.loads(attributes["preprocessing"]),
+        frame_batch=int(attributes["frame_batch"]),
+        compute_dtype=str(attributes["compute_dtype"]),
+        device_kind=str(attributes["device_kind"]),
+        corpus=str(attributes["corpus"]),
+        split=str(attributes["split"]),
+        feature_size=int(attributes["feature_size"]),
+        step_seconds=float(attributes["step_seconds"]) if "step_seconds" in attributes else None,
+        versions=json.loads(attributes["versions"]),
+    )
+
+
+def first_difference(
+    left: Provenance, right: Provenance, *, ignore: tuple[str, ...] = ()
+) -> tuple[str, Any, Any] | None:
+    """Return (dotted key, left value, right value) of the first thing that differs, or None."""
+    a, b = (_flat({key: value for key, value in vars(p).items() if key not in ignore}) for p in (left, right))
+    for key in [*a, *(key for key in b if key not in a)]:
+        if a.get(key) != b.get(key):
+            return key, a.get(key), b.get(key)
+    return None
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested dicts as one, with dotted keys; tuples as the lists that JSON makes of them."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = json.loads(json.dumps(value))
+    return flat

@@ -1,0 +1,196 @@
+"""Read a feature cache: one sequence of videos over all its shards."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..core.errors import CacheError
+from .format import FEATURE_DTYPE, CacheRow, Provenance, first_difference, parse_shard_name, shard_name
+from .seal import read_seal
+from .shard import ShardIndex, damaged, read_index
+
+
+class FeatureCache:
+    """The videos of one split, or of all, by number: ``cache[i]`` is (T, D) float16, an array of its own.
+
+    Rows stand in the order of split, shard and place in the shard. The object can be pickled and
+    forked: each process opens the files for itself, when it first reads from them.
+    """
+
+    rows: list[CacheRow]
+    num_steps: np.ndarray
+    """Steps of each row, (N,) int64."""
+    provenance: Provenance
+    """What made the features; of several splits, the first one's."""
+
+    def __init__(self, folder: Path | str, split: str | None = None, *, in_memory: bool = False) -> None:
+        """Read the indices of all shards, and none of the features.
+
+        Args:
+            folder: a cache as ``fla extract`` writes it.
+            split: ``train``, ``dev`` or ``test``; None takes all.
+            in_memory: keep every array that was read; where all fit, this is the quickest.
+
+        Raises:
+            CacheError: the folder holds no cache or other files, lacks a shard, or its shards disagree.
+        """
+        shards = read_shards(Path(folder), split)
+        self._paths = [shard.path for shard in shards]
+        self._places = [(s, row) for s, shard in enumerate(shards) for row in range(len(shard.rows))]
+        self.rows = [row for shard in shards for row in shard.rows]
+        self.num_steps = np.concatenate([shard.num_steps for shard in shards])
+        self.provenance = shards[0].provenance
+        self._memory: dict[int, np.ndarray] | None = {} if in_memory else None
+        self._files: dict[int, _ShardFile] = {}
+        self._pid = os.getpid()
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint of the encoder that made the features."""
+        return self.provenance.encoder_fingerprint
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if self._memory is None:
+            return self._read(index)
+        if index not in self._memory:
+            self._memory[index] = self._read(index)
+        return self._memory[index].copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        memory = None if self._memory is None else {}
+        return self.__dict__ | {"_files": {}, "_memory": memory}
+
+    def _read(self, index: int) -> np.ndarray:
+        if self._pid != os.getpid():  # after a fork: the parent's handles are not ours to use
+            self._files, self._pid = {}, os.getpid()
+        shard, row = self._places[index]
+        if shard not in self._files:
+            self._files[shard] = _ShardFile(self._paths[shard])
+        return self._files[shard].read(row, shape=(int(self.num_steps[index]), self.provenance.feature_size))
+
+
+class _ShardFile:
+    """One open shard: HDF5 says where a video's bytes are, the memory map hands them out."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._features: Any = h5py.File(path, "r", locking=False)["features"]
+        self._bytes = np.memmap(path, dtype=np.uint8, mode="r")
+        self._starts: dict[int, int | None] = {}
+
+    def read(self, row: int, *, shape: tuple[int, int]) -> np.ndarray:
+        """Return a copy of the features of ``row``, which must have this shape.
+
+        Raises:
+            CacheError: the shard is damaged.
+        """
+        if row not in self._starts:
+            self._starts[row] = self._find(row, shape)
+        start = self._starts[row]
+        if start is None:
+            return np.asarray(self._features[str(row)][()], dtype=np.float16)
+        data = self._bytes[start : start + 2 * shape[0] * shape[1]]
+        return np.frombuffer(data.tobytes(), dtype=FEATURE_DTYPE).reshape(shape).astype(np.float16)
+
+    def _find(self, row: int, shape: tuple[int, int]) -> int | None:
+        """Return where the bytes begin, or None if they are not laid out plainly in the file."""
+        try:
+            dataset = self._features[str(row)]
+            start = dataset.id.get_offset()
+        except (OSError, RuntimeError, KeyError) as error:
+            raise damaged(self._path, f"video {row}: {error}") from error
+        if dataset.shape != shape or dataset.dtype != np.float16:
+            raise damaged(self._path, f"video {row} is {dataset.shape} {dataset.dtype}, not {shape} float16")
+        plain = start is not None and dataset.chunks is None and dataset.dtype == np.dtype(FEATURE_DTYPE)
+        return start if plain and start + dataset.nbytes <= len(self._bytes) else None
+
+
+def splits_in(folder: Path | str) -> list[str]:
+    """Return the splits a cache has shards of, in alphabetical order."""
+    names = [parse_shard_name(path.name) for path in Path(folder).glob("*.h5")]
+    return sorted({name[0] for name in names if name})
+
+
+def read_shards(folder: Path, split: str | None = None) -> list[ShardIndex]:
+    """Return the indices of a cache's shards, in the order of the splits' names and shard numbers.
+
+    Raises:
+        CacheError: as :class:`FeatureCache`.
+    """
+    shards = [read_index(path) for path in shard_paths(folder, split)]
+    firsts: dict[str, ShardIndex] = {}
+    for shard in shards:
+        _check_agreement(shards[0], shard)
+        _check_agreement(firsts.setdefault(shard.provenance.split, shard), shard)
+    for name in firsts:
+        _check_unique([shard for shard in shards if shard.provenance.split == name])
+    return shards
+
+
+def shard_paths(folder: Path, split: str | None = None) -> list[Path]:
+    """Return the shards of a cache, all of each split.
+
+    Raises:
+        CacheError: there are none, one is missing, or an ``*.h5`` file is not named like a shard.
+    """
+    if not folder.is_dir():
+        raise CacheError(
+            f"{folder} must be the folder of a feature cache, but is not there.\nRun: fla extract"
+        )
+    counts: dict[str, int] = {}
+    for path in sorted(folder.glob("*.h5")):
+        name = parse_shard_name(path.name)
+        if name is None:
+            read_seal(path)  # names the commoner fault: it is no feature cache at all
+            raise CacheError(f"{path} must be named like a shard, train-0-of-1.h5, but is not.")
+        if counts.setdefault(name[0], name[2]) != name[2]:
+            raise CacheError(
+                f"{folder} must hold one set of {name[0]} shards, but holds some of {counts[name[0]]} "
+                f"and some of {name[2]}.\nDelete the set that is not wanted."
+            )
+    if not counts or (split is not None and split not in counts):
+        found = f"only {', '.join(sorted(counts))}" if counts else "none"
+        raise CacheError(f"{folder} must hold shards ({split or 'split'}-0-of-1.h5), but there are {found}.")
+    wanted = [split] if split else sorted(counts)
+    paths = [folder / shard_name(name, i, counts[name]) for name in wanted for i in range(counts[name])]
+    if missing := [path.name for path in paths if not path.exists()]:
+        raise CacheError(
+            f"{folder} must hold all shards of a split, but lacks {', '.join(missing)}.\n"
+            "Finish its extraction."
+        )
+    return paths
+
+
+def _check_agreement(first: ShardIndex, other: ShardIndex) -> None:
+    """Refuse shards of different makes; another split may have another frame rate."""
+    name = parse_shard_name(other.path.name)
+    if name and name[0] != other.provenance.split:
+        raise CacheError(f"{other.path} must hold the split {name[0]}, but holds {other.provenance.split}.")
+    same_split = first.provenance.split == other.provenance.split
+    ignore = () if same_split else ("split", "step_seconds")
+    if difference := first_difference(first.provenance, other.provenance, ignore=ignore):
+        key, left, right = difference
+        raise CacheError(
+            f"{first.path} and {other.path} disagree: "
+            f"{key} is {left!r} in the first and {right!r} in the second.\n"
+            "Extract both with the same encoder and settings."
+        )
+
+
+def _check_unique(shards: Sequence[ShardIndex]) -> None:
+    owners: dict[tuple[str, int], Path] = {}
+    for shard in shards:
+        for row in shard.rows:
+            if (row.id, row.view) in owners:
+                raise CacheError(
+                    f"An id must come once in a split, but {row.id!r} (view {row.view}) is in "
+                    f"{owners[row.id, row.view].name} and in {shard.path.name} of {shard.path.parent}."
+                )
+            owners[row.id, row.view] = shard.path

@@ -1,0 +1,59 @@
+"""The 512 bytes in front of a shard: what it is, and the SHA-256 of everything behind them.
+
+HDF5 calls this a user block and does not look into it. So a shard can be told from other HDF5
+files, and checked for damage, without a parser ever touching what may be damaged.
+"""
+
+import os
+from pathlib import Path
+
+from ..core.errors import CacheError
+from ..core.files import sha256_file
+from .format import FORMAT_VERSION
+
+SEAL_BYTES = 512
+"""The smallest user block HDF5 allows."""
+_TAG = "fla feature cache"
+
+
+def write_seal(path: Path) -> None:
+    """Fill the user block of a closed HDF5 file, and sync the file to disk."""
+    text = f"{_TAG} {FORMAT_VERSION}\nsha256 {sha256_file(path, offset=SEAL_BYTES)}\n"
+    with path.open("rb+") as file:
+        file.write(text.encode("ascii").ljust(SEAL_BYTES, b"\0"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_seal(path: Path) -> str:
+    """Return the SHA-256 that a shard's user block promises.
+
+    Raises:
+        CacheError: the file is no feature cache, or of a newer format.
+    """
+    try:
+        with path.open("rb") as file:
+            lines = file.read(SEAL_BYTES).rstrip(b"\0").decode("ascii", errors="replace").split("\n")
+    except OSError as error:
+        raise CacheError(f"{path} cannot be read: {error.strerror}.") from error
+    if not lines[0].startswith(f"{_TAG} "):
+        raise CacheError(
+            f"{path} must be a feature cache, but is another kind of file.\n"
+            "Keep caches in a folder of their own, or move this file out of it."
+        )
+    version = lines[0].removeprefix(f"{_TAG} ")
+    if version != str(FORMAT_VERSION):
+        raise CacheError(
+            f"{path} must have format version {FORMAT_VERSION}, but has {version!r}.\n"
+            "Read it with the version of fla that wrote it, or extract it again."
+        )
+    return lines[1].removeprefix("sha256 ") if len(lines) > 1 else ""
+
+
+def seal_holds(path: Path) -> bool:
+    """Tell whether everything behind the user block is as it was written; HDF5 is not opened.
+
+    Raises:
+        CacheError: as :func:`read_seal`.
+    """
+    return read_seal(path) == sha256_file(path, offset=SEAL_BYTES)

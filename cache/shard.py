@@ -1,0 +1,137 @@
+"""The inside of a shard: written in one pass, and its index read back.
+
+``/features/<row>``   one contiguous dataset a video, (T, D) float16
+``/index/<column>``   one-dimensional, entry i describes ``/features/<i>``
+``/rejected/{id,view}``  the planned videos that could not be read, and so are not in the shard
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ..core.errors import CacheError
+from .format import FEATURE_DTYPE, CacheRow, Provenance, from_attributes, to_attributes
+from .seal import SEAL_BYTES, read_seal
+
+TEXT_COLUMNS = ("id", "text", "language", "signer")
+NUMBER_COLUMNS = ("num_steps", "num_frames", "view", "offset", "crc32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardIndex:
+    """All of a shard but its features."""
+
+    path: Path
+    provenance: Provenance
+    rows: tuple[CacheRow, ...]
+    num_steps: np.ndarray
+    """Steps of each row, (N,) int64."""
+    crc32: np.ndarray
+    """zlib.crc32 over the bytes of each row's features, (N,) int64."""
+    rejected: tuple[tuple[str, int], ...]
+    """(id, view) of the planned videos that could not be read."""
+
+
+def write_shard(
+    path: Path,
+    *,
+    rows: Sequence[CacheRow],
+    features: Iterable[np.ndarray],
+    crc32: Sequence[int],
+    rejected: Sequence[tuple[str, int]],
+    provenance: Provenance,
+) -> None:
+    """Write an HDF5 file whose bytes depend on the arguments alone.
+
+    Args:
+        path: where to; replaced if it is there.
+        rows: N rows, in order.
+        features: N arrays (T, D) float16, in the same order; read one at a time.
+        crc32: the checksum of each row's feature bytes.
+        rejected: (id, view) of planned videos that are missing here.
+        provenance: what made the features.
+    """
+    # The oldest file format: its object headers have no room for times, and every HDF5 reads it.
+    with h5py.File(path, "w", userblock_size=SEAL_BYTES, libver="earliest", track_order=False) as file:
+        file.attrs.update(to_attributes(provenance))
+        group, num_steps = file.create_group("features"), []
+        for row, array in enumerate(features):
+            group.create_dataset(str(row), data=array.astype(FEATURE_DTYPE, copy=False), track_times=False)
+            num_steps.append(len(array))
+        index = file.create_group("index")
+        for name in TEXT_COLUMNS:
+            _write_text(index, name, [getattr(row, name) for row in rows])
+        for name in ("num_frames", "view", "offset"):
+            _write_numbers(index, name, [getattr(row, name) for row in rows])
+        _write_numbers(index, "num_steps", num_steps)
+        _write_numbers(index, "crc32", crc32)
+        group = file.create_group("rejected")
+        _write_text(group, "id", [id_ for id_, _ in rejected])
+        _write_numbers(group, "view", [view for _, view in rejected])
+
+
+def read_index(path: Path) -> ShardIndex:
+    """Read what a shard says of itself and of its rows.
+
+    Raises:
+        CacheError: the file is no shard, or damaged.
+    """
+    read_seal(path)
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return _parse_index(file, path)
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:  # what h5py raises on damage
+        raise damaged(path, str(error)) from error
+
+
+def damaged(path: Path, reason: str) -> CacheError:
+    """Return the error for a shard that does not parse."""
+    return CacheError(f"{path} is damaged: {reason}.\nRun: fla cache verify --deep {path.parent}")
+
+
+def _parse_index(file: Any, path: Path) -> ShardIndex:
+    provenance = from_attributes(file.attrs, origin=str(path))
+    index = file["index"]
+    texts = {name: index[name].asstr()[:].tolist() for name in TEXT_COLUMNS}
+    numbers = {name: np.asarray(index[name][:], dtype=np.int64) for name in NUMBER_COLUMNS}
+    lengths = {name: len(column) for name, column in (texts | numbers).items()}
+    if len({*lengths.values(), len(file["features"])}) != 1:
+        raise ValueError(f"columns of /index differ in length: {lengths}")
+    rows = tuple(
+        CacheRow(
+            id=id_, text=text, language=language, signer=signer, num_frames=frames, view=view, offset=offset
+        )
+        for id_, text, language, signer, frames, view, offset in zip(
+            *texts.values(),
+            *(numbers[name].tolist() for name in ("num_frames", "view", "offset")),
+            strict=True,
+        )
+    )
+    return ShardIndex(
+        path=path,
+        provenance=provenance,
+        rows=rows,
+        num_steps=numbers["num_steps"],
+        crc32=numbers["crc32"],
+        rejected=tuple(zip(file["rejected/id"].asstr()[:], file["rejected/view"][:].tolist(), strict=True)),
+    )
+
+
+def _write_text(group: Any, name: str, values: Sequence[str]) -> None:
+    data = np.array(values, dtype=object)
+    group.create_dataset(name, data=data, dtype=h5py.string_dtype("utf-8"), track_times=False)
+
+
+def _write_numbers(group: Any, name: str, values: Sequence[int]) -> None:
+    group.create_dataset(name, data=np.array(values, dtype="<i8"), track_times=False)

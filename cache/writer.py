@@ -1,0 +1,213 @@
+"""Write one shard so that being killed at any point loses nothing and changes no byte."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from errno import EDQUOT, ENOSPC
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from ..core.errors import CacheError
+from ..core.files import sync_folder
+from .format import CacheRow, Provenance, partial_folder, shard_name
+from .journal import Entry, Journal
+from .seal import write_seal
+from .shard import write_shard
+
+
+class ShardWriter:
+    """Collects features in a journal, in the order planned, then writes the shard in one pass.
+
+    ::
+
+        with ShardWriter(folder, split="dev", index=0, count=1, rows=rows, provenance=made_by) as writer:
+            for row in writer.pending:
+                writer.append(row, features_of(row))
+            writer.finish()
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        split: str,
+        index: int,
+        count: int,
+        rows: Sequence[CacheRow],
+        provenance: Provenance,
+    ) -> None:
+        """Begin a shard, or go on with one that was begun by the same plan.
+
+        Args:
+            folder: the cache; made if it is not there.
+            split: the split all rows belong to.
+            index: which shard of the split, from 0.
+            count: how many shards the split has.
+            rows: all rows planned, in order.
+            provenance: what makes the features.
+
+        Raises:
+            CacheError: an (id, view) comes twice, a text cannot be stored, the shard is there already,
+                or another process is writing it.
+        """
+        _check_rows(rows)
+        self.path = folder / shard_name(split, index, count)
+        self._rows = tuple(rows)
+        self._provenance = provenance
+        self._journal = Journal(
+            partial_folder(self.path), plan=_digest(rows, provenance), feature_size=provenance.feature_size
+        )
+        if self.path.exists():
+            self._journal.remove()
+            raise CacheError(
+                f"{self.path} is finished, and shards are never changed.\nDelete it to write it anew."
+            )
+
+    @property
+    def num_rows(self) -> int:
+        """All rows planned."""
+        return len(self._rows)
+
+    @property
+    def num_written(self) -> int:
+        """The rows that are in, or rejected."""
+        return len(self._journal.entries)
+
+    @property
+    def pending(self) -> tuple[CacheRow, ...]:
+        """The rows that are still to come, in order."""
+        return self._rows[self.num_written :]
+
+    @property
+    def next_row(self) -> CacheRow | None:
+        """The row that comes next, or None when all are in."""
+        return self._rows[self.num_written] if self.num_written < self.num_rows else None
+
+    @property
+    def steps_written(self) -> int:
+        """Steps of all videos that are in, before and since the writer was opened."""
+        return sum(entry.num_steps for entry in self._journal.entries)
+
+    @property
+    def rejected(self) -> list[Entry]:
+        """The videos that could not be read, with their reasons."""
+        return [entry for entry in self._journal.entries if entry.rejected is not None]
+
+    def append(self, row: CacheRow, features: np.ndarray) -> None:
+        """Add the features (T, D) float16, T >= 1, of the next pending row; they survive a kill from here on.
+
+        Raises:
+            ValueError: ``row`` is not the next one, or the array has another shape or type.
+            CacheError: the disk is full.
+        """
+        self._check_next(row)
+        width = self._provenance.feature_size
+        if (
+            features.ndim != 2
+            or features.shape[1] != width
+            or not len(features)
+            or features.dtype != np.float16
+        ):
+            raise ValueError(
+                f"features of {row.id!r} must be (T >= 1, {width}) float16, "
+                f"but are {features.shape} {features.dtype}"
+            )
+        with _full_disk_named(self.path):
+            self._journal.add(id=row.id, view=row.view, features=features)
+
+    def reject(self, row: CacheRow, reason: str) -> None:
+        """Leave out the next pending row, whose video cannot be read.
+
+        Raises:
+            ValueError: ``row`` is not the next one.
+            CacheError: the disk is full.
+        """
+        self._check_next(row)
+        with _full_disk_named(self.path):
+            self._journal.reject(id=row.id, view=row.view, reason=reason)
+
+    def finish(self) -> Path:
+        """Write the shard, make it durable, remove the journal, and return the shard's path.
+
+        Raises:
+            ValueError: rows are still pending.
+            CacheError: the disk is full.
+        """
+        if self.pending:
+            raise ValueError(f"{len(self.pending)} of {self.num_rows} rows are still pending")
+        temporary = self._journal.folder / "shard.tmp"
+        done = list(zip(self._rows, self._journal.entries, strict=True))
+        with _full_disk_named(self.path):
+            write_shard(
+                temporary,
+                rows=[row for row, entry in done if entry.rejected is None],
+                features=self._journal.features(),
+                crc32=[entry.crc32 for entry in self._journal.entries if entry.rejected is None],
+                rejected=[(entry.id, entry.view) for entry in self.rejected],
+                provenance=self._provenance,
+            )
+            write_seal(temporary)
+        temporary.replace(self.path)
+        sync_folder(self.path.parent)
+        self._journal.remove()
+        return self.path
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._journal.close()
+
+    def _check_next(self, row: CacheRow) -> None:
+        if row != self.next_row:
+            expected = repr(self.next_row.id) if self.next_row else "none"
+            raise ValueError(f"rows come in the order planned: the next is {expected}, not {row.id!r}")
+
+
+def _check_rows(rows: Sequence[CacheRow]) -> None:
+    seen: set[tuple[str, int]] = set()
+    for row in rows:
+        if (row.id, row.view) in seen:
+            raise CacheError(
+                f"An id must come once in a split, but {row.id!r} (view {row.view}) comes twice."
+            )
+        seen.add((row.id, row.view))
+        for name in ("id", "text", "language", "signer"):
+            if "\0" in (value := getattr(row, name)) or not _is_utf8(value):
+                raise CacheError(
+                    f"The {name} of {row.id!r} must be UTF-8 text without NUL, but is {value!r}."
+                )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return False
+    return True
+
+
+def _digest(rows: Sequence[CacheRow], provenance: Provenance) -> str:
+    """Return the SHA-256 of all that decides a shard's bytes, but the videos."""
+    plan = json.dumps([asdict(provenance), [asdict(row) for row in rows]], sort_keys=True)
+    return hashlib.sha256(plan.encode()).hexdigest()
+
+
+@contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT) and os.strerror(ENOSPC) not in str(error):  # h5py: as text
+            raise
+        raise CacheError(
+            f"The disk is full: {path} cannot be finished.\n"
+            "Free some space and run the same command again; what is done is kept."
+        ) from error

@@ -1,0 +1,221 @@
+"""What an extraction is going to do: its shards, their videos and provenance, and the disk it needs."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..cache.finished import read_finished
+from ..cache.format import CacheRow, Provenance, partial_folder, shard_name
+from ..cache.shard import ShardIndex
+from ..core.config import config_to_dict
+from ..core.device import resolve_dtype
+from ..core.errors import CacheError, DataError
+from ..core.sample import SPLITS, Sample
+from ..corpora.manifest import Manifest
+from ..encoder.encode import Level
+from ..encoder.model import VisualEncoder
+from ..video.sampling import select_frames
+from .config import ExtractConfig
+
+_PACKAGES = ("fla-llm", "torch", "timm", "av", "pillow")
+"""What has a say in the numbers: code, kernels, architectures, decoders."""
+_PREPROCESSING = ("resize_size", "image_size", "fit", "mean", "std", "sampling")
+_ROW_BYTES = 1024
+"""What a row takes besides its features: HDF5's headers, the index, the text; rounded up."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardPlan:
+    """A shard that is to be there in the end."""
+
+    folder: Path
+    split: str
+    index: int
+    count: int
+    samples: tuple[Sample, ...]
+    provenance: Provenance
+    num_steps: int
+    """Steps of all its videos, by the manifest."""
+
+    @property
+    def path(self) -> Path:
+        """The shard's file."""
+        return self.folder / shard_name(self.split, self.index, self.count)
+
+    @property
+    def rows(self) -> list[CacheRow]:
+        """What the cache tells of each video."""
+        return [
+            CacheRow(
+                id=sample.id,
+                text=sample.text,
+                language=sample.language,
+                signer=sample.signer or "",
+                num_frames=sample.num_frames,
+            )
+            for sample in self.samples
+        ]
+
+    @property
+    def size_bytes(self) -> int:
+        """About how large the shard will be: two bytes a number."""
+        return self.num_steps * self.provenance.feature_size * 2 + len(self.samples) * _ROW_BYTES
+
+    @cached_property
+    def finished(self) -> ShardIndex | None:
+        """The shard as it is on disk, when it was finished earlier.
+
+        Raises:
+            CacheError: it was made by something else, or of other videos; it names the difference.
+        """
+        return read_finished(self.path, rows=self.rows, provenance=self.provenance)
+
+
+def plan_shards(
+    manifest: Manifest,
+    *,
+    encoder: VisualEncoder,
+    fingerprint: str,
+    out: Path,
+    splits: Sequence[str] = (),
+    shard: tuple[int, int] = (0, 1),
+    config: ExtractConfig,
+    device: torch.device,
+) -> list[ShardPlan]:
+    """Return the shard of each split that is to be written: every ``shard[1]``-th sample from ``shard[0]``.
+
+    Raises:
+        DataError: a split has no sample.
+        ValueError: ``shard`` is not (i, n) with 0 <= i < n.
+        ModelError: the level is ``sign`` and the encoder has no temporal module.
+    """
+    index, count = shard
+    if not 0 <= index < count:
+        raise ValueError(f"shard must be (i, n) with 0 <= i < n, but is {shard}")
+    made_by = _provenance(encoder, fingerprint=fingerprint, config=config, device=device)
+    plans = []
+    for split in _splits(manifest, splits):
+        everything = manifest.split(split)
+        samples, sampling = tuple(everything[index::count]), encoder.config.sampling
+        rates = {sample.fps for sample in everything}
+        step = sampling.stride / rates.pop() if len(rates) == 1 else None
+        plans.append(
+            ShardPlan(
+                folder=out,
+                split=split,
+                index=index,
+                count=count,
+                samples=samples,
+                provenance=Provenance(**made_by, corpus=manifest.corpus, split=split, step_seconds=step),
+                num_steps=sum(len(select_frames(s.num_frames, sampling=sampling)) for s in samples),
+            )
+        )
+    return plans
+
+
+def describe_plans(plans: Sequence[ShardPlan], out: Path) -> tuple[dict[str, Any], str]:
+    """Return what would be done, as JSON can hold it and as lines for people."""
+    content = {
+        "shards": [
+            {
+                "path": str(plan.path),
+                "clips": len(plan.samples),
+                "steps": plan.num_steps,
+                "size_bytes": plan.size_bytes,
+                "is_finished": plan.finished is not None,
+            }
+            for plan in plans
+        ],
+        "disk_needed_bytes": disk_needed(plans),
+        "disk_free_bytes": disk_free(out),
+    }
+    lines = [
+        f"{plan.path}: {'finished' if plan.finished else 'to write'}, {len(plan.samples)} clips, "
+        f"{plan.num_steps} steps of {plan.provenance.feature_size}, {plan.size_bytes / 1e6:.1f} MB"
+        for plan in plans
+    ]
+    needed, free = content["disk_needed_bytes"], content["disk_free_bytes"]
+    return content, "\n".join([*lines, f"disk: {needed / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free"])
+
+
+def disk_needed(plans: Sequence[ShardPlan]) -> int:
+    """Return the bytes the unfinished shards still need: all of them, and the largest one's journal."""
+    open_ = [plan for plan in plans if plan.finished is None]
+    journals = [partial_folder(plan.path) / "features.bin" for plan in open_]
+    there = sum(journal.stat().st_size for journal in journals if journal.exists())
+    sizes = [plan.size_bytes for plan in open_]
+    return max(0, sum(sizes) + max(sizes, default=0) - there)
+
+
+def check_plans(plans: Sequence[ShardPlan], manifest: Manifest, out: Path) -> None:
+    """Refuse to begin what cannot end well.
+
+    Raises:
+        CacheError: the disk has too little room.
+        DataError: none of a shard's videos is there: the corpus lies elsewhere on this machine.
+    """
+    needed, free = disk_needed(plans), disk_free(out)
+    if needed > free:
+        raise CacheError(
+            f"{out} needs about {needed / 1e9:.2f} GB, but its disk has {free / 1e9:.2f} GB free.\n"
+            "Choose another folder, or extract less at a time: --split, --shard i/n."
+        )
+    for plan in plans:
+        if plan.finished is None and plan.samples:
+            _check_videos(plan, manifest)
+
+
+def _check_videos(plan: ShardPlan, manifest: Manifest) -> None:
+    if not any(manifest.clip(sample).path.exists() for sample in plan.samples):
+        raise DataError(
+            f"The videos of {plan.split} must be where the manifest says, but none is: "
+            f"{manifest.clip(plan.samples[0]).path} is not there.\n"
+            "Give --root DIR, the folder where they lie on this machine."
+        )
+
+
+def disk_free(folder: Path) -> int:
+    """Return the free bytes of the disk that ``folder`` is on or will be on."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def _splits(manifest: Manifest, wanted: Sequence[str]) -> list[str]:
+    """Return the splits to extract, in the usual order; all there are, when none is named."""
+    there = [split for split in SPLITS if manifest.split(split)]
+    for split in wanted:
+        if split not in there:
+            raise DataError(f"The manifest must have samples of split {split}, but has {', '.join(there)}.")
+    return [split for split in there if not wanted or split in wanted]
+
+
+def _provenance(
+    encoder: VisualEncoder, *, fingerprint: str, config: ExtractConfig, device: torch.device
+) -> dict[str, Any]:
+    """Return what all shards of this extraction have in common."""
+    level = level_of(encoder, config)
+    if level == "sign":
+        encoder.require_temporal()
+    settings = config_to_dict(encoder.config)
+    return {
+        "encoder_fingerprint": fingerprint,
+        "encoder_config": settings,
+        "level": level,
+        "preprocessing": {key: settings[key] for key in _PREPROCESSING},
+        "frame_batch": config.frame_batch,
+        "compute_dtype": str(resolve_dtype(config.precision, device)).removeprefix("torch."),
+        "device_kind": device.type,
+        "feature_size": encoder.output_size if level == "sign" else encoder.frame_size,
+        "versions": {name: version(name) for name in _PACKAGES},
+    }
+
+
+def level_of(encoder: VisualEncoder, config: ExtractConfig) -> Level:
+    """Return the level of features: as configured, else the highest the encoder has."""
+    return config.level or ("sign" if encoder.temporal is not None else "frame")

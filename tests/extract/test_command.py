@@ -1,0 +1,92 @@
+"""``fla extract`` from the command line, in this process."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from fla_llm.cli.extract import command
+from fla_llm.core.errors import DataError, ModelError
+from fla_llm.corpora.manifest import Manifest, write_manifest
+from fla_llm.encoder.model import VisualEncoder
+from fla_llm.encoder.store import fingerprint, save_encoder
+
+Invoke = Callable[..., Result]
+
+
+@pytest.fixture
+def invoke(tmp_path: Path, manifest: Manifest, encoder: VisualEncoder) -> Invoke:
+    write_manifest(tmp_path / "manifest.jsonl", manifest)
+    save_encoder(encoder, tmp_path / "stage1" / "encoder")
+
+    def invoke(*args: str, ckpt: str | None = "stage1") -> Result:
+        given = ["--manifest", str(tmp_path / "manifest.jsonl"), "--out", str(tmp_path / "cache"), "--json"]
+        given += ["--ckpt", str(tmp_path / ckpt)] if ckpt else []
+        return CliRunner().invoke(command, [*given, "--set", "workers=0", "--device", "cpu", *args])
+
+    return invoke
+
+
+def test_extraction_reports_as_json(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("--limit", "2")
+    assert result.exit_code == 0
+    report = json.loads(result.stdout)
+    assert (report["clips"], report["frames"], report["rejected"]) == (4, 12, [])
+    assert [Path(path).name for path in report["shards"]] == ["train-0-of-1.h5", "dev-0-of-1.h5"]
+
+
+def test_videos_that_cannot_be_read_give_exit_code_1(
+    invoke: Invoke, tmp_path: Path, manifest: Manifest, videos: Path
+) -> None:
+    root = tmp_path / "videos"
+    root.mkdir()
+    for folder in videos.iterdir():
+        if folder.name != "dev1":
+            (root / folder.name).symlink_to(folder)
+    result = invoke("--root", str(root))
+    assert result.exit_code == 1
+    assert [video["id"] for video in json.loads(result.stdout)["rejected"]] == ["dev/1"]
+
+
+def test_a_dry_run_writes_nothing(invoke: Invoke, tmp_path: Path) -> None:
+    result = invoke("--dry-run", "--split", "dev", "--shard", "1/2")
+    (shard,) = json.loads(result.stdout)["shards"]
+    assert Path(shard.pop("path")).name == "dev-1-of-2.h5"
+    assert (shard["clips"], shard["steps"], shard["is_finished"]) == (1, 2, False)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_timm_backbone_is_taken_as_it_is(invoke: Invoke) -> None:
+    options = ["--set", "timm.pretrained=false", "--set", "timm.image_size=32", "--split", "dev"]
+    assert invoke("--encoder", "timm:test_resnet", *options, ckpt=None).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--shard", "2/2"], "must be i/n with i from 0 to n - 1, but is '2/2'"),
+        (["--shard", "first"], "must be i/n"),
+        (["--encoder", "timm:resnet18"], "either --ckpt DIR or --encoder"),
+    ],
+)
+def test_a_wrong_command_line_gives_exit_code_2(invoke: Invoke, args: list[str], message: str) -> None:
+    result = invoke(*args)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_faults_of_files_are_errors_of_ours(invoke: Invoke, tmp_path: Path) -> None:
+    missing: Any = invoke(ckpt="stage2").exception
+    assert isinstance(missing, ModelError)
+    (tmp_path / "manifest.jsonl").write_text("")
+    assert isinstance(invoke().exception, DataError)
+
+
+def test_the_fingerprint_is_the_directorys(invoke: Invoke, tmp_path: Path) -> None:
+    from fla_llm.cache.reader import FeatureCache
+
+    invoke("--split", "dev")
+    assert FeatureCache(tmp_path / "cache").fingerprint == fingerprint(tmp_path / "stage1")
