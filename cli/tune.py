@@ -1,0 +1,70 @@
+"""``fla tune``: stage two."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import (
+    config_options,
+    device_option,
+    dry_run_option,
+    emit,
+    json_option,
+    limit_option,
+    resume_option,
+    seed_option,
+    with_seed,
+)
+
+
+@click.command()
+@click.option(
+    "--features", multiple=True, required=True, metavar="DIR", type=click.Path(path_type=Path),
+    help="A cache made by fla extract; several with different clips are put together.",
+)  # fmt: skip
+@click.option("--llm", required=True, metavar="ID|DIR", help="A Hugging Face id, or a model's directory.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
+@resume_option
+@config_options
+@seed_option
+@device_option
+@limit_option
+@dry_run_option
+@json_option
+def command(
+    features: tuple[Path, ...],
+    llm: str,
+    out: Path,
+    resume: bool,
+    config_source: str | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    device: str,
+    limit: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Stage two: tune a 4-bit language model on cached features alone."""
+    from ..core.config import load_config
+    from ..finetune.config import PRESETS, TuneConfig
+    from ..finetune.train import plan, tune
+
+    config = load_config(
+        TuneConfig,
+        base=TuneConfig(),
+        presets=PRESETS,
+        source=config_source,
+        overrides=with_seed(overrides, seed),
+    )
+    if dry_run:
+        planned = asdict(plan(features, llm=llm, config=config, device=device, limit=limit))
+        emit(as_json, planned, _table(planned))
+        return
+    tuned = tune(features, llm=llm, config=config, out=out, resume=resume, device=device, limit=limit)
+    emit(as_json, tuned.to_dict(), _table(tuned.to_dict()))
+
+
+def _table(content: dict[str, Any]) -> str:
+    return "\n".join(f"{name.replace('_', ' '):20}{value}" for name, value in content.items())

@@ -1,0 +1,40 @@
+"""Decoder-only models: [begin][features][prompt][target], one sequence.
+
+Padded right in training and left in generation, where every row must end at the token it goes on from.
+"""
+
+import torch
+from torch import Tensor
+
+from ..training.config import DecodingConfig
+from ..training.model import IGNORED
+from .family import Family, Source, label_counts, pad_rows, positions_of
+
+
+class CausalFamily(Family):
+    """Llama, Qwen, Gemma, Mistral, Phi and their like."""
+
+    def labelled_states(self, source: Source, labels: Tensor) -> Tensor:
+        """Return states (N, D): a target's token is told from the position before it."""
+        prefixes = self.source_rows(source)
+        targets = self.embed_ids(labels.clamp(min=0))
+        counts = label_counts(labels)
+        # The end token is only ever told, never read: the last label needs no position.
+        rows = [torch.cat([row, targets[i, : counts[i] - 1]]) for i, row in enumerate(prefixes)]
+        states = self._states(*pad_rows(rows))  # (B, S, D)
+        starts = torch.tensor([len(row) - 1 for row in prefixes], device=labels.device)
+        valid = labels != IGNORED
+        columns = starts[:, None] + torch.arange(labels.shape[1], device=labels.device)
+        batch_rows = torch.arange(len(rows), device=labels.device)[:, None].expand_as(columns)
+        return states[batch_rows[valid], columns[valid]]
+
+    def generate(self, source: Source, decoding: DecodingConfig) -> Tensor:
+        """Return new token ids only: with ``inputs_embeds``, ``generate()`` has no ids to repeat."""
+        embeds, mask = pad_rows(self.source_rows(source), side="left")
+        return self.llm.generate(inputs_embeds=embeds, attention_mask=mask, **self.search_settings(decoding))
+
+    def _states(self, embeds: Tensor, mask: Tensor) -> Tensor:
+        inputs = {"inputs_embeds": embeds, "attention_mask": mask, "position_ids": positions_of(mask)}
+        if self.head is None:
+            return self.llm(**inputs, use_cache=False).logits
+        return self.llm.get_decoder()(**inputs, use_cache=False).last_hidden_state

@@ -1,0 +1,140 @@
+"""Loading a language model and its tokenizer: by Hugging Face id, or from a directory."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from huggingface_hub import constants as hub
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+)
+
+from ..core.errors import ModelError
+from ..core.files import sha256_file
+from ..core.progress import say
+from .config import Quantise
+from .quantise import quantisation_config
+
+T = TypeVar("T")
+# T5's activations leave fp16's range; libraries that train it use bf16 or fp32.
+NOT_IN_FP16 = {"t5", "mt5", "umt5"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LanguageModel:
+    """A frozen language model, its tokenizer, and where both came from."""
+
+    model: PreTrainedModel
+    tokenizer: Any
+    source: str
+    """A Hugging Face id, or the absolute path of a directory."""
+    revision: str
+    """The id's commit, or a digest of the directory's config and weights."""
+
+
+def load_llm(
+    llm: str, *, quantise: Quantise, device: torch.device, dtype: torch.dtype, revision: str | None = None
+) -> LanguageModel:
+    """Load a language model ready to be frozen, in eval mode.
+
+    An id is looked for on this disk first and fetched only if it is not there.
+
+    Args:
+        llm: an id such as ``facebook/mbart-large-cc25``, or a directory.
+        quantise: format of the linear layers.
+        device: where the weights go, whole.
+        dtype: what is computed in, and the format of what is not quantised.
+        revision: the commit or digest the model must have; None takes what is there.
+
+    Raises:
+        ModelError: there is no such model, or it is not the one ``revision`` names.
+    """
+    source = _source(llm)
+    commit = revision if source == llm else None
+    config = _load(AutoConfig.from_pretrained, source, revision=commit)
+    if dtype == torch.float16 and config.model_type in NOT_IN_FP16:
+        dtype = torch.float32
+    auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    model = _load(
+        auto.from_pretrained,
+        source,
+        revision=commit,
+        dtype=dtype,
+        quantization_config=quantisation_config(quantise, compute_dtype=dtype),
+        device_map={"": str(device)},
+    )
+    found = getattr(config, "_commit_hash", None) or _digest(Path(source))
+    if revision not in (None, found):
+        raise ModelError(f"{llm} must be {revision}, but is {found}: it has changed since it was tuned.")
+    model.generation_config = _bare_generation(model)
+    tokenizer = _load(AutoTokenizer.from_pretrained, source, revision=commit)
+    return LanguageModel(model=model.eval(), tokenizer=tokenizer, source=source, revision=found)
+
+
+def _source(llm: str) -> str:
+    """Return a directory's absolute path, or ``llm`` as it is where it is an id."""
+    path = Path(llm).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"{llm} must be a model's directory, but holds no config.json.")
+        return str(path.resolve())
+    # "runs/llm" would be a valid id too: where there is a folder runs, it is a path that does not exist.
+    looks_like_path = llm.startswith((".", "/", "~")) or llm.count("/") > 1
+    if looks_like_path or (path.parent != Path() and path.parent.is_dir()):
+        raise ModelError(f"--llm {llm}: there is no such directory.")
+    return llm
+
+
+def _load(load: Callable[..., T], source: str, **settings: Any) -> T:
+    try:
+        return load(source, local_files_only=True, **settings)
+    except (OSError, ValueError) as error:
+        if Path(source).is_dir():
+            raise ModelError(f"{source} cannot be loaded: {_first_line(error)}") from error
+        if hub.HF_HUB_OFFLINE:
+            raise ModelError(
+                f"--llm {source} is not on this disk, and HF_HUB_OFFLINE forbids fetching it.\n"
+                "Unset HF_HUB_OFFLINE, or give a directory that holds the model."
+            ) from error
+    return _fetch(load, source, **settings)
+
+
+def _fetch(load: Callable[..., T], source: str, **settings: Any) -> T:
+    say(f"{source} is not on this disk: fetching what is missing")
+    try:
+        return load(source, **settings)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"--llm {source} is not on this disk and cannot be fetched: {_first_line(error)}\n"
+            "Check the id and the connection, or give a directory that holds the model."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _digest(folder: Path) -> str:
+    """Return SHA-256 over the config and every file of weights, by name."""
+    digest = hashlib.sha256()
+    for file in sorted([folder / "config.json", *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
+        digest.update(f"{file.name} {sha256_file(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _bare_generation(model: PreTrainedModel) -> GenerationConfig:
+    """Keep the ids of the model's own generation settings and nothing else.
+
+    Sampling, lengths and forced tokens that came with a checkpoint would mix with ours unseen.
+    """
+    own = model.generation_config
+    names = ("bos_token_id", "decoder_start_token_id")
+    return GenerationConfig(**{name: getattr(own, name, None) for name in names})

@@ -1,0 +1,38 @@
+"""What stands between the features and the sentence, in words."""
+
+from ..core.errors import ConfigError
+
+LANGUAGE_NAMES = {
+    "ar": "Arabic", "cs": "Czech", "de": "German", "en": "English", "es": "Spanish", "fr": "French",
+    "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "pl": "Polish", "pt": "Portuguese",
+    "ru": "Russian", "tr": "Turkish", "uk": "Ukrainian", "zh": "Chinese",
+}  # fmt: skip
+DEFAULT_PROMPT = "Translate the signed {language} sentence:"
+
+
+def check_prompt(prompt: str | None) -> None:
+    """Refuse a prompt with a placeholder other than ``{language}``.
+
+    Raises:
+        ConfigError: as said; it shows the prompt.
+    """
+    try:
+        (prompt or "").format(language="German")
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"'prompt' must hold no placeholder but {{language}}, but is {prompt!r}.\n"
+            "Double a brace that is meant as text: {{ or }}."
+        ) from error
+
+
+def prompt_for(language: str, prompt: str | None = None) -> str:
+    """Return the prompt for sentences in ``language`` (an ISO code such as ``de``).
+
+    >>> prompt_for("de")
+    'Translate the signed German sentence:'
+    >>> prompt_for("xx")
+    'Translate the signed sentence:'
+    """
+    template = DEFAULT_PROMPT if prompt is None else prompt
+    text = template.format(language=LANGUAGE_NAMES.get(language, ""))
+    return " ".join(text.split())

@@ -1,0 +1,51 @@
+"""Encoder-decoder models: features and prompt to the encoder, the sentence to the decoder.
+
+Padded right always: left padding changes what mBART and NLLB compute, which count positions from the left.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..training.config import DecodingConfig
+from ..training.model import IGNORED
+from .family import Family, Source, pad_rows
+
+
+class Seq2SeqFamily(Family):
+    """mBART, NLLB, T5, mT5 and their like."""
+
+    def labelled_states(self, source: Source, labels: Tensor) -> Tensor:
+        """Return states (N, D); the decoder reads [prefix][target but its last token]."""
+        prefix = source.decoder_prefix_ids  # (B, K), K >= 1
+        read = torch.where(labels == IGNORED, self.pad_id, labels)[:, :-1]
+        states = self._states(source, torch.cat([prefix, read], dim=1))
+        return states[:, prefix.shape[1] - 1 :][labels != IGNORED]
+
+    def generate(self, source: Source, decoding: DecodingConfig) -> Tensor:
+        """Return new token ids: the decoder starts from the prefix, which the language may be part of."""
+        embeds, mask = pad_rows(self.source_rows(source))
+        prefix = source.decoder_prefix_ids
+        ids = self.llm.generate(
+            inputs_embeds=embeds,
+            attention_mask=mask,
+            decoder_input_ids=prefix,
+            decoder_start_token_id=prefix[:, 0].tolist(),  # else it would be put in front once more
+            **self.search_settings(decoding),
+        )
+        return ids[:, prefix.shape[1] :]
+
+    def _states(self, source: Source, decoder_input_ids: Tensor) -> Tensor:
+        embeds, mask = pad_rows(self.source_rows(source))
+        encoded = self.llm.get_encoder()(inputs_embeds=embeds, attention_mask=mask)
+        if self.head is None:
+            inputs: dict[str, Any] = {"encoder_outputs": encoded, "attention_mask": mask}
+            return self.llm(**inputs, decoder_input_ids=decoder_input_ids, use_cache=False).logits
+        decoded = self.llm.get_decoder()(
+            input_ids=decoder_input_ids,
+            encoder_hidden_states=encoded.last_hidden_state,
+            encoder_attention_mask=mask,
+            use_cache=False,
+        )
+        return decoded.last_hidden_state

@@ -1,0 +1,122 @@
+"""A stage-two run on disk: what is written when training ends, and the one way to load it.
+
+::
+
+    run.json                what was tuned, on what: base model and revision, quantisation, prompt, encoder
+    config.yaml             every setting
+    lora/                   the adapters, in PEFT's format
+    projector.safetensors   the projector
+
+The trained parts are two files, and every way of losing one of them is refused by name.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from ..core.config import load_config, write_config
+from ..core.device import resolve_device, resolve_dtype
+from ..core.errors import CacheError, RunError
+from ..core.files import atomic_write, read_json, write_json
+from .config import TuneConfig
+from .llm import load_llm
+from .lora import PARTS as LORA_PARTS
+from .lora import load_lora, save_lora
+from .model import StageTwoModel
+from .quantise import prepare_frozen
+
+RUN_FORMAT = 1
+CONFIG, RUN, PROJECTOR, LORA = "config.yaml", "run.json", "projector.safetensors", "lora"
+PARTS = (RUN, CONFIG, PROJECTOR, *(f"{LORA}/{part}" for part in LORA_PARTS))
+
+
+def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any]:
+    """Return what ``run.json`` holds."""
+    base, config = model.language_model, model.config
+    return {
+        "format": RUN_FORMAT,
+        "stage": 2,
+        "llm": base.source,
+        "llm_revision": base.revision,
+        "llm_type": base.model.config.model_type,
+        "quantise": config.quantise,
+        "prompt": config.prompt,
+        "languages": languages,
+        "feature_fingerprint": model.feature_fingerprint,
+        "feature_size": model.feature_size,
+        "decoding": vars(config.decoding),
+    }
+
+
+def save_stage_two(model: StageTwoModel, run: Path, *, description: dict[str, Any]) -> None:
+    """Write a run's parts into ``run``; ``run.json`` comes last, so a run that has it is whole."""
+    write_config(model.config, run / CONFIG)
+    save_lora(model.llm, run / LORA)
+    with atomic_write(run / PROJECTOR) as temporary:
+        save_file({name: t.contiguous() for name, t in model.projector.state_dict().items()}, temporary)
+    write_json(run / RUN, description)
+
+
+def load_stage_two(
+    run: Path, *, device: torch.device | str = "auto", llm: str | None = None
+) -> StageTwoModel:
+    """Load what ``fla tune`` left in ``run``, in eval mode.
+
+    Args:
+        run: the run directory.
+        device: where the model goes.
+        llm: where the base model lies now, if it was moved.
+
+    Raises:
+        RunError: a part is missing, or the directory is of another kind.
+        ModelError: the base model is not there, or has changed.
+    """
+    _check_parts(run)
+    place = resolve_device(device) if isinstance(device, str) else device
+    described = read_json(run / RUN)
+    config = load_config(TuneConfig, source=str(run / CONFIG))
+    language_model = load_llm(
+        llm or described["llm"],
+        quantise=config.quantise,
+        device=place,
+        dtype=resolve_dtype(config.training.precision, place),
+        revision=described["llm_revision"],
+    )
+    prepare_frozen(language_model.model, activation_checkpointing=False)
+    lora = load_lora(language_model.model, run / LORA)
+    model = StageTwoModel(
+        language_model,
+        config=config,
+        feature_size=described["feature_size"],
+        feature_fingerprint=described["feature_fingerprint"],
+        lora=lora,
+    )
+    model.projector.load_state_dict(load_file(run / PROJECTOR))
+    return model.eval()
+
+
+def check_features(model: StageTwoModel, fingerprint: str) -> None:
+    """Refuse features of another encoder than the model was tuned on.
+
+    Raises:
+        CacheError: the fingerprints differ; both are named.
+    """
+    if fingerprint != model.feature_fingerprint:
+        raise CacheError(
+            f"The features must come from encoder {model.feature_fingerprint}, on which the run was tuned, "
+            f"but come from {fingerprint}.\nGive the cache or the --ckpt that belongs to the run."
+        )
+
+
+def _check_parts(run: Path) -> None:
+    missing = [part for part in PARTS if not (run / part).is_file()]
+    if missing:
+        raise RunError(
+            f"{run} must hold a stage-two run, but lacks {', '.join(missing)}.\n"
+            "Run: fla tune, with --resume if it was interrupted."
+        )
+    described = read_json(run / RUN)
+    if described.get("stage") != 2 or described.get("format") != RUN_FORMAT:
+        raise RunError(f"{run / RUN} must describe a stage-two run of format {RUN_FORMAT}, but does not.")

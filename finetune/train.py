@@ -1,0 +1,203 @@
+"""Stage two from beginning to end: caches and a language model in, a run directory out. No video is read."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import set_seed
+
+from ..cache.reader import splits_in
+from ..core.device import resolve_device, resolve_dtype
+from ..core.errors import CacheError, DataError
+from ..core.progress import say
+from ..training.batches import BatchDataset, make_batches
+from ..training.evaluation import EvaluationSet
+from ..training.fit import fit
+from ..training.log import TrainingLog
+from ..training.processes import is_main_process, join_processes, wait_for_all
+from .config import TuneConfig
+from .data import FeatureItems, feature_evaluation_set, open_caches
+from .llm import load_llm
+from .model import StageTwoModel
+from .projector import embedding_rms, rms
+from .run import Tuned, begin_run, finish_run
+
+RMS_SENTENCES = 256  # enough for two digits of the mean square
+RMS_STEPS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What ``fla tune`` would train on, and the loss of its largest batch before any training."""
+
+    train_clips: int
+    dev_clips: int
+    batches: int
+    padding_share: float
+    """Of all feature steps computed on."""
+    trained_parameters: int
+    loss: float
+
+
+def tune(
+    features: Sequence[Path],
+    *,
+    llm: str,
+    config: TuneConfig,
+    out: Path,
+    resume: bool = False,
+    device: str = "auto",
+    limit: int | None = None,
+) -> Tuned:
+    """Tune a language model on cached features.
+
+    Args:
+        features: caches of one encoder with disjoint ids; split ``train``, and ``dev`` where there is one.
+        llm: a Hugging Face id, or a model's directory.
+        config: every setting.
+        out: the run directory; empty, or with ``resume`` one that was begun.
+        resume: go on from the last checkpoint.
+        device: as :func:`resolve_device` takes it.
+        limit: clips of each split and cache, for a trial.
+
+    Raises:
+        RunError, CacheError, DataError, ModelError: as their sentences say.
+    """
+    train, dev = open_clips(features, config=config, limit=limit)
+    place = _local(resolve_device(device))
+    join_processes(place)
+    if is_main_process():
+        begin_run(out, config, resume=resume)
+    wait_for_all()
+    model = build_model(train, llm=llm, config=config, device=place)
+    if is_main_process() and not resume:
+        _log_magnitudes(model, train, run=out)
+    dev_set = None if dev is None else _evaluation_set(model, dev)
+    fitted = fit(
+        model,
+        train=_train_batches(model, train),
+        dev=dev_set,
+        config=config.training,
+        decoding=config.decoding,
+        run=out,
+        resume=resume,
+        seed=config.seed,
+        device=place,
+    )  # leaves the selected weights in the model
+    finish_run(model, out, languages=sorted(set(train.languages)), dev=dev_set)
+    return Tuned(
+        run=out,
+        epoch=fitted.epoch,
+        best_bleu4=fitted.best_bleu4,
+        seconds=round(fitted.seconds, 1),
+        train_clips=len(train),
+        dev_clips=len(dev or ()),
+        trained_parameters=model.num_trained,
+    )
+
+
+def plan(
+    features: Sequence[Path], *, llm: str, config: TuneConfig, device: str = "auto", limit: int | None = None
+) -> Planned:
+    """Check what :func:`tune` would be given, up to the loss of the largest batch; nothing is written."""
+    train, dev = open_clips(features, config=config, limit=limit)
+    place = _local(resolve_device(device))
+    model = build_model(train, llm=llm, config=config, device=place).eval()
+    data = _train_batches(model, train)
+    steps = [len(batch) * max(train.lengths[i] for i in batch) for batch in data.batches]
+    largest = {name: value.to(place) for name, value in data[steps.index(max(steps))].items()}
+    with torch.no_grad():
+        loss = model(**largest)["loss"].item()
+    return Planned(
+        train_clips=len(train),
+        dev_clips=len(dev or ()),
+        batches=len(data),
+        padding_share=1 - sum(train.lengths) / sum(steps),
+        trained_parameters=model.num_trained,
+        loss=loss,
+    )
+
+
+def open_clips(
+    features: Sequence[Path], *, config: TuneConfig, limit: int | None = None
+) -> tuple[FeatureItems, FeatureItems | None]:
+    """Return the clips of ``train``, and of ``dev`` where a cache has it.
+
+    Raises:
+        CacheError: there is no dev, and the settings want the best checkpoint on it.
+    """
+    train = FeatureItems(open_caches(features, "train"), limit=limit, view_seed=config.seed)
+    if any("dev" in splits_in(folder) for folder in features):
+        return train, FeatureItems(open_caches(features, "dev"), limit=limit)
+    if config.training.select == "best":
+        raise CacheError(
+            f"{', '.join(map(str, features))}: there is no dev split to choose the best checkpoint by.\n"
+            "Add --set training.select=last, or run: fla extract --split dev"
+        )
+    return train, None
+
+
+def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: torch.device) -> StageTwoModel:
+    """Return an untrained model for these clips; its new weights are drawn from the config's seed."""
+    dtype = resolve_dtype(config.training.precision, device)
+    language_model = load_llm(llm, quantise=config.quantise, device=device, dtype=dtype)
+    set_seed(config.seed)
+    model = StageTwoModel(
+        language_model,
+        config=config,
+        feature_size=items.feature_size,
+        feature_fingerprint=items.fingerprint,
+    )
+    _check_positions(model, items)
+    ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.wording.target_ids(text)]
+    model.projector.match(embedding_rms(model.family.embed, ids, device=device))
+    return model
+
+
+def _local(device: torch.device) -> torch.device:
+    """Return the device with its number: under ``torchrun`` each process has its own."""
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
+
+
+def _train_batches(model: StageTwoModel, items: FeatureItems) -> BatchDataset:
+    training = model.config.training
+    batches = make_batches(
+        items.lengths, max_clips=training.batch_clips, max_steps=training.batch_steps, seed=model.config.seed
+    )
+    return BatchDataset(items, batches, model.collate)
+
+
+def _evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:
+    training = model.config.training
+    return feature_evaluation_set(
+        items, collate=model.collate, max_clips=training.batch_clips, max_steps=training.batch_steps
+    )
+
+
+def _check_positions(model: StageTwoModel, items: FeatureItems) -> None:
+    """Refuse a clip that has more steps than the language model has positions."""
+    most = getattr(model.language_model.model.config, "max_position_embeddings", None)
+    longest = max(range(len(items)), key=items.lengths.__getitem__)
+    steps = items.lengths[longest]
+    if most is not None and steps >= most:
+        raise DataError(
+            f"Clip {items.ids[longest]!r} must have fewer feature steps than the language model has "
+            f"positions ({most}), but has {steps}.\nExtract with a larger stride, or give another --llm."
+        )
+
+
+@torch.no_grad()
+def _log_magnitudes(model: StageTwoModel, items: FeatureItems, *, run: Path) -> None:
+    """Log how large projected features and embeddings of text are: they should be alike."""
+    features = torch.from_numpy(items.get(0)["features"][None, :RMS_STEPS])
+    row = {
+        "step": 0,
+        "embedding_rms": model.projector.output_scale.item(),
+        "projector_rms": rms(model.projector(features.to(model.llm.device))),
+    }
+    TrainingLog(run / "log.jsonl").write(row)
+    say("RMS of text embeddings {embedding_rms:.4g}, of projected features {projector_rms:.4g}".format(**row))

@@ -1,0 +1,94 @@
+"""Text to token ids and back, as one language model wants it: prompt, target, the decoder's first tokens."""
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import ModelError
+from .prompt import prompt_for
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+# mBART names languages de_DE, NLLB deu_Latn. Two letters name one mBART language; NLLB needs a table.
+_LANGUAGE_TOKEN = re.compile(r"[a-z]{2}_[A-Z]{2}|[a-z]{3}_[A-Z][a-z]{3}")
+_NLLB = {
+    "ar": "arb_Arab", "cs": "ces_Latn", "de": "deu_Latn", "en": "eng_Latn", "es": "spa_Latn",
+    "fr": "fra_Latn", "it": "ita_Latn", "ja": "jpn_Jpan", "ko": "kor_Hang", "nl": "nld_Latn",
+    "pl": "pol_Latn", "pt": "por_Latn", "ru": "rus_Cyrl", "tr": "tur_Latn", "uk": "ukr_Cyrl",
+    "zh": "zho_Hans",
+}  # fmt: skip
+
+
+class Wording:
+    """The tokenizer of a language model, with what this project asks of it.
+
+    Attributes:
+        pad_id: fills the ends of rows; what is padding is told by lengths, never by this id, since many
+            models pad with their end token.
+        eos_id: ends every target; without it a model never learns to stop.
+    """
+
+    def __init__(self, tokenizer: Any, config: "PretrainedConfig", *, prompt: str | None) -> None:
+        if tokenizer.eos_token_id is None:
+            raise ModelError(
+                "The model's tokenizer must have an end token, but has none.\nGive another --llm."
+            )
+        self.tokenizer = tokenizer
+        self.prompt = prompt
+        self.eos_id: int = tokenizer.eos_token_id
+        self.pad_id: int = self.eos_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        self._encoder_decoder: bool = config.is_encoder_decoder
+        self._start_id: int | None = getattr(config, "decoder_start_token_id", None)
+        self._languages = _language_tokens(tokenizer) if config.is_encoder_decoder else {}
+
+    def lead_ids(self) -> list[int]:
+        """Return what stands before the features: the begin token, of a decoder-only model that has one."""
+        if self._encoder_decoder:
+            return []
+        first = self.tokenizer("a")["input_ids"][:1]
+        return first if first == [self.tokenizer.bos_token_id] else []
+
+    def prompt_ids(self, language: str) -> list[int]:
+        """Return what follows the features; for an encoder, with the special tokens that end its inputs."""
+        if self._languages:  # the source language's token ends the encoder's input, as in pretraining
+            self.tokenizer.src_lang = self._language_token(language)
+        text = prompt_for(language, self.prompt)
+        return self.tokenizer(text, add_special_tokens=self._encoder_decoder)["input_ids"]
+
+    def target_ids(self, text: str) -> list[int]:
+        """Return a sentence's tokens and the end token."""
+        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.eos_id]
+
+    def decoder_prefix_ids(self, language: str) -> list[int]:
+        """Return what a decoder starts from: start token, and the language's token where there are any.
+
+        mBART-25 starts from the language alone, mBART-50 and NLLB from ``</s>`` and the language. Empty for a
+        decoder-only model.
+        """
+        if not self._encoder_decoder:
+            return []
+        start = [] if self._start_id is None else [self._start_id]
+        if not self._languages:
+            return start or [self.pad_id]
+        language_id = self._languages[self._language_token(language)]
+        return [language_id] if self._start_id in (None, *self._languages.values()) else [*start, language_id]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the sentence: special tokens left out, spaces as the model wrote them."""
+        text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text.strip()
+
+    def _language_token(self, language: str) -> str:
+        for token in self._languages:
+            if token == _NLLB.get(language) or re.fullmatch(f"{language}_[A-Z]{{2}}", token):
+                return token
+        raise ModelError(
+            f"The model must have a token for the language {language!r}, but has only "
+            f"{', '.join(sorted(self._languages))}.\nGive another --llm."
+        )
+
+
+def _language_tokens(tokenizer: Any) -> dict[str, int]:
+    added = tokenizer.get_added_vocab()
+    return {token: index for token, index in added.items() if _LANGUAGE_TOKEN.fullmatch(token)}

@@ -1,0 +1,79 @@
+"""The loss at labelled positions is the model's own loss, wherever its logits come from."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from fla_llm.finetune.family import pad_rows, positions_of
+from fla_llm.finetune.loss import summed_cross_entropy
+from fla_llm.finetune.model import StageTwoModel
+from fla_llm.training.model import IGNORED
+
+SHAPES = ["llama", "qwen3", "gemma2", "mbart", "t5", "mt5"]
+
+
+def own_loss(model: StageTwoModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Return what transformers computes of the same batch from ``labels``."""
+    source, labels, base = model._source(batch), batch["labels"], model.language_model.model
+    prefixes = model.family.source_rows(source)
+    if base.config.is_encoder_decoder:
+        embeds, mask = pad_rows(prefixes)
+        read = torch.cat([source.decoder_prefix_ids, labels.clamp(min=0)[:, :-1]], dim=1)
+        return base(inputs_embeds=embeds, attention_mask=mask, decoder_input_ids=read, labels=labels).loss
+    counts = (labels != IGNORED).sum(1).tolist()
+    targets = [row[:n] for row, n in zip(labels, counts, strict=True)]
+    rows = [torch.cat([p, model.family.embed_ids(t)]) for p, t in zip(prefixes, targets, strict=True)]
+    told = [torch.cat([t.new_full((len(p),), IGNORED), t]) for p, t in zip(prefixes, targets, strict=True)]
+    embeds, mask = pad_rows(rows)
+    padded = torch.nn.utils.rnn.pad_sequence(told, batch_first=True, padding_value=IGNORED)
+    return base(
+        inputs_embeds=embeds, attention_mask=mask, position_ids=positions_of(mask), labels=padded
+    ).loss
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_loss_and_projector_gradient_equal_the_models_own(
+    shape: str, build: Callable[..., StageTwoModel], items: list
+) -> None:
+    model = build(shape, quantise="none").eval()
+    batch = model.collate(items)
+    assert model.family.head is not None
+    gradients = []
+    losses = [model(**batch)["loss"], own_loss(model, batch)]
+    for loss in losses:
+        model.zero_grad()
+        loss.backward()
+        gradients.append([p.grad.clone() for p in model.projector.parameters()])
+    torch.testing.assert_close(losses[0], losses[1], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", ["llama", "mbart"])
+def test_an_unknown_architecture_uses_its_own_logits(
+    shape: str, build: Callable[..., StageTwoModel], items: list
+) -> None:
+    model = build(shape, quantise="none").eval()
+    batch = model.collate(items)
+    known = model(**batch)["loss"]
+    model.family.head = None
+    torch.testing.assert_close(model(**batch)["loss"], known)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_chunks_add_up_to_the_whole(smoothing: float) -> None:
+    head = torch.nn.Linear(6, 11)
+    states, targets = torch.randn(7, 6, requires_grad=True), torch.randint(0, 11, (7,))
+    whole = cross_entropy(head(states), targets, reduction="sum", label_smoothing=smoothing)
+    chunked = summed_cross_entropy(states, targets, head=head, label_smoothing=smoothing, chunk_tokens=3)
+    torch.testing.assert_close(chunked, whole)
+    torch.testing.assert_close(torch.autograd.grad(chunked, states), torch.autograd.grad(whole, states))
+
+
+def test_the_loss_is_divided_by_the_count_given(build: Callable[..., StageTwoModel], items: list) -> None:
+    model = build("llama", quantise="none").eval()
+    batch = model.collate(items)
+    count = int((batch["labels"] != IGNORED).sum())
+    alone, shared = model(**batch)["loss"], model(**batch, num_items_in_batch=torch.tensor(2 * count))["loss"]
+    torch.testing.assert_close(shared * 2, alone)

@@ -1,0 +1,183 @@
+"""Laws of the stage-two model, on 4-bit models shaped like Llama, T5 and mBART."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from bitsandbytes.nn import Linear4bit
+
+from fla_llm.finetune.model import StageTwoModel
+from fla_llm.training.config import DecodingConfig
+from fla_llm.training.model import IGNORED
+
+SHAPES = ["llama", "mbart", "t5"]
+Build = Callable[..., StageTwoModel]
+GREEDY = DecodingConfig(num_beams=1, max_new_tokens=8)
+
+
+def gradients(model: StageTwoModel, batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    model.train()
+    model.zero_grad()
+    model(**batch)["loss"].backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+
+def fit_batch(model: StageTwoModel, batch: dict[str, torch.Tensor], *, enough: float, steps: int) -> float:
+    groups = [{"params": group["params"], "lr": 5e-3} for group in model.parameter_groups()]
+    optimiser = torch.optim.Adam(groups)
+    loss = torch.tensor(torch.inf)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        loss = model(**batch)["loss"]
+        loss.backward()
+        optimiser.step()
+        if loss.item() < enough:
+            break
+    return loss.item()
+
+
+def without_dropout(model: StageTwoModel) -> StageTwoModel:
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        if isinstance(getattr(module, "dropout", None), float):
+            module.dropout = 0.0
+    return model
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_linear_layers_are_in_four_bits_and_only_new_weights_are_trained(shape: str, build: Build) -> None:
+    model = build(shape)
+    assert any(isinstance(module, Linear4bit) for module in model.modules())
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    assert all("lora_" in name or name.startswith("projector.") for name in trained)
+    assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
+    assert {name.split(".")[0] for name in model.checkpoint_state()} == {"llm", "projector"}
+    assert len([name for name in model.checkpoint_state() if name.startswith("llm.")]) == sum(
+        "lora_" in name for name in trained
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_lora_at_initialisation_is_the_base_model(shape: str, build: Build, items: list) -> None:
+    model = build(shape).eval()
+    batch = model.collate(items)
+    with torch.no_grad():
+        tuned = model(**batch)["loss"]
+        with model.llm.disable_adapter():
+            base = model(**batch)["loss"]
+    assert torch.equal(tuned, base)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_projector_gets_its_gradient_also_after_an_eval_pass(
+    shape: str, build: Build, items: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What bitsandbytes asks on every CPU: here it always hears that repacking is possible.
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
+    never, evaluated = without_dropout(build(shape)), without_dropout(build(shape))
+    batch = never.collate(items)
+    evaluated.eval()
+    with torch.no_grad():
+        evaluated(**batch)
+        evaluated.translate(batch, GREEDY)
+    expected, found = gradients(never, batch), gradients(evaluated, batch)
+    assert all(
+        expected[f"projector.{name}"].abs().sum() > 0 for name, _ in never.projector.named_parameters()
+    )
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_checkpointed_gradients_are_the_same(shape: str, build: Build, items: list) -> None:
+    plain = without_dropout(build(shape))
+    saving = without_dropout(build(shape, activation_checkpointing=True))
+    batch = plain.collate(items)
+    torch.testing.assert_close(gradients(saving, batch), gradients(plain, batch))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_masked_positions_give_no_gradient(shape: str, build: Build, items: list) -> None:
+    model = without_dropout(build(shape))
+    batch = model.collate(items)
+    noisy = dict(batch)
+    noisy["features"] = batch["features"].clone().float()
+    for row, length in enumerate(batch["feature_lengths"].tolist()):
+        noisy["features"][row, length:] = 100.0
+    noisy["prompt_ids"] = torch.nn.functional.pad(batch["prompt_ids"], (0, 2), value=5)
+    noisy["features"].requires_grad_(True)
+    assert torch.equal(model(**noisy)["loss"], model(**batch)["loss"])
+    model(**noisy)["loss"].backward()
+    for row, length in enumerate(batch["feature_lengths"].tolist()):
+        assert noisy["features"].grad[row, length:].abs().sum() == 0
+        assert noisy["features"].grad[row, :length].abs().sum() > 0
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_padding_changes_no_loss(shape: str, build: Build, items: list) -> None:
+    model = build(shape, quantise="none").eval()
+    with torch.no_grad():
+        together = model(**model.collate(items), num_items_in_batch=1)["loss"]
+        alone = sum(model(**model.collate([item]), num_items_in_batch=1)["loss"] for item in items)
+    torch.testing.assert_close(together, torch.as_tensor(alone), atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_batch_is_overfitted_and_said_back_alone_and_together(
+    shape: str, build: Build, items: list
+) -> None:
+    model = without_dropout(build(shape))
+    batch = model.collate(items)
+    assert fit_batch(model, batch, enough=0.08, steps=160) < 0.08
+    model.eval()
+    texts = [item["text"] for item in items]
+    assert model.translate(batch, DecodingConfig(num_beams=3, max_new_tokens=8)) == texts
+    assert [model.translate(model.collate([item]), GREEDY)[0] for item in items] == texts
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_generation_of_an_untrained_model_is_the_same_under_any_batching(
+    shape: str, build: Build, items: list
+) -> None:
+    model = build(shape, quantise="none").eval()
+    together = model.family.generate(model._source(model.collate(items)), GREEDY)
+    for row, item in enumerate(items):
+        alone = model.family.generate(model._source(model.collate([item])), GREEDY)[0]
+        assert torch.equal(together[row, : len(alone)], alone)
+
+
+def test_eight_bits_train_too(build: Build, items: list, recwarn: Any) -> None:
+    model = build("llama", quantise="int8")
+    found = gradients(model, model.collate(items))
+    assert all(found[f"projector.{name}"].abs().sum() > 0 for name, _ in model.projector.named_parameters())
+
+
+def test_the_projector_has_its_own_learning_rate(build: Build) -> None:
+    model = build("llama")
+    groups = {group["name"]: group for group in model.parameter_groups()}
+    assert groups["projector"]["lr"] == model.config.projector.learning_rate
+    assert "lr" not in groups["lora"]
+    assert sum(len(group["params"]) for group in groups.values()) == sum(
+        p.requires_grad for p in model.parameters()
+    )
+
+
+def test_a_model_that_pads_with_its_end_token_still_learns_to_stop(build: Build, items: list) -> None:
+    model = build("llama")
+    model.wording.tokenizer.pad_token = model.wording.tokenizer.eos_token
+    batch = model.collate(items)
+    ends = [row[row != IGNORED][-1].item() for row in batch["labels"]]
+    assert ends == [model.wording.eos_id] * len(items)
+
+
+def test_checkpoint_state_round_trip(build: Build, items: list) -> None:
+    model, other = build("t5").eval(), build("t5").eval()
+    with torch.no_grad():
+        for tensor in model.checkpoint_state().values():
+            tensor.add_(torch.randn_like(tensor))
+    other.load_checkpoint_state({name: t.clone() for name, t in model.checkpoint_state().items()})
+    batch = model.collate(items)
+    with torch.no_grad():
+        assert torch.equal(model(**batch)["loss"], other(**batch)["loss"])

@@ -1,0 +1,144 @@
+"""A whole run on a cache alone: what it leaves, how it is loaded, and what is refused."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from fla_llm.cli.tune import command
+from fla_llm.core.config import write_config
+from fla_llm.core.errors import CacheError, DataError, ModelError, RunError
+from fla_llm.finetune.config import TuneConfig
+from fla_llm.finetune.data import FeatureItems, feature_evaluation_set, open_caches
+from fla_llm.finetune.store import PARTS, check_features, load_stage_two
+from fla_llm.finetune.train import build_model, plan, tune
+from fla_llm.training.evaluation import predict
+
+CPU = torch.device("cpu")
+Folder = Callable[[str], Path]
+
+
+@pytest.mark.parametrize("shape", ["llama", "mbart"])
+def test_a_run_is_loaded_as_it_was_saved(
+    shape: str, llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    cache, run = write_cache(tmp_path / "cache"), tmp_path / "run"
+    tuned = tune([cache], llm=str(llm_folder(shape)), config=config, out=run, device="cpu")
+    assert (tuned.train_clips, tuned.dev_clips) == (4, 4)
+    assert all((run / part).is_file() for part in (*PARTS, "log.jsonl", "predictions-dev.jsonl"))
+    first = json.loads((run / "log.jsonl").read_text().splitlines()[0])
+    assert first["step"] == 0
+    assert first["projector_rms"] == pytest.approx(first["embedding_rms"], rel=0.05)
+    model = load_stage_two(run, device=CPU)
+    dev = FeatureItems(open_caches([cache], "dev"))
+    evaluation = feature_evaluation_set(dev, collate=model.collate, max_clips=2, max_steps=64)
+    said = predict(model, evaluation, decoding=config.decoding, device=CPU)
+    rows = [json.loads(line) for line in (run / "predictions-dev.jsonl").read_text().splitlines()]
+    assert {row["id"]: row["prediction"] for row in rows} == dict(zip(evaluation.ids, said, strict=True))
+
+
+def test_same_seed_same_weights_also_when_resumed(
+    llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    cache = write_cache(tmp_path / "cache")
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    common = {"llm": str(llm_folder("llama")), "device": "cpu"}
+    tune([cache], config=config, out=whole, **common)
+    half = replace(config, training=replace(config.training, epochs=1))
+    tune([cache], config=half, out=halves, **common)
+    with pytest.raises(RunError, match="begun with, but training.epochs: 1, now 2"):
+        tune([cache], config=config, out=halves, resume=True, **common)
+    write_config(config, halves / "config.yaml")  # as if the run had been stopped after its first epoch
+    tune([cache], config=config, out=halves, resume=True, **common)
+    for part in ("projector.safetensors", "lora/adapter_model.safetensors"):
+        assert (whole / part).read_bytes() == (halves / part).read_bytes()
+
+
+def test_a_missing_part_is_named(
+    llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    cache, run = write_cache(tmp_path / "cache"), tmp_path / "run"
+    once = replace(config, training=replace(config.training, epochs=1, select="last"))
+    tune([cache], llm=str(llm_folder("t5")), config=once, out=run, device="cpu")
+    described = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(described | {"llm_revision": "f" * 64}))
+    with pytest.raises(ModelError, match="must be ffff.*it has changed since it was tuned"):
+        load_stage_two(run, device=CPU)
+    (run / "projector.safetensors").unlink()
+    with pytest.raises(RunError, match="lacks projector.safetensors"):
+        load_stage_two(run, device=CPU)
+    with pytest.raises(RunError, match="is not empty"):
+        tune([cache], llm=str(llm_folder("t5")), config=once, out=run, device="cpu")
+
+
+def test_a_cache_of_another_encoder_is_refused(build: Callable, tmp_path: Path) -> None:
+    with pytest.raises(CacheError, match="eeee.*come from aaaa"):
+        check_features(build("llama"), "a" * 64)
+
+
+def test_caches_are_put_together_if_their_ids_are_disjoint(
+    write_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    one, two = write_cache(tmp_path / "one"), write_cache(tmp_path / "two", prefix="b/")
+    items = FeatureItems(open_caches([one, two], "train"))
+    assert len(items) == 8
+    assert items.get(4)["id"] == "b/clip-0"
+    with pytest.raises(CacheError, match="'clip-0' is in two of them"):
+        FeatureItems(open_caches([one, one], "train"))
+    other = write_cache(tmp_path / "other", prefix="c/", encoder="a" * 64)
+    with pytest.raises(CacheError, match="one encoder, but come from eeee.* and aaaa"):
+        FeatureItems(open_caches([one, other], "train"))
+
+
+def test_no_dev_split_needs_the_last_checkpoint(
+    llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    cache = write_cache(tmp_path / "cache", splits=("train",))
+    with pytest.raises(CacheError, match="no dev split to choose.*\n.*training.select=last"):
+        plan([cache], llm=str(llm_folder("llama")), config=config, device="cpu")
+    last = replace(config, training=replace(config.training, select="last"))
+    planned = plan([cache], llm=str(llm_folder("llama")), config=last, device="cpu")
+    assert (planned.train_clips, planned.dev_clips, planned.batches) == (4, 0, 1)
+    assert planned.loss > 0
+
+
+def test_a_clip_longer_than_the_models_positions_is_named(
+    llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], items: list, tmp_path: Path
+) -> None:
+    items[2]["features"] = items[2]["features"].repeat(20, axis=0)
+    clips = FeatureItems(open_caches([write_cache(tmp_path / "cache")], "train"))
+    with pytest.raises(DataError, match=r"'clip-2'.*positions \(64\), but has 140"):
+        build_model(clips, llm=str(llm_folder("mbart")), config=config, device=CPU)
+
+
+def test_shuffled_features_keep_the_sentences(
+    write_cache: Callable[..., Path], build: Callable, tmp_path: Path
+) -> None:
+    items = FeatureItems(open_caches([write_cache(tmp_path / "cache")], "dev"))
+    model = build("llama")
+    shuffled = feature_evaluation_set(
+        items, collate=model.collate, max_clips=1, max_steps=64, order=[1, 2, 3, 0]
+    )
+    assert shuffled.references == items.texts
+    given = {batch[0]: shuffled.batches[i] for i, batch in enumerate(shuffled.batches.batches)}
+    assert given[0]["feature_lengths"].item() == items.lengths[1]
+
+
+def test_the_command_tunes(
+    llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    cache, settings = write_cache(tmp_path / "cache"), tmp_path / "settings.yaml"
+    write_config(config, settings)
+    arguments = [
+        "--features", str(cache), "--llm", str(llm_folder("llama")), "--out", str(tmp_path / "run"),
+        "--set", "training.epochs=1", "--device", "cpu", "--limit", "2", "--json",
+    ]  # fmt: skip
+    dry = CliRunner().invoke(command, [*arguments, "--dry-run"], catch_exceptions=False)
+    assert json.loads(dry.stdout)["train_clips"] == 2
+    assert not (tmp_path / "run").exists()
+    done = CliRunner().invoke(command, [*arguments, "--config", str(settings)], catch_exceptions=False)
+    assert json.loads(done.stdout)["epoch"] == 1

@@ -1,0 +1,84 @@
+"""Prompts, targets, and the tokens that name a language."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from transformers import LlamaConfig, MBartConfig, PreTrainedTokenizerFast
+
+from fla_llm.core.errors import ConfigError, ModelError
+from fla_llm.finetune.config import TuneConfig
+from fla_llm.finetune.prompt import prompt_for
+from fla_llm.finetune.wording import Wording
+
+CAUSAL = LlamaConfig()
+
+
+def multilingual(tokenizer: PreTrainedTokenizerFast, codes: Sequence[str]) -> Any:
+    """Return a copy that has language tokens, the first of them numbered after the vocabulary."""
+    copy = PreTrainedTokenizerFast(
+        tokenizer_object=type(tokenizer._tokenizer).from_str(tokenizer._tokenizer.to_str()),
+        pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>",
+    )  # fmt: skip
+    copy.add_tokens(list(codes), special_tokens=True)
+    return copy
+
+
+def test_each_language_has_its_prompt() -> None:
+    assert prompt_for("zh") == "Translate the signed Chinese sentence:"
+    assert prompt_for("en", "In {language}:") == "In English:"
+    assert prompt_for("de", "") == ""
+
+
+def test_an_unknown_placeholder_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"no placeholder but \{language\}, but is 'In \{tongue\}:'"):
+        TuneConfig(prompt="In {tongue}:")
+
+
+def test_a_target_ends_with_the_end_token(tokenizer: PreTrainedTokenizerFast) -> None:
+    wording = Wording(tokenizer, CAUSAL, prompt=None)
+    ids = wording.target_ids("wind kommt")
+    assert ids[-1] == wording.eos_id
+    assert wording.decode(ids) == "wind kommt"
+    assert wording.prompt_ids("de") == tokenizer("Translate the signed German sentence:").input_ids[:-1]
+    assert wording.decoder_prefix_ids("de") == []
+
+
+def test_an_encoder_gets_its_own_end_after_the_prompt(tokenizer: PreTrainedTokenizerFast) -> None:
+    wording = Wording(tokenizer, MBartConfig(decoder_start_token_id=2), prompt="")
+    assert wording.prompt_ids("de") == [tokenizer.eos_token_id]
+    assert wording.decoder_prefix_ids("de") == [2]
+
+
+@pytest.mark.parametrize(
+    ("codes", "start", "language", "expected"),
+    [
+        (["de_DE", "zh_CN"], None, "zh", ["zh_CN"]),  # mBART-25: from the language alone
+        (["de_DE", "zh_CN"], 2, "de", ["</s>", "de_DE"]),  # mBART-50
+        (["deu_Latn", "zho_Hans"], 2, "de", ["</s>", "deu_Latn"]),  # NLLB
+    ],
+)
+def test_the_decoder_starts_from_the_language(
+    codes: list[str],
+    start: int | None,
+    language: str,
+    expected: list[str],
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    own = multilingual(tokenizer, codes)
+    wording = Wording(own, MBartConfig(decoder_start_token_id=start), prompt=None)
+    assert own.convert_ids_to_tokens(wording.decoder_prefix_ids(language)) == expected
+    wording.prompt_ids(language)
+    assert own.src_lang == expected[-1]
+
+
+def test_a_language_the_model_does_not_know_is_named(tokenizer: PreTrainedTokenizerFast) -> None:
+    wording = Wording(multilingual(tokenizer, ["en_XX"]), MBartConfig(decoder_start_token_id=2), prompt=None)
+    with pytest.raises(ModelError, match="token for the language 'de', but has only en_XX"):
+        wording.decoder_prefix_ids("de")
+
+
+def test_a_tokenizer_without_an_end_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
+    endless = PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, pad_token="<pad>")
+    with pytest.raises(ModelError, match="must have an end token"):
+        Wording(endless, CAUSAL, prompt=None)
