@@ -99,7 +99,7 @@ def write_demo_corpus(out: Path, *, config: DemoConfig, seed: int, workers: int 
     for split in ("train", "dev", "test"):
         (out / "videos" / split).mkdir(parents=True, exist_ok=True)
     frames = progress(
-        _render_all(plans, out, config, workers=workers or len(os.sched_getaffinity(0))),
+        _render_all(plans, out, config, workers=workers or os.cpu_count() or 1),
         desc="Rendering the demo corpus", total=len(plans), unit="clip",
     )  # fmt: skip
     samples = tuple(

@@ -18,10 +18,10 @@ Point = tuple[float, float]
 SUPERSAMPLING = 3
 ARM_LENGTH = 0.66
 """Of the upper arm and of the forearm, in body units (shoulder widths)."""
-PALM_RADIUS = 0.145
-FINGER_LENGTH = 0.29
-FINGER_WIDTH = 0.10
-OUTLINE_WIDTH = 0.035
+PALM_RADIUS = 0.17
+FINGER_LENGTH = 0.34
+FINGER_WIDTH = 0.115
+OUTLINE_WIDTH = 0.045
 
 FINGERS: dict[Handshape, tuple[tuple[float, float], ...]] = {
     "fist": (),
@@ -94,8 +94,8 @@ class _Figure:
 
     def _draw_hand(self, hand: HandPose, *, thumb: int) -> None:
         """Draw a hand; ``thumb`` is the turning sense in which its thumb lies."""
-        skin, centre = shade(self.signer.skin, 1.06), (hand.x, hand.y)
-        edge = shade(self.signer.skin, 0.42)
+        skin, centre = shade(self.signer.skin, 1.25), (hand.x, hand.y)
+        edge = shade(self.signer.skin, 0.3)
         fingers = [(hand.degrees + thumb * degrees, length) for degrees, length in FINGERS[hand.handshape]]
         self._dot(centre, PALM_RADIUS + OUTLINE_WIDTH, edge)
         tips = [

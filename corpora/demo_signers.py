@@ -26,36 +26,36 @@ class Signer:
 
 SIGNERS = (
     Signer(
-        name="ada", skin=(241, 194, 160), hair=(94, 58, 34), clothing=(40, 78, 130), background=(196, 206, 214),
-        shoulder_width=0.37, head=0.32, centre=(0.50, 0.46), tempo=1.00,
+        name="ada", skin=(241, 194, 160), hair=(94, 58, 34), clothing=(40, 78, 130),
+        background=(196, 206, 214), shoulder_width=0.42, head=0.32, centre=(0.50, 0.47), tempo=1.00,
     ),
     Signer(
-        name="ben", skin=(141, 92, 62), hair=(28, 22, 20), clothing=(192, 170, 60), background=(120, 148, 136),
-        shoulder_width=0.41, head=0.31, centre=(0.53, 0.45), tempo=1.08,
+        name="ben", skin=(141, 92, 62), hair=(28, 22, 20), clothing=(192, 170, 60),
+        background=(158, 184, 172), shoulder_width=0.46, head=0.31, centre=(0.53, 0.46), tempo=1.08,
     ),
     Signer(
-        name="cai", skin=(226, 178, 134), hair=(20, 20, 24), clothing=(96, 44, 66), background=(222, 212, 190),
-        shoulder_width=0.36, head=0.33, centre=(0.48, 0.47), tempo=0.93,
+        name="cai", skin=(226, 178, 134), hair=(20, 20, 24), clothing=(96, 44, 66),
+        background=(222, 212, 190), shoulder_width=0.41, head=0.33, centre=(0.48, 0.48), tempo=0.93,
     ),
     Signer(
-        name="dag", skin=(248, 212, 188), hair=(196, 160, 90), clothing=(46, 96, 70), background=(150, 160, 190),
-        shoulder_width=0.42, head=0.30, centre=(0.51, 0.44), tempo=1.04,
+        name="dag", skin=(248, 212, 188), hair=(196, 160, 90), clothing=(46, 96, 70),
+        background=(150, 160, 190), shoulder_width=0.47, head=0.30, centre=(0.51, 0.45), tempo=1.04,
     ),
     Signer(
-        name="efe", skin=(98, 64, 46), hair=(16, 14, 14), clothing=(206, 206, 210), background=(92, 104, 124),
-        shoulder_width=0.38, head=0.32, centre=(0.46, 0.46), tempo=0.96,
+        name="efe", skin=(98, 64, 46), hair=(16, 14, 14), clothing=(206, 206, 210),
+        background=(150, 172, 190), shoulder_width=0.43, head=0.32, centre=(0.46, 0.47), tempo=0.96,
     ),
     Signer(
-        name="fay", skin=(232, 186, 156), hair=(150, 70, 36), clothing=(54, 54, 60), background=(186, 150, 140),
-        shoulder_width=0.35, head=0.33, centre=(0.52, 0.48), tempo=1.12,
+        name="fay", skin=(232, 186, 156), hair=(150, 70, 36), clothing=(54, 54, 60),
+        background=(186, 150, 140), shoulder_width=0.40, head=0.33, centre=(0.52, 0.49), tempo=1.12,
     ),
     Signer(
-        name="gus", skin=(186, 132, 96), hair=(60, 44, 40), clothing=(130, 60, 44), background=(168, 188, 160),
-        shoulder_width=0.40, head=0.31, centre=(0.49, 0.46), tempo=0.90,
+        name="gus", skin=(186, 132, 96), hair=(60, 44, 40), clothing=(130, 60, 44),
+        background=(168, 188, 160), shoulder_width=0.45, head=0.31, centre=(0.49, 0.47), tempo=0.90,
     ),
     Signer(
-        name="hal", skin=(206, 152, 112), hair=(110, 110, 112), clothing=(84, 74, 120), background=(206, 196, 220),
-        shoulder_width=0.39, head=0.32, centre=(0.51, 0.47), tempo=1.02,
+        name="hal", skin=(206, 152, 112), hair=(110, 110, 112), clothing=(84, 74, 120),
+        background=(206, 196, 220), shoulder_width=0.44, head=0.32, centre=(0.51, 0.48), tempo=1.02,
     ),
 )  # fmt: skip
 """The last one signs in the test split only."""
@@ -66,7 +66,7 @@ def jitter(signer: Signer, rng: random.Random) -> Signer:
     x, y = signer.centre
     return replace(
         signer,
-        centre=(x + rng.uniform(-0.03, 0.03), y + rng.uniform(-0.02, 0.02)),
+        centre=(x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.02, 0.02)),
         shoulder_width=signer.shoulder_width * rng.uniform(0.95, 1.05),
         background=shade(signer.background, rng.uniform(0.9, 1.08)),
         tempo=signer.tempo * rng.uniform(0.95, 1.05),
