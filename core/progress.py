@@ -18,6 +18,12 @@ class _Lines(tqdm):
         """Print the figures as a line."""
         print(msg or str(self), file=self.fp, flush=True)
 
+    def close(self) -> None:
+        """Print the last figures, once; a bar would also end its line."""
+        if not self.disable and self.n != self.last_print_n:
+            self.display()
+        self.disable = True
+
 
 def progress(
     iterable: Iterable[Any] | None = None, *, desc: str, total: int | None = None, unit: str = "it"
