@@ -76,7 +76,7 @@ class Bench:
             return result.frames / (time.perf_counter() - begin), result
 
     def _decode(self, *, workers: int) -> Iterator[tuple[int, np.ndarray]]:
-        clips = ClipDataset(self.manifest, self.manifest.samples, config=self.encoder.config)
+        clips = ClipDataset(self.manifest, self.manifest.samples, config=self.encoder.config, phase=0)
         return ClipStream(clips, workers=workers, result=Extracted()).frames(filler=0)
 
     def _encode(self) -> Iterator[tuple[int, np.ndarray]]:

@@ -24,8 +24,11 @@ _CLIPS_AHEAD = 2
 class ClipDataset(Dataset[Item]):
     """Clips by number: their frames (T, S, S, 3) as the encoder sees them, or why they cannot be read."""
 
-    def __init__(self, manifest: Manifest, samples: Sequence[Sample], *, config: EncoderConfig) -> None:
+    def __init__(
+        self, manifest: Manifest, samples: Sequence[Sample], *, config: EncoderConfig, phase: int
+    ) -> None:
         self.config = config
+        self._phase = phase
         self._manifest = manifest
         self._samples = list(samples)
 
@@ -36,7 +39,9 @@ class ClipDataset(Dataset[Item]):
         config = self.config
         try:
             clip = self._manifest.clip(self._samples[index])
-            frames = read_frames(clip, sampling=config.sampling, size=config.resize_size, fit=config.fit)
+            frames = read_frames(
+                clip, sampling=config.sampling, phase=self._phase, size=config.resize_size, fit=config.fit
+            )
         except DataError as error:
             return index, str(error)
         margin = (config.resize_size - config.image_size) // 2

@@ -28,6 +28,8 @@ class ExtractConfig:
     """Frames the backbone sees at a time. Part of what decides the last bits of a feature."""
     precision: Precision = "auto"
     """Number format to compute in; auto: bf16 where the hardware has it, else fp32."""
+    phase: int = 0
+    """The first frame kept of each clip, below the encoder's ``sampling.stride``."""
     workers: int | None = None
     """Processes that decode; 0: none besides the one that encodes; None: one a core, at most 16."""
     timm: TimmConfig = TimmConfig()
@@ -38,6 +40,8 @@ class ExtractConfig:
     def __post_init__(self) -> None:
         if self.frame_batch < 1:
             raise ConfigError(f"frame_batch must be at least 1, but is {self.frame_batch}.")
+        if self.phase < 0:
+            raise ConfigError(f"phase must be 0 or more, but is {self.phase}.")
         if self.workers is not None and self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, but is {self.workers}.")
 

@@ -91,7 +91,7 @@ def _write_shard(
     place = {"split": plan.split, "index": plan.index, "count": plan.count}
     with ShardWriter(plan.folder, **place, rows=plan.rows, provenance=plan.provenance) as writer:
         pending = plan.samples[len(plan.samples) - len(writer.pending) :]
-        clips = ClipDataset(manifest, pending, config=encoder.config)
+        clips = ClipDataset(manifest, pending, config=encoder.config, phase=config.phase)
         stream = ClipStream(clips, workers=config.num_workers, result=result)
         encoded = encode(
             encoder,

@@ -15,7 +15,7 @@ from ..cache.format import CacheRow, Provenance, partial_folder, shard_name
 from ..cache.shard import ShardIndex
 from ..core.config import config_to_dict
 from ..core.device import resolve_dtype
-from ..core.errors import CacheError, DataError
+from ..core.errors import CacheError, ConfigError, DataError
 from ..core.sample import SPLITS, Sample
 from ..corpora.manifest import Manifest
 from ..encoder.encode import Level
@@ -58,6 +58,7 @@ class ShardPlan:
                 language=sample.language,
                 signer=sample.signer or "",
                 num_frames=sample.num_frames,
+                offset=self.provenance.preprocessing["phase"],
             )
             for sample in self.samples
         ]
@@ -94,6 +95,7 @@ def plan_shards(
         DataError: a split has no sample.
         ValueError: ``shard`` is not (i, n) with 0 <= i < n.
         ModelError: the level is ``sign`` and the encoder has no temporal module.
+        ConfigError: the phase is not below the encoder's stride.
     """
     index, count = shard
     if not 0 <= index < count:
@@ -102,9 +104,9 @@ def plan_shards(
     plans = []
     for split in _splits(manifest, splits):
         everything = manifest.split(split)
-        samples, sampling = tuple(everything[index::count]), encoder.config.sampling
+        samples = tuple(everything[index::count])
         rates = {sample.fps for sample in everything}
-        step = sampling.stride / rates.pop() if len(rates) == 1 else None
+        step = encoder.config.sampling.stride / rates.pop() if len(rates) == 1 else None
         plans.append(
             ShardPlan(
                 folder=out,
@@ -113,7 +115,7 @@ def plan_shards(
                 count=count,
                 samples=samples,
                 provenance=Provenance(**made_by, corpus=manifest.corpus, split=split, step_seconds=step),
-                num_steps=sum(len(select_frames(s.num_frames, sampling=sampling)) for s in samples),
+                num_steps=sum(_steps(sample, encoder=encoder, config=config) for sample in samples),
             )
         )
     return plans
@@ -195,6 +197,11 @@ def _splits(manifest: Manifest, wanted: Sequence[str]) -> list[str]:
     return [split for split in there if not wanted or split in wanted]
 
 
+def _steps(sample: Sample, *, encoder: VisualEncoder, config: ExtractConfig) -> int:
+    """Return how many frames of a clip the encoder will see."""
+    return len(select_frames(sample.num_frames, sampling=encoder.config.sampling, phase=config.phase))
+
+
 def _provenance(
     encoder: VisualEncoder, *, fingerprint: str, config: ExtractConfig, device: torch.device
 ) -> dict[str, Any]:
@@ -202,12 +209,15 @@ def _provenance(
     level = level_of(encoder, config)
     if level == "sign":
         encoder.require_temporal()
+    stride = encoder.config.sampling.stride
+    if config.phase >= stride:
+        raise ConfigError(f"phase must be below the encoder's stride ({stride}), but is {config.phase}.")
     settings = config_to_dict(encoder.config)
     return {
         "encoder_fingerprint": fingerprint,
         "encoder_config": settings,
         "level": level,
-        "preprocessing": {key: settings[key] for key in _PREPROCESSING},
+        "preprocessing": {key: settings[key] for key in _PREPROCESSING} | {"phase": config.phase},
         "frame_batch": config.frame_batch,
         "compute_dtype": str(resolve_dtype(config.precision, device)).removeprefix("torch."),
         "device_kind": device.type,

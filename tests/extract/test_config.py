@@ -12,6 +12,8 @@ def test_faulty_settings_are_named() -> None:
         ExtractConfig(frame_batch=0)
     with pytest.raises(ConfigError, match="workers must be 0 or more, but is -1"):
         ExtractConfig(workers=-1)
+    with pytest.raises(ConfigError, match="phase must be 0 or more, but is -1"):
+        ExtractConfig(phase=-1)
     assert ExtractConfig(workers=3).num_workers == 3
     assert ExtractConfig().num_workers >= 1
 

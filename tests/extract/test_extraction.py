@@ -14,7 +14,7 @@ import torch
 
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.cache.writer import ShardWriter
-from fla_llm.core.errors import CacheError, DataError, ModelError
+from fla_llm.core.errors import CacheError, ConfigError, DataError, ModelError
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.encoder.encode import encode
 from fla_llm.encoder.model import VisualEncoder
@@ -27,12 +27,12 @@ Run = Callable[..., Extracted]
 CONFIG = ExtractConfig(frame_batch=4, workers=0, precision="fp32")
 
 
-def live(manifest: Manifest, encoder: VisualEncoder, split: str, level: Any) -> list[np.ndarray]:
+def live(
+    manifest: Manifest, encoder: VisualEncoder, split: str, level: Any, *, phase: int = 0
+) -> list[np.ndarray]:
     config = encoder.config
-    clips = (
-        (sample.id, read_frames(manifest.clip(sample), sampling=config.sampling, size=config.resize_size))
-        for sample in manifest.split(split)
-    )
+    read = partial(read_frames, sampling=config.sampling, phase=phase, size=config.resize_size)
+    clips = ((sample.id, read(manifest.clip(sample))) for sample in manifest.split(split))
     device = torch.device("cpu")
     encoded = encode(encoder, clips, frame_batch=4, level=level, device=device, dtype=torch.float32)
     return [features for _, features in encoded]
@@ -45,6 +45,23 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 def with_bad_video(manifest: Manifest, *ids: str) -> Manifest:
     samples = [replace(s, video="nowhere") if s.id in ids else s for s in manifest.samples]
     return replace(manifest, samples=tuple(samples))
+
+
+def test_another_phase_is_another_cache(
+    run_extract: Run, manifest: Manifest, encoder: VisualEncoder, tmp_path: Path
+) -> None:
+    run_extract(config=replace(CONFIG, phase=1), splits=["train"])
+    cache = FeatureCache(tmp_path / "cache", "train")
+    for index, features in enumerate(live(manifest, encoder, "train", "sign", phase=1)):
+        assert np.array_equal(cache[index], features)
+    assert {row.offset for row in cache.rows} == {1}
+    with pytest.raises(CacheError, match="phase"):
+        run_extract(config=CONFIG, splits=["train"])
+
+
+def test_a_phase_beyond_the_stride_is_refused(run_extract: Run) -> None:
+    with pytest.raises(ConfigError, match=r"below the encoder's stride \(2\), but is 2"):
+        run_extract(config=replace(CONFIG, phase=2))
 
 
 @pytest.mark.parametrize("level", ["sign", "frame"])
