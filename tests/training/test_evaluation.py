@@ -1,0 +1,51 @@
+"""Translating a set of clips, and scoring it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fla_llm.core.files import read_jsonl
+from fla_llm.scoring import score
+from fla_llm.training.config import DecodingConfig
+from fla_llm.training.evaluation import mean_scores, predict, write_predictions
+
+Make = Callable[..., Any]
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_sentences_come_in_the_order_of_the_ids_and_draw_no_chance(
+    toy_dev: Make, toy_items: Make, toy_model: Make, workers: int
+) -> None:
+    items, model = toy_items(10, noise=0.0), toy_model().train()
+    before = torch.get_rng_state()
+    texts = predict(model, toy_dev(items), decoding=DecodingConfig(), device=CPU, desc=None, workers=workers)
+    assert torch.equal(before, torch.get_rng_state())
+    assert model.training
+    model.eval()
+    alone = {"features": items.features[7][None], "lengths": torch.tensor([len(items.features[7])])}
+    assert texts[7] == model.translate(alone, DecodingConfig())[0]
+
+
+def test_scores_of_several_languages_are_the_mean_by_clips(toy_dev: Make, toy_items: Make) -> None:
+    evaluation = toy_dev(toy_items(8))
+    hypotheses = [*evaluation.references[:6], "a a a", "b b b"]
+    mixed = replace(evaluation, languages=["en"] * 6 + ["de"] * 2)
+    german = score(hypotheses[6:], evaluation.references[6:], language="de")
+    expected = 0.75 * 100 + 0.25 * german.bleu1
+    assert mean_scores(mixed, hypotheses)["bleu1"] == pytest.approx(expected, abs=0.01)
+    whole = score(hypotheses, evaluation.references, language="en")
+    assert mean_scores(evaluation, hypotheses)["bleu1"] == pytest.approx(whole.bleu1, abs=0.01)
+
+
+def test_predictions_are_written_by_id(toy_dev: Make, toy_items: Make, tmp_path: Path) -> None:
+    evaluation = toy_dev(toy_items(2))
+    write_predictions(tmp_path / "predictions.jsonl", evaluation, ["a", "b"])
+    rows = read_jsonl(tmp_path / "predictions.jsonl")
+    assert rows[1] == {
+        "id": "clip/1", "prediction": "b", "reference": evaluation.references[1], "language": "en",
+    }  # fmt: skip

@@ -1,0 +1,68 @@
+"""Our settings as transformers' ``TrainingArguments``."""
+
+from pathlib import Path
+
+import torch
+from transformers import TrainingArguments
+
+from ..core.device import resolve_dtype
+from ..core.errors import ConfigError
+from ..core.seeds import derive_seed
+from .config import TrainingConfig
+from .processes import is_distributed
+
+
+def training_arguments(
+    config: TrainingConfig, *, checkpoints: Path, seed: int, device: torch.device
+) -> TrainingArguments:
+    """Return the arguments of a run: no tracker, nothing on standard output, our own rhythm of saving.
+
+    When to log, evaluate and save is decided by :class:`.rhythm.Rhythm`; ``save_strategy`` is set only so
+    that the Trainer notes the step of the best score.
+
+    Raises:
+        ConfigError: fp16 on the CPU, which cannot scale its losses.
+    """
+    dtype = resolve_dtype(config.precision, device)
+    on_cpu = device.type == "cpu"
+    if on_cpu and dtype == torch.float16:
+        raise ConfigError("training.precision must be auto, bf16 or fp32 on the CPU, but is fp16.")
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=1,  # an item of the dataset is a whole batch
+        gradient_accumulation_steps=config.accumulate,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        warmup_steps=config.warmup_share,  # below 1 it is a share
+        max_grad_norm=config.max_grad_norm,
+        bf16=dtype == torch.bfloat16,
+        fp16=dtype == torch.float16,
+        seed=derive_seed(seed, "training") % 2**32,  # what numpy takes
+        use_cpu=on_cpu,
+        ddp_backend="gloo" if on_cpu and is_distributed() else None,
+        ddp_find_unused_parameters=False,
+        dataloader_num_workers=config.workers,
+        dataloader_pin_memory=device.type == "cuda",
+        remove_unused_columns=False,
+        save_strategy="epoch",
+        metric_for_best_model="bleu4",
+        greater_is_better=True,
+        report_to="none",
+        disable_tqdm=True,
+        logging_nan_inf_filter=False,  # it would wait for the device at every step
+    )
+    if not is_distributed():
+        _pin(arguments, device)
+    return arguments
+
+
+def _pin(arguments: TrainingArguments, device: torch.device) -> None:
+    """Use ``device`` alone: else the Trainer takes the first GPU and wraps the model in DataParallel."""
+    if device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
+        torch.cuda.set_device(device)
+    arguments.__dict__["_setup_devices"] = device  # a cached property
+    arguments._n_gpu = min(arguments._n_gpu, 1)
+    if arguments.distributed_state is not None:
+        arguments.distributed_state.device = device

@@ -1,0 +1,99 @@
+"""Batches, formed once from the clips' lengths; an epoch only shuffles their order.
+
+So every epoch has the same number of steps in every process, and resuming finds its place by counting.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from ..core.seeds import derive_seed
+
+Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
+
+
+class Items(Protocol):
+    """What a stage trains on: one clip, or one row of the cache, by index."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def get(self, index: int, epoch: int) -> dict[str, Any]:
+        """Return one item; random choices are drawn from (seed, ``epoch``, id)."""
+        ...
+
+
+def make_batches(lengths: Sequence[int], *, max_clips: int, max_steps: int, seed: int) -> list[list[int]]:
+    """Group clips of near-equal length: at most ``max_clips``, at most ``max_steps`` steps once padded.
+
+    A clip longer than ``max_steps`` makes a batch of its own. Which of equally long clips share a batch is
+    drawn from ``seed``.
+
+    Returns:
+        Indices into ``lengths``, each exactly once; longest batches first.
+
+    >>> make_batches([5, 1, 5, 2], max_clips=2, max_steps=10, seed=0)
+    [[2, 0], [3, 1]]
+    """
+    order = list(range(len(lengths)))
+    random.Random(derive_seed(seed, "batches")).shuffle(order)
+    order.sort(key=lambda index: -lengths[index])  # stable: keeps the shuffle among equals
+    batches: list[list[int]] = []
+    for index in order:
+        batch = batches[-1] if batches else []
+        longest = lengths[batch[0]] if batch else lengths[index]
+        if batch and len(batch) < max_clips and longest * (len(batch) + 1) <= max_steps:
+            batch.append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+class BatchDataset(Dataset[dict[str, Any]]):
+    """A dataset whose item i is the collated batch i of the current epoch."""
+
+    def __init__(self, items: Items, batches: Sequence[Sequence[int]], collate: Collate) -> None:
+        """Keep ``items`` and how they are batched; ``batches`` comes from :func:`make_batches`."""
+        self.items = items
+        self.batches = batches
+        self.collate = collate
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Return the number of batches, the same in every epoch."""
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        """Return batch ``index`` as the collate function makes it."""
+        return self.collate([self.items.get(item, self.epoch) for item in self.batches[index]])
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch random choices are drawn for; accelerate's loader calls this, however wrapped."""
+        self.epoch = epoch
+
+
+class EpochOrder(Sampler[int]):
+    """The batches in an order drawn from (seed, epoch).
+
+    It reads the epoch off the dataset and has no ``set_epoch`` of its own: accelerate loses a sampler's epoch
+    behind its wrappers for several processes and for resuming, but always passes it on to the dataset,
+    provided that the sampler does not take it.
+    """
+
+    def __init__(self, dataset: BatchDataset, *, seed: int) -> None:
+        """Order the batches of ``dataset``."""
+        self.dataset = dataset
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self.dataset)
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield every batch's index once."""
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", self.dataset.epoch))
+        yield from torch.randperm(len(self.dataset), generator=generator).tolist()

@@ -1,0 +1,74 @@
+"""Checkpoint folders: whole or not there, the best and the last kept.
+
+``checkpoints/checkpoint-<step>/`` holds ``model.safetensors`` (what is trained), the optimiser, schedule
+and random states, and ``trainer_state.json``. A folder is written as ``checkpoint-<step>.partial`` and
+renamed when everything in it has reached the disk: one being written is never taken for a finished one.
+"""
+
+import os
+import re
+import shutil
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..core.files import sync_folder
+
+WEIGHTS = "model.safetensors"
+STATE = "trainer_state.json"
+_FINISHED = re.compile(r"checkpoint-(\d+)")
+
+
+def checkpoint_folder(checkpoints: Path, step: int) -> Path:
+    """Return where the checkpoint of ``step`` lies."""
+    return checkpoints / f"checkpoint-{step}"
+
+
+def partial_folder(checkpoints: Path, step: int) -> Path:
+    """Return where the checkpoint of ``step`` is being written."""
+    return checkpoints / f"checkpoint-{step}.partial"
+
+
+def finish(partial: Path) -> Path:
+    """Make a written folder durable and give it its final name."""
+    for file in partial.iterdir():
+        with file.open("rb+") as handle:
+            os.fsync(handle.fileno())
+    sync_folder(partial)
+    final = partial.with_suffix("")
+    if final.exists():  # the same step, written again after a resume
+        shutil.rmtree(final)
+    partial.rename(final)
+    sync_folder(final.parent)
+    return final
+
+
+def finished_steps(checkpoints: Path) -> list[int]:
+    """Return the steps of all finished checkpoints, ascending; unfinished ones are passed over."""
+    names = [folder.name for folder in checkpoints.glob("checkpoint-*")]
+    return sorted(int(match[1]) for name in names if (match := _FINISHED.fullmatch(name)))
+
+
+def last_checkpoint(checkpoints: Path) -> Path | None:
+    """Return the finished checkpoint of the highest step, if there is one."""
+    steps = finished_steps(checkpoints)
+    return checkpoint_folder(checkpoints, steps[-1]) if steps else None
+
+
+def keep_only(checkpoints: Path, steps: set[int]) -> None:
+    """Remove every checkpoint but those of ``steps``, and what unfinished ones left behind."""
+    for folder in checkpoints.glob("checkpoint-*"):
+        match = _FINISHED.fullmatch(folder.name)
+        if match is None or int(match[1]) not in steps:
+            shutil.rmtree(folder)
+
+
+def save_weights(state: dict[str, Tensor], folder: Path) -> None:
+    """Write tensors as safetensors; each is stored contiguous and on its own."""
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / WEIGHTS)
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """Read what :func:`save_weights` wrote."""
+    return load_file(folder / WEIGHTS)

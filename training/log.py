@@ -1,0 +1,34 @@
+"""``log.jsonl``: one object a line, each with its step; what a resumed run repeats is cut off first."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..core.files import write_jsonl
+
+
+class TrainingLog:
+    """Appends rows to a JSON Lines file."""
+
+    def __init__(self, path: Path) -> None:
+        """Log into ``path``."""
+        self.path = path
+
+    def rewind(self, step: int) -> None:
+        """Drop rows past ``step``, and a last line that a kill left half written."""
+        if self.path.is_file():
+            lines = self.path.read_text(encoding="utf-8").split("\n")
+            rows = [row for line in lines if (row := _row(line)) is not None and row["step"] <= step]
+            write_jsonl(self.path, rows)
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append a row."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError:
+        return None

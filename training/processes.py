@@ -1,0 +1,31 @@
+"""Several processes, one training: what ``torchrun`` started, asked before the Trainer takes over."""
+
+import os
+
+import torch
+import torch.distributed as dist
+
+
+def is_distributed() -> bool:
+    """Tell whether ``torchrun`` started more than this process."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_main_process() -> bool:
+    """Tell whether this process is the one that writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def join_processes(device: torch.device) -> None:
+    """Meet the other processes, if there are any; on GPUs each takes its own."""
+    if not is_distributed() or dist.is_initialized():
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+
+
+def wait_for_all() -> None:
+    """Wait until every process is here."""
+    if dist.is_initialized():
+        dist.barrier()

@@ -1,0 +1,175 @@
+"""transformers' Trainer for both stages.
+
+What it does itself: accumulation, clipping, mixed precision, schedules, resuming, several processes.
+What is changed here: parameter groups, checkpoints, evaluation by generation, the log.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+from transformers import Trainer
+from transformers.trainer_callback import DefaultFlowCallback, PrinterCallback
+
+from ..core.device import resolve_dtype
+from ..core.errors import RunError
+from . import checkpoints
+from .arguments import training_arguments
+from .batches import BatchDataset, EpochOrder
+from .config import DecodingConfig, TrainingConfig
+from .evaluation import EvaluationSet, mean_scores, predict
+from .log import TrainingLog
+from .model import TranslationModel
+from .optimisers import group_rates, make_optimiser
+from .rhythm import Rhythm, is_out_of_patience
+
+EXAMPLES = 3  # translations shown in the log at each evaluation
+
+
+class StageTrainer(Trainer):
+    """Trains a :class:`TranslationModel` on whole batches and keeps its best and its last state."""
+
+    model: TranslationModel
+
+    def __init__(
+        self,
+        model: TranslationModel,
+        *,
+        train: BatchDataset,
+        dev: EvaluationSet | None,
+        config: TrainingConfig,
+        decoding: DecodingConfig,
+        run: Path,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        """Prepare a run in the folder ``run``; the arguments are those of :func:`.fit.fit`."""
+        self.config, self.decoding, self.order_seed = config, decoding, seed
+        self.batches, self.dev = train, dev
+        self.checkpoints = run / "checkpoints"
+        self.journal = TrainingLog(run / "log.jsonl")
+        self.rates: dict[str, float] = {}
+        arguments = training_arguments(config, checkpoints=self.checkpoints, seed=seed, device=device)
+        self.rhythm = Rhythm(config, has_dev=dev is not None)
+        with _without_config(model):
+            super().__init__(
+                model, arguments, data_collator=_only, train_dataset=train, callbacks=[self.rhythm]
+            )
+        self.remove_callback(DefaultFlowCallback)
+        self.remove_callback(PrinterCallback)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        return EpochOrder(self.batches, seed=self.order_seed)
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Build the optimiser over the model's own parameter groups."""
+        if self.optimizer is None:
+            self.optimizer = make_optimiser(self.model.parameter_groups(), self.config)
+        return self.optimizer
+
+    def _get_learning_rate(self) -> float:
+        self.rates = group_rates(self.optimizer)  # asked for before the schedule moves on
+        return super()._get_learning_rate()
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Append the loss, rates and gradient norm to the log; the Trainer's closing summary is left out."""
+        if "loss" in logs:
+            row = {"loss": logs["loss"], "lr": self.rates, "grad_norm": logs.get("grad_norm")}
+            self._write(row)
+            if self.rhythm.bar is not None:
+                self.rhythm.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+        self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
+
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Translate dev and score it; the metric ``eval_bleu4`` chooses the best checkpoint."""
+        assert self.dev is not None  # Rhythm asks for no evaluation without one
+        start = time.monotonic()
+        hypotheses = predict(
+            self.model,
+            self.dev,
+            decoding=self.decoding,
+            device=self.args.device,
+            dtype=resolve_dtype(self.config.precision, self.args.device),
+            desc=f"dev, epoch {self.state.epoch:.0f}" if sys.stderr.isatty() else None,
+            workers=self.config.workers,
+        )
+        scores = mean_scores(self.dev, hypotheses)
+        shown = zip(self.dev.ids, self.dev.references, hypotheses, strict=True)
+        examples = [
+            {"id": name, "reference": reference, "hypothesis": hypothesis}
+            for (name, reference, hypothesis), _ in zip(shown, range(EXAMPLES), strict=False)
+        ]
+        seconds = round(time.monotonic() - start, 2)
+        self._write({"dev": scores, "examples": examples, "seconds": seconds})
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        is_best = super()._determine_best_metric(metrics, trial)
+        if is_best:
+            self.control.should_save = True
+        elif is_out_of_patience(self.state, self.config):
+            self.control.should_save = self.control.should_training_stop = True
+        return is_best
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write a checkpoint under a temporary name, rename it, then remove all but the best and this one."""
+        folder = checkpoints.partial_folder(self.checkpoints, self.state.global_step)
+        if self.args.should_save:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        self.accelerator.wait_for_everyone()
+        self._save_optimizer_and_scheduler(str(folder))
+        self._save_scaler(str(folder))
+        self._save_rng_state(str(folder))
+        if self.args.should_save:
+            self._save(str(folder))
+            self.state.save_to_json(str(folder / checkpoints.STATE))
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            checkpoints.finish(folder)
+            kept = {self.state.global_step, self.state.best_global_step or self.state.global_step}
+            checkpoints.keep_only(self.checkpoints, kept)
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        checkpoints.save_weights(self.model.checkpoint_state(), Path(output_dir or self.checkpoints))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        folder = Path(resume_from_checkpoint)
+        processes = len(list(folder.glob("rng_state*.pth")))
+        if processes != self.args.world_size:
+            raise RunError(
+                f"{folder} must be resumed by {processes} process(es), as it was written, "
+                f"but there are {self.args.world_size}.\nStart torchrun with --nproc-per-node {processes}."
+            )
+        self.model.load_checkpoint_state(checkpoints.load_weights(folder))
+
+    def _write(self, row: dict[str, Any]) -> None:
+        if self.args.should_save:
+            place = {"step": self.state.global_step, "epoch": round(self.state.epoch or 0, 3)}
+            self.journal.write(place | row)
+
+
+@contextmanager
+def _without_config(model: TranslationModel) -> Iterator[None]:
+    """Hide a model's settings: the Trainer takes any ``config`` for transformers' own and writes into it."""
+    config = vars(model).pop("config", None)
+    try:
+        yield
+    finally:
+        if config is not None:
+            model.config = config
+
+
+def _only(batches: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the one item of the loader's batch: it is a whole batch already."""
+    return batches[0]
