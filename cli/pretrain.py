@@ -1,0 +1,74 @@
+"""``fla pretrain``: stage one."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import (
+    config_options,
+    device_option,
+    dry_run_option,
+    emit,
+    json_option,
+    limit_option,
+    resume_option,
+    root_option,
+    seed_option,
+    with_seed,
+)
+
+
+@click.command()
+@click.option(
+    "--manifest", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Made by fla prepare."
+)
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
+@root_option
+@resume_option
+@config_options
+@seed_option
+@device_option
+@limit_option
+@dry_run_option
+@json_option
+def command(
+    manifest: Path,
+    out: Path,
+    root: str | None,
+    resume: bool,
+    config_source: str | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    device: str,
+    limit: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Stage one: train the visual encoder with a light translation model, on sentences alone."""
+    from ..core.config import load_config
+    from ..corpora.manifest import read_manifest
+    from ..pretrain.config import PRESETS, PretrainConfig
+    from ..pretrain.train import plan, pretrain
+
+    config = load_config(
+        PretrainConfig,
+        base=PretrainConfig(),
+        presets=PRESETS,
+        source=config_source,
+        overrides=with_seed(overrides, seed),
+    )
+    samples = read_manifest(manifest, root=Path(root) if root else None, limit=limit)
+    if dry_run:
+        planned = asdict(plan(samples, config=config))
+        emit(as_json, planned, _table(planned))
+        return
+    result = pretrain(samples, config=config, out=out, resume=resume, device=device)
+    emit(as_json, result.to_dict(), _table(result.to_dict()))
+    if result.unreadable:
+        raise SystemExit(1)  # done, but clips were left out
+
+
+def _table(content: dict[str, Any]) -> str:
+    return "\n".join(f"{name.replace('_', ' '):24}{value}" for name, value in content.items())

@@ -1,0 +1,170 @@
+"""Clips as the model of stage one reads them: which frames, how augmented, what a batch looks like."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from ..core.errors import DataError
+from ..core.progress import say
+from ..core.sample import Sample
+from ..core.seeds import derive_seed
+from ..corpora.manifest import Manifest
+from ..training.batches import BatchDataset, make_batches
+from ..training.evaluation import EvaluationSet
+from ..training.model import IGNORED
+from ..video.sampling import select_frames
+from ..video.transforms import augment, centre_crop
+from .config import PretrainConfig
+from .frames import FrameStore
+from .model import StageOneModel
+from .tokenizer import SentenceTokenizer
+
+
+class TrainingClips:
+    """Training clips: a phase and an augmentation drawn from (seed, epoch, id), and the sentence's ids."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        *,
+        store: FrameStore,
+        tokenizer: SentenceTokenizer,
+        config: PretrainConfig,
+    ) -> None:
+        """Take clips from ``store``.
+
+        Raises:
+            DataError: a sentence has more tokens than the translator has positions.
+        """
+        self.samples, self.store, self.config = samples, store, config
+        self.labels = [torch.tensor(tokenizer.encode(sample.text)) for sample in samples]
+        for sample, labels in zip(samples, self.labels, strict=True):
+            if len(labels) > config.translator.positions:
+                raise DataError(
+                    f"Sentence {sample.id!r} must have at most translator.positions "
+                    f"({config.translator.positions}) tokens, but has {len(labels)}.\n"
+                    "Raise translator.positions or tokenizer.vocab_size."
+                )
+
+    def __len__(self) -> int:
+        """Return how many clips there are."""
+        return len(self.samples)
+
+    def get(self, index: int, epoch: int) -> dict[str, Any]:
+        """Return ``frames`` (T, 3, S, S) and ``labels`` (L,); nothing for a clip that turns out damaged."""
+        sample, encoder = self.samples[index], self.config.encoder
+        phases = encoder.sampling.phases
+        phase = phases[derive_seed(self.config.seed, epoch, sample.id, "phase") % len(phases)]
+        try:
+            frames = self.store.read(sample, phase=phase)
+        except DataError as error:
+            say(f"train clip {sample.id!r} is left out: {error}")
+            return {}
+        generator = torch.Generator().manual_seed(derive_seed(self.config.seed, epoch, sample.id, "augment"))
+        augmented = augment(
+            _channels_first(frames), size=encoder.image_size, config=self.config.augment, generator=generator
+        )
+        return {"frames": augmented, "labels": self.labels[index]}
+
+
+class EvaluationClips:
+    """Clips at one phase, their middle cut out."""
+
+    def __init__(
+        self, samples: Sequence[Sample], *, store: FrameStore, image_size: int, phase: int = 0
+    ) -> None:
+        """Take clips from ``store``."""
+        self.samples, self.store = samples, store
+        self.image_size, self.phase = image_size, phase
+
+    def __len__(self) -> int:
+        """Return how many clips there are."""
+        return len(self.samples)
+
+    def get(self, index: int, epoch: int) -> dict[str, Any]:
+        """Return ``frames`` (T, 3, S, S), the same in every epoch."""
+        frames = self.store.read(self.samples[index], phase=self.phase)
+        return {"frames": centre_crop(_channels_first(frames), size=self.image_size)}
+
+
+def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    """Put clips one behind the other: ``frames`` (N, 3, S, S), ``lengths`` (B,); ``labels`` (B, L) if known.
+
+    Raises:
+        DataError: every clip of the batch is damaged.
+    """
+    items = [item for item in items if item]
+    if not items:
+        raise DataError("Every clip of a batch turned out damaged.\nRun: fla prepare ... --check decode")
+    batch = {
+        "frames": torch.cat([item["frames"] for item in items]),
+        "lengths": torch.tensor([len(item["frames"]) for item in items]),
+    }
+    if "labels" in items[0]:
+        labels = [item["labels"] for item in items]
+        batch["labels"] = pad_sequence(labels, batch_first=True, padding_value=IGNORED)
+    return batch
+
+
+def training_batches(clips: TrainingClips) -> BatchDataset:
+    """Form the batches of a training split, once."""
+    training, sampling = clips.config.training, clips.config.encoder.sampling
+    lengths = [len(select_frames(sample.num_frames, sampling=sampling)) for sample in clips.samples]
+    batches = make_batches(
+        lengths, max_clips=training.batch_clips, max_steps=training.batch_steps, seed=clips.config.seed
+    )
+    return BatchDataset(clips, batches, collate)
+
+
+def clip_evaluation_set(
+    manifest: Manifest,
+    split: str,
+    *,
+    model: StageOneModel,
+    phase: int = 0,
+    order: Sequence[int] | None = None,
+) -> EvaluationSet:
+    """Return what ``predict`` needs to translate a split with a stage-one model.
+
+    Args:
+        manifest: whose clips.
+        split: which of them.
+        model: what will translate.
+        phase: the first frame kept of each clip, in 0..stride-1.
+        order: clip i is shown the frames of clip ``order[i]``; None shows each its own.
+    """
+    store = FrameStore(manifest, model.config.encoder)
+    return evaluation_set(manifest.split(split), store=store, config=model.config, phase=phase, order=order)
+
+
+def evaluation_set(
+    samples: Sequence[Sample],
+    *,
+    store: FrameStore,
+    config: PretrainConfig,
+    phase: int = 0,
+    order: Sequence[int] | None = None,
+) -> EvaluationSet:
+    """As :func:`clip_evaluation_set`, for clips of a store."""
+    shown = samples if order is None else [samples[other] for other in order]
+    lengths = [
+        len(select_frames(sample.num_frames, sampling=config.encoder.sampling, phase=phase))
+        for sample in shown
+    ]
+    clips = EvaluationClips(shown, store=store, image_size=config.encoder.image_size, phase=phase)
+    training = config.training
+    batches = make_batches(lengths, max_clips=training.batch_clips, max_steps=training.batch_steps, seed=0)
+    return EvaluationSet(
+        batches=BatchDataset(clips, batches, collate),
+        ids=[sample.id for sample in samples],
+        references=[sample.text for sample in samples],
+        languages=[sample.language for sample in samples],
+    )
+
+
+def _channels_first(frames: np.ndarray) -> Tensor:
+    return torch.from_numpy(frames).permute(0, 3, 1, 2)  # (T, S, S, 3) -> (T, 3, S, S)

@@ -1,0 +1,126 @@
+"""Frames of clips: decoded once and kept in memory while there is room, decoded when asked for beyond it."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..core.errors import DataError
+from ..core.progress import progress, say
+from ..core.sample import Sample
+from ..corpora.manifest import Manifest
+from ..encoder.config import EncoderConfig
+from ..video.clip import count_frames
+from ..video.frames import decode_all, read_frames
+from ..video.sampling import select_frames
+
+GIB = 2**30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A clip that training does without."""
+
+    id: str
+    split: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    frames: np.ndarray
+    """The frames that some phase looks at (K, S, S, 3), uint8."""
+    indices: list[int]
+    """Their numbers in the clip (K), ascending."""
+    num_frames: int
+    """Frames of the clip."""
+
+
+class FrameStore:
+    """Gives the frames of any clip of a manifest at any phase."""
+
+    def __init__(self, manifest: Manifest, config: EncoderConfig) -> None:
+        """Read clips as ``config`` says; nothing is kept yet."""
+        self._manifest = manifest
+        self._config = config
+        self._kept: dict[tuple[str, str], _Kept] = {}
+
+    def read(self, sample: Sample, *, phase: int) -> np.ndarray:
+        """Return the thinned clip, uint8 (T, S, S, 3), S = ``resize_size``.
+
+        Raises:
+            DataError: the clip cannot be read.
+        """
+        kept, config = self._kept.get((sample.split, sample.id)), self._config
+        if kept is None:
+            clip = self._manifest.clip(sample)
+            return read_frames(
+                clip, sampling=config.sampling, phase=phase, size=config.resize_size, fit=config.fit
+            )
+        chosen = select_frames(kept.num_frames, sampling=config.sampling, phase=phase)
+        return kept.frames[np.searchsorted(kept.indices, chosen)]
+
+    @property
+    def filled_gib(self) -> float:
+        """Memory that kept frames take, GiB."""
+        return sum(kept.frames.nbytes for kept in self._kept.values()) / GIB
+
+    def keep(
+        self, samples: Sequence[Sample], *, phases: Sequence[int], gib: float
+    ) -> tuple[list[Sample], list[Unreadable]]:
+        """Open every clip once; decode and keep the first ones, as many as fit.
+
+        Args:
+            samples: the clips.
+            phases: the phases they will be asked for.
+            gib: memory that all kept frames may take.
+
+        Returns:
+            The readable samples, and the others.
+        """
+        readable, unreadable = [], []
+        jobs = list(zip(samples, self._plan(samples, phases, gib), strict=True))
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            reasons = pool.map(lambda job: self._open(job[0], job[1], phases), jobs)
+            bar = progress(reasons, desc="opening clips", total=len(samples), unit="clip")
+            for sample, reason in zip(samples, bar, strict=True):
+                if reason is None:
+                    readable.append(sample)
+                else:
+                    unreadable.append(Unreadable(id=sample.id, split=sample.split, reason=reason))
+                    say(f"{sample.split} clip {sample.id!r} is left out: {reason}")
+        return readable, unreadable
+
+    def _plan(self, samples: Sequence[Sample], phases: Sequence[int], gib: float) -> list[bool]:
+        """Tell which clips are kept, by the frame counts of the manifest."""
+        plan, room = [], (gib - self.filled_gib) * GIB
+        for sample in samples:
+            size = len(self._seen(sample.num_frames, phases)) * 3 * self._config.resize_size**2
+            plan.append(size <= room)
+            room -= size if size <= room else 0
+        return plan
+
+    def _open(self, sample: Sample, is_kept: bool, phases: Sequence[int]) -> str | None:
+        """Keep a clip, or see that it can be opened; return why it cannot."""
+        try:
+            clip = self._manifest.clip(sample)
+            if not is_kept:
+                count_frames(clip)
+                return None
+            frames = decode_all(clip, size=self._config.resize_size, fit=self._config.fit)
+        except DataError as error:
+            return str(error)
+        num_frames = len(frames)
+        indices = self._seen(num_frames, phases)
+        if len(indices) < num_frames:
+            frames = frames[indices]
+        self._kept[sample.split, sample.id] = _Kept(frames=frames, indices=indices, num_frames=num_frames)
+        return None
+
+    def _seen(self, num_frames: int, phases: Sequence[int]) -> list[int]:
+        """Return the frames that any of the phases looks at."""
+        sampling = self._config.sampling
+        chosen = (select_frames(num_frames, sampling=sampling, phase=phase) for phase in phases)
+        return sorted({index for indices in chosen for index in indices})

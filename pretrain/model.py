@@ -1,0 +1,124 @@
+"""The model of stage one: visual encoder, VL-Adapter, and a light translation model (Light-T).
+
+Light-T is MBart's architecture, small and with random weights: pre-norm, where the paper names no norm.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import MBartConfig, MBartForConditionalGeneration
+
+from ..core.errors import DataError
+from ..encoder.model import VisualEncoder
+from ..training.config import DecodingConfig
+from ..training.model import IGNORED, TranslationModel
+from .config import PretrainConfig, TranslatorConfig
+from .tokenizer import BOS, EOS, PAD, SentenceTokenizer
+
+
+class StageOneModel(TranslationModel):
+    """Frames of clips to sentences.
+
+    Letters: B clips, N frames of all of them, T steps of the longest, D width of a feature, L tokens.
+    """
+
+    def __init__(self, encoder: VisualEncoder, tokenizer: SentenceTokenizer, config: PretrainConfig) -> None:
+        """Put a light translation model with random weights behind ``encoder``."""
+        super().__init__()
+        self.config = config
+        self.tokenizer = tokenizer
+        width = config.translator.hidden_size
+        self.encoder = encoder
+        self.adapter = nn.Sequential(
+            nn.Linear(encoder.output_size, width), nn.GELU(), nn.Linear(width, width)
+        )
+        self.translator = MBartForConditionalGeneration(_mbart_config(config.translator, len(tokenizer)))
+
+    def forward(
+        self, *, labels: Tensor, num_items_in_batch: Tensor | int | None = None, **inputs: Any
+    ) -> dict[str, Tensor]:
+        """Return the label-smoothed cross-entropy; ``inputs`` are ``frames`` and ``lengths``."""
+        source, mask = self._source(inputs["frames"], inputs["lengths"])
+        hidden = self.translator.model(
+            inputs_embeds=source, attention_mask=mask, decoder_input_ids=_shifted(labels), use_cache=False
+        ).last_hidden_state
+        valid = labels != IGNORED  # only there are logits computed
+        logits = self.translator.lm_head(hidden[valid])  # (B, L, D) -> (valid labels, V)
+        loss = functional.cross_entropy(
+            logits.float(),
+            labels[valid],
+            reduction="sum",
+            label_smoothing=self.config.translator.label_smoothing,
+        )
+        return {"loss": loss / (valid.sum() if num_items_in_batch is None else num_items_in_batch)}
+
+    def translate(self, batch: Mapping[str, Any], decoding: DecodingConfig) -> list[str]:
+        """Search for a sentence for each clip; the batch holds ``frames`` and ``lengths``."""
+        source, mask = self._source(batch["frames"], batch["lengths"])
+        light: Any = self.translator  # its generate() does not pass the checker
+        found = light.generate(
+            inputs_embeds=source,
+            attention_mask=mask,
+            num_beams=decoding.num_beams,
+            max_new_tokens=min(decoding.max_new_tokens, self.config.translator.positions - 1),
+            length_penalty=decoding.length_penalty,
+            do_sample=False,
+        )
+        return [self.tokenizer.decode(ids) for ids in found.tolist()]
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the backbone, which may learn more slowly, and the rest."""
+        backbone = list(self.encoder.backbone.parameters())
+        known = {id(parameter) for parameter in backbone}
+        rest = [parameter for parameter in self.parameters() if id(parameter) not in known]
+        return [
+            {"name": "backbone", "params": backbone, "lr_scale": self.config.backbone_lr_scale},
+            {"name": "translator", "params": rest},
+        ]
+
+    def _source(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the translator reads (B, T, D) and where there is something to read (B, T)."""
+        steps, positions = int(lengths.max()), self.config.translator.positions
+        if steps > positions:
+            raise DataError(
+                f"A clip must have at most translator.positions ({positions}) frames after thinning, but has "
+                f"{steps}.\nLower encoder.sampling.max_frames, or train with more positions."
+            )
+        signs = self.encoder(frames, lengths)  # (N, 3, H, W) -> (B, T, D)
+        mask = torch.arange(steps, device=lengths.device) < lengths[:, None]
+        return self.adapter(signs), mask.long()
+
+
+def _shifted(labels: Tensor) -> Tensor:
+    """Return what the decoder has read before each label: the beginning, then the labels but the last."""
+    begin = labels.new_full((len(labels), 1), BOS)
+    return torch.cat([begin, labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED, PAD)], dim=1)
+
+
+def _mbart_config(config: TranslatorConfig, vocab_size: int) -> MBartConfig:
+    """Return Light-T's shape.
+
+    MBart's own initial weights (standard deviation 0.02) suit a width of 1024; in a narrow model they make
+    cross-attention so faint that the decoder becomes a language model and stays one. Hence width ** -0.5.
+    """
+    return MBartConfig(
+        init_std=config.hidden_size**-0.5,
+        vocab_size=vocab_size,
+        d_model=config.hidden_size,
+        encoder_layers=config.encoder_layers,
+        decoder_layers=config.decoder_layers,
+        encoder_attention_heads=config.heads,
+        decoder_attention_heads=config.heads,
+        encoder_ffn_dim=config.ffn_size,
+        decoder_ffn_dim=config.ffn_size,
+        max_position_embeddings=config.positions,
+        dropout=config.dropout,
+        pad_token_id=PAD,
+        bos_token_id=BOS,
+        eos_token_id=EOS,
+        decoder_start_token_id=BOS,
+        forced_eos_token_id=EOS,
+    )

@@ -1,0 +1,86 @@
+"""The run directory of stage one: how it is begun, resumed and finished."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..core.config import config_to_dict, first_difference, write_config
+from ..core.errors import RunError
+from ..core.files import read_json, read_text, write_json
+from ..core.run import open_run
+from ..corpora.manifest import Manifest
+from ..encoder.store import fingerprint
+from .config import PretrainConfig
+from .frames import Unreadable
+
+FORMAT = "fla-stage-one-run-1"
+CONFIG, RUN = "config.yaml", "run.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """What a run of stage one gave."""
+
+    run: Path
+    epoch: int
+    """The epoch whose weights were kept."""
+    dev: dict[str, float] | None
+    """Scores of those weights on dev (0-100); None without dev clips."""
+    train_clips: int
+    dev_clips: int
+    unreadable: tuple[Unreadable, ...]
+    """Clips that were left out."""
+    seconds: float
+    """Wall time of training, evaluations included."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON has them."""
+        return asdict(self) | {"run": str(self.run)}
+
+
+def begin_run(manifest: Manifest, config: PretrainConfig, out: Path, *, resume: bool) -> None:
+    """Claim ``out``, and write down what is trained on and how.
+
+    Raises:
+        RunError: ``out`` is in the way, or was begun with other settings or sentences.
+    """
+    open_run(out, resume=resume)
+    trained_on = {"corpus": manifest.corpus, "counts": manifest.counts, "sentences": _digest(manifest)}
+    if resume and (out / CONFIG).is_file() and (out / RUN).is_file():
+        _refuse_changes(out, config_to_dict(config), trained_on)
+        return
+    write_config(config, out / CONFIG)
+    write_json(out / RUN, {"format": FORMAT, "manifest": trained_on})
+
+
+def finish_run(result: Pretrained) -> None:
+    """Add to ``run.json`` what the run gave."""
+    content = read_json(result.run / RUN)
+    report = {name: value for name, value in result.to_dict().items() if name != "run"}
+    write_json(
+        result.run / RUN, content | report | {"encoder_fingerprint": fingerprint(result.run / "encoder")}
+    )
+
+
+def _refuse_changes(out: Path, settings: dict[str, Any], trained_on: dict[str, Any]) -> None:
+    pairs = (
+        (CONFIG, yaml.safe_load(read_text(out / CONFIG)), settings),
+        (RUN, read_json(out / RUN).get("manifest", {}), trained_on),
+    )
+    for name, before, now in pairs:
+        difference = first_difference(before, now)
+        if difference:
+            raise RunError(
+                f"{out} must be resumed as it was begun, but {name} differs: {difference}.\n"
+                "Set it back, or start another run with another --out."
+            )
+
+
+def _digest(manifest: Manifest) -> str:
+    """Return a SHA-256 over what is learned: every sample's split, id and text."""
+    rows = [[sample.split, sample.id, sample.text] for sample in manifest.samples]
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()

@@ -1,0 +1,64 @@
+"""The files of a stage-one run: ``encoder/`` for everyone, ``translator/`` for translating with stage one."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..core.config import config_from_dict, config_to_dict
+from ..core.errors import ModelError, RunError
+from ..core.files import atomic_write, read_json, write_json
+from ..encoder import load_encoder, save_encoder
+from .config import PretrainConfig
+from .model import StageOneModel
+from .tokenizer import load_tokenizer
+
+FORMAT = "fla-stage-one-1"
+
+
+def save_stage_one(model: StageOneModel, run: Path) -> None:
+    """Write a trained model into its run directory."""
+    save_encoder(model.encoder, run / "encoder")
+    folder = run / "translator"
+    folder.mkdir(exist_ok=True)
+    model.tokenizer.save(folder)
+    with atomic_write(folder / "model.safetensors") as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in _translator_state(model).items()}, temporary)
+    write_json(folder / "config.json", {"format": FORMAT, **config_to_dict(model.config)})
+
+
+def load_stage_one(run: Path, *, device: torch.device) -> StageOneModel:
+    """Read a trained model, in evaluation mode.
+
+    Raises:
+        RunError: the run has not been finished, or is of something else.
+        ModelError: a part is missing or damaged.
+    """
+    folder = run / "translator"
+    missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
+    if missing:
+        raise RunError(
+            f"{run} must be a finished stage-one run, but {folder.name}/ lacks {' and '.join(missing)}.\n"
+            "Run: fla pretrain ... --resume"
+        )
+    content = read_json(folder / "config.json")
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise RunError(f"{folder / 'config.json'} must describe a stage-one model ({FORMAT}), but does not.")
+    config = config_from_dict(PretrainConfig, content, origin=str(folder / "config.json"))
+    model = StageOneModel(load_encoder(run), load_tokenizer(folder), config)
+    _load_translator(model, load_file(folder / "model.safetensors"), folder)
+    return model.to(device).eval()
+
+
+def _translator_state(model: StageOneModel) -> dict[str, Tensor]:
+    state = model.checkpoint_state()
+    return {name: tensor for name, tensor in state.items() if not name.startswith("encoder.")}
+
+
+def _load_translator(model: StageOneModel, state: dict[str, Tensor], folder: Path) -> None:
+    try:
+        encoder = {name: t for name, t in model.checkpoint_state().items() if name.startswith("encoder.")}
+        model.load_checkpoint_state(state | encoder)
+    except ModelError as error:
+        raise ModelError(f"{folder / 'model.safetensors'} does not fit its config.json: {error}") from error

@@ -1,0 +1,123 @@
+"""Sentences to token ids and back: subwords learned from the training sentences, or an LLM's own tokens.
+
+Ids 0 to 3 are always padding, beginning, end and unknown; words follow.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from ..core.errors import ConfigError, ModelError
+from ..core.files import read_json, write_json
+from .config import TokenizerConfig
+
+SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
+PAD, BOS, EOS, UNK = range(len(SPECIALS))
+KEPT = "kept.json"
+
+
+class SentenceTokenizer:
+    """Encodes sentences; ``kept`` cuts an LLM's vocabulary down to the tokens the training sentences use."""
+
+    def __init__(self, tokenizer: Any, *, kept: Sequence[int] | None = None) -> None:
+        """Use ``tokenizer``; of an LLM's, id 4 + i stands for its own id ``kept[i]``."""
+        self._tokenizer = tokenizer
+        self._kept = list(kept) if kept is not None else None
+        self._place = {own: UNK + 1 + i for i, own in enumerate(self._kept or ())}
+
+    def __len__(self) -> int:
+        """Return the number of ids."""
+        return len(self._tokenizer) if self._kept is None else len(SPECIALS) + len(self._kept)
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a sentence, the end included."""
+        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        if self._kept is not None:
+            ids = [self._place.get(own, UNK) for own in ids]
+        return [*ids, EOS]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Return the sentence of ``ids``; special ids are left out."""
+        words = [number for number in ids if number > UNK]
+        if self._kept is not None:
+            words = [self._kept[number - UNK - 1] for number in words]
+        return self._tokenizer.decode(words, skip_special_tokens=True).strip()
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer into ``folder``."""
+        self._tokenizer.save_pretrained(folder)
+        if self._kept is not None:
+            write_json(folder / KEPT, self._kept)
+
+
+def make_tokenizer(sentences: Sequence[str], config: TokenizerConfig) -> SentenceTokenizer:
+    """Return the tokenizer for these training sentences.
+
+    Raises:
+        ConfigError: ``vocab_size`` cannot hold every character.
+        ModelError: the LLM's tokenizer is not on disk and cannot be fetched.
+    """
+    if config.llm is not None:
+        return _cut(_load_llm_tokenizer(config.llm), sentences)
+    return SentenceTokenizer(_learn(sentences, config))
+
+
+def load_tokenizer(folder: Path) -> SentenceTokenizer:
+    """Read what :meth:`SentenceTokenizer.save` wrote.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelError(f"{folder} must hold tokenizer.json, but does not.\nRun: fla pretrain")
+    if (folder / KEPT).is_file():
+        return SentenceTokenizer(AutoTokenizer.from_pretrained(folder), kept=read_json(folder / KEPT))
+    return SentenceTokenizer(_wrap(Tokenizer.from_file(str(folder / "tokenizer.json"))))
+
+
+def _learn(sentences: Sequence[str], config: TokenizerConfig) -> PreTrainedTokenizerFast:
+    characters = {character for sentence in sentences for character in sentence}
+    smallest = len(SPECIALS) + len(characters) + 1  # one for the mark of a word's beginning
+    if config.vocab_size < smallest:
+        raise ConfigError(
+            f"tokenizer.vocab_size must be at least {smallest} (the training sentences have "
+            f"{len(characters)} characters), but is {config.vocab_size}."
+        )
+    is_bpe = config.kind == "bpe"
+    tokenizer = Tokenizer(models.BPE(unk_token=SPECIALS[UNK]) if is_bpe else models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    options: dict[str, Any] = {"vocab_size": config.vocab_size, "special_tokens": list(SPECIALS)}
+    trainer = (
+        trainers.BpeTrainer(show_progress=False, **options)
+        if is_bpe
+        else trainers.UnigramTrainer(show_progress=False, unk_token=SPECIALS[UNK], **options)
+    )
+    tokenizer.train_from_iterator(sentences, trainer)
+    return _wrap(tokenizer)
+
+
+def _wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
+    names = dict(zip(("pad_token", "bos_token", "eos_token", "unk_token"), SPECIALS, strict=True))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, clean_up_tokenization_spaces=False, **names)
+
+
+def _cut(tokenizer: Any, sentences: Sequence[str]) -> SentenceTokenizer:
+    """Keep the tokens that the sentences use."""
+    used = {own for ids in tokenizer(list(sentences), add_special_tokens=False)["input_ids"] for own in ids}
+    return SentenceTokenizer(tokenizer, kept=sorted(used))
+
+
+def _load_llm_tokenizer(llm: str) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(llm)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"tokenizer.llm must be a model on disk or one to be fetched, but {llm!r} is neither: {error}"
+        ) from error

@@ -1,0 +1,173 @@
+"""Stage one from beginning to end: a manifest in, a run directory out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ..core.device import resolve_device, resolve_dtype
+from ..core.errors import DataError
+from ..core.progress import say
+from ..core.sample import Sample
+from ..core.seeds import derive_seed
+from ..corpora.manifest import Manifest
+from ..encoder.model import VisualEncoder
+from ..training.evaluation import EvaluationSet, mean_scores, predict, write_predictions
+from ..training.fit import fit
+from ..training.processes import is_main_process, join_processes, wait_for_all
+from .config import PretrainConfig
+from .data import TrainingClips, evaluation_set, training_batches
+from .frames import FrameStore, Unreadable
+from .model import StageOneModel
+from .run import Pretrained, begin_run, finish_run
+from .store import save_stage_one
+from .tokenizer import make_tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What a run would be, as ``--dry-run`` shows it."""
+
+    train_clips: int
+    dev_clips: int
+    tokens: int
+    """Size of the vocabulary."""
+    batches: int
+    """Batches of an epoch."""
+    encoder_parameters: int
+    translator_parameters: int
+    """Adapter and light translation model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Clips:
+    store: FrameStore
+    train: list[Sample]
+    dev: list[Sample]
+    unreadable: list[Unreadable]
+
+
+def pretrain(
+    manifest: Manifest, *, config: PretrainConfig, out: Path, resume: bool = False, device: str = "auto"
+) -> Pretrained:
+    """Train the visual encoder, with a light translation model, on a manifest's train split.
+
+    Args:
+        manifest: the clips; its dev split chooses the best checkpoint.
+        config: every setting.
+        out: the run directory; it must be empty, or with ``resume`` hold a run of the same settings.
+        resume: go on from the last checkpoint.
+        device: as :func:`resolve_device` takes it; under ``torchrun`` each process takes its own.
+
+    Raises:
+        RunError: ``out`` is in the way, or was begun with other settings or sentences.
+        DataError: no training clip can be read, or there is no dev split to choose the best checkpoint by.
+    """
+    _check_dev(manifest, config)
+    place = resolve_device(device)
+    join_processes(place)
+    if is_main_process():
+        begin_run(manifest, config, out, resume=resume)
+    wait_for_all()
+    clips = _open_clips(manifest, config)
+    model = build_model(clips.train, config)
+    train = TrainingClips(clips.train, store=clips.store, tokenizer=model.tokenizer, config=config)
+    dev = evaluation_set(clips.dev, store=clips.store, config=config) if clips.dev else None
+    fitted = fit(
+        model,
+        train=training_batches(train),
+        dev=dev,
+        config=config.training,
+        decoding=config.decoding,
+        run=out,
+        resume=resume,
+        seed=config.seed,
+        device=place,
+    )  # leaves the selected weights in the model
+    result = Pretrained(
+        run=out,
+        epoch=fitted.epoch,
+        dev=_translate_dev(model, dev, out),
+        train_clips=len(clips.train),
+        dev_clips=len(clips.dev),
+        unreadable=tuple(clips.unreadable),
+        seconds=round(fitted.seconds, 1),
+    )
+    if is_main_process():
+        save_stage_one(model, out)
+        finish_run(result)
+    wait_for_all()
+    return result
+
+
+def plan(manifest: Manifest, *, config: PretrainConfig) -> Planned:
+    """Build everything :func:`pretrain` would train, and read the first clip; nothing is written."""
+    _check_dev(manifest, config)
+    samples = _train_samples(manifest)
+    model = build_model(samples, config)
+    store = FrameStore(manifest, config.encoder)
+    train = TrainingClips(samples, store=store, tokenizer=model.tokenizer, config=config)
+    store.read(samples[0], phase=0)
+    encoder = sum(parameter.numel() for parameter in model.encoder.parameters())
+    return Planned(
+        train_clips=len(samples),
+        dev_clips=len(manifest.split("dev")),
+        tokens=len(model.tokenizer),
+        batches=len(training_batches(train)),
+        encoder_parameters=encoder,
+        translator_parameters=sum(parameter.numel() for parameter in model.parameters()) - encoder,
+    )
+
+
+def build_model(train: list[Sample], config: PretrainConfig) -> StageOneModel:
+    """Return an untrained model for these sentences; its random weights are drawn from the config's seed."""
+    tokenizer = make_tokenizer([sample.text for sample in train], config.tokenizer)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(config.seed, "weights"))
+        model = StageOneModel(VisualEncoder(config.encoder), tokenizer, config)
+    model.encoder.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
+
+
+def _check_dev(manifest: Manifest, config: PretrainConfig) -> None:
+    if config.training.select == "best" and not manifest.split("dev"):
+        raise DataError(
+            f"The manifest of {manifest.corpus} has no dev split to choose the best checkpoint by.\n"
+            "Add --set training.select=last"
+        )
+
+
+def _train_samples(manifest: Manifest) -> list[Sample]:
+    samples = manifest.split("train")
+    if not samples:
+        raise DataError(f"The manifest of {manifest.corpus} has no clips in split train.\nRun: fla prepare")
+    return samples
+
+
+def _open_clips(manifest: Manifest, config: PretrainConfig) -> _Clips:
+    store, gib = FrameStore(manifest, config.encoder), config.keep_frames_gib
+    dev, bad_dev = store.keep(manifest.split("dev"), phases=(0,), gib=gib)
+    train, bad = store.keep(_train_samples(manifest), phases=config.encoder.sampling.phases, gib=gib)
+    if not train:
+        raise DataError(f"No training clip can be read; the first: {bad[0].reason}")
+    say(f"{len(train)} train and {len(dev)} dev clips, {store.filled_gib:.2f} GiB of frames kept in memory")
+    return _Clips(store=store, train=train, dev=dev, unreadable=[*bad_dev, *bad])
+
+
+def _translate_dev(model: StageOneModel, dev: EvaluationSet | None, out: Path) -> dict[str, float] | None:
+    """Translate dev with the kept weights; return their scores."""
+    if dev is None:
+        return None
+    config, device = model.config, next(model.parameters()).device
+    hypotheses = predict(
+        model,
+        dev,
+        decoding=config.decoding,
+        device=device,
+        dtype=resolve_dtype(config.training.precision, device),
+        desc="dev, kept weights",
+        workers=config.training.workers,
+    )
+    if is_main_process():
+        write_predictions(out / "predictions-dev.jsonl", dev, hypotheses)
+    return mean_scores(dev, hypotheses)
