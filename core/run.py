@@ -5,20 +5,34 @@ from pathlib import Path
 from .errors import RunError
 
 
+def new_folder(path: Path) -> Path:
+    """Return ``path`` as a folder with nothing in it.
+
+    Raises:
+        RunError: it holds something, or is a file.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} must be a folder, but is a file.\nGive another --out.")
+    if _is_used(path):
+        raise RunError(f"{path} is not empty.\nRemove it, or give another --out.")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def open_run(path: Path, *, resume: bool) -> Path:
-    """Return ``path`` as a folder ready for a run.
+    """Return ``path`` as a folder ready for a run that can be resumed.
 
     Raises:
         RunError: it holds something and ``resume`` is not asked for, or nothing is there to resume.
     """
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} must be a folder, but is a file.\nGive another --out.")
-    used = path.is_dir() and any(path.iterdir())
-    if used and not resume:
+    if not resume and _is_used(path):
         raise RunError(
             f"{path} is not empty.\nAdd --resume to go on with the run in it, or give another --out."
         )
-    if resume and not used:
+    if resume and not _is_used(path):
         raise RunError(f"{path} holds no run to resume.\nLeave --resume out to start one.")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    return path if resume else new_folder(path)
+
+
+def _is_used(path: Path) -> bool:
+    return path.is_dir() and any(path.iterdir())

@@ -8,7 +8,7 @@ import torch
 from fla_llm.core.device import resolve_device, resolve_dtype
 from fla_llm.core.errors import ConfigError, RunError
 from fla_llm.core.progress import progress
-from fla_llm.core.run import open_run
+from fla_llm.core.run import new_folder, open_run
 
 
 def test_a_used_directory_needs_resume(tmp_path: Path) -> None:
@@ -16,6 +16,13 @@ def test_a_used_directory_needs_resume(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is not empty"):
         open_run(tmp_path, resume=False)
     assert open_run(tmp_path, resume=True) == tmp_path
+
+
+def test_what_cannot_be_resumed_says_so(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_text("")
+    with pytest.raises(RunError, match="Remove it, or give another --out"):
+        new_folder(tmp_path)
+    assert new_folder(tmp_path / "new").is_dir()
 
 
 def test_resume_needs_a_run(tmp_path: Path) -> None:

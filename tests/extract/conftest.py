@@ -1,6 +1,6 @@
 """A tiny corpus of frame folders, and a tiny encoder with random weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +20,6 @@ from fla_llm.extract.result import Extracted
 from fla_llm.video.sampling import FrameSampling
 
 NUM_FRAMES = {"train": (9, 4, 14, 1, 7, 12), "dev": (5, 3)}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Threads do not survive the forks of these tests, and their number may change the last bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

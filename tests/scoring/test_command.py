@@ -117,12 +117,6 @@ def raise_of(result: Result) -> None:
     raise result.exception
 
 
-def test_the_docs_show_the_real_help() -> None:
-    shown = run("--help").stdout
-    page = Path(__file__).parents[2] / "docs" / "score.md"
-    assert shown.strip() in page.read_text(encoding="utf-8")
-
-
 def test_main_turns_a_refusal_into_a_sentence_and_exit_code_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
