@@ -1,0 +1,28 @@
+"""``fla doctor``: check this machine for everything the commands need."""
+
+from pathlib import Path
+
+import click
+
+from .options import device_option, emit, json_option
+
+
+@click.command()
+@device_option
+@json_option
+@click.pass_context
+def command(ctx: click.Context, device: str, as_json: bool) -> None:
+    """Check versions, device, 4-bit training, video decoding, the cache's file format and disk.
+
+    Exit code 1 when something must be mended; each finding comes with its remedy.
+    """
+    from dataclasses import asdict
+
+    from ..pipeline.doctor import examine
+
+    checks = examine(Path.cwd(), device=device)
+    lines = [f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}" for check in checks]
+    lines += [f"\nTo mend {check.name}:\n{check.fix}" for check in checks if not check.ok]
+    healthy = all(check.ok for check in checks)
+    emit(as_json, {"ok": healthy, "checks": [asdict(check) for check in checks]}, "\n".join(lines))
+    ctx.exit(0 if healthy else 1)

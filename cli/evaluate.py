@@ -1,0 +1,71 @@
+"""``fla evaluate``: score a run of either stage on a split."""
+
+from pathlib import Path
+
+import click
+
+from ..core.sample import SPLITS
+from .options import config_options, device_option, emit, json_option, limit_option, root_option, seed_option
+
+
+@click.command()
+@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--features", type=click.Path(file_okay=False, path_type=Path), help="A feature cache (stage two)."
+)
+@click.option("--manifest", type=click.Path(dir_okay=False, path_type=Path), help="A manifest (stage one).")
+@root_option
+@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
+@click.option(
+    "--shuffle-features",
+    is_flag=True,
+    help="Show each clip the features of one with another sentence: what the model scores by guessing.",
+)
+@click.option(
+    "--phase", type=click.IntRange(min=0), default=0, show_default=True, help="First frame kept (stage one)."
+)
+@config_options
+@seed_option
+@device_option
+@limit_option
+@json_option
+def command(
+    run: Path,
+    features: Path | None,
+    manifest: Path | None,
+    root: str | None,
+    split: str,
+    shuffle_features: bool,
+    phase: int,
+    config_source: str | None,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    device: str,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Translate a split with RUN, a directory of either stage, and score it against the raw sentences.
+
+    A stage-one run reads videos (--manifest), a stage-two run reads a cache alone (--features).
+    Predictions and scores are written into RUN. --config and --set give decoding, such as --set num_beams=1.
+    """
+    if (features is None) == (manifest is None):
+        raise click.UsageError("Give either --features (stage two) or --manifest (stage one).")
+    from ..pipeline.evaluate import Request, evaluate_stage_one, evaluate_stage_two
+
+    request = Request(
+        split=split,  # type: ignore[arg-type]  # click.Choice has made sure
+        shuffle_features=shuffle_features,
+        decoding=(config_source, overrides),
+        limit=limit,
+        seed=seed or 0,
+        device=device,
+    )
+    if manifest is not None:
+        result = evaluate_stage_one(
+            run, manifest, request=request, root=Path(root) if root else None, phase=phase
+        )
+    else:
+        assert features is not None
+        result = evaluate_stage_two(run, features, request=request)
+    emit(as_json, result.to_dict(), result.describe())

@@ -1,0 +1,188 @@
+"""``fla demo``: the whole pipeline on a generated sign language, in one process.
+
+Every stage is the one the other commands run; only the corpus and the language model are made here.
+"""
+
+import os
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..core.config import load_config, write_config
+from ..core.device import resolve_device
+from ..core.errors import DataError
+from ..core.files import write_json
+from ..core.progress import say
+from ..core.run import new_folder
+from ..corpora.demo import DemoConfig, demo_text, write_demo_corpus
+from ..corpora.manifest import Manifest, write_manifest
+from ..encoder import fingerprint, load_encoder
+from ..extract import ExtractConfig, extract
+from ..finetune.config import PRESETS as TUNE_PRESETS
+from ..finetune.config import TuneConfig
+from ..finetune.train import tune
+from ..pretrain.config import PRESETS as PRETRAIN_PRESETS
+from ..pretrain.config import PretrainConfig
+from ..pretrain.train import pretrain
+from .evaluate import Evaluation, Request, evaluate_stage_one, evaluate_stage_two
+from .small_llm import SmallLlmConfig, make_small_llm
+from .translate import translate
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoRunConfig:
+    """Everything the demo can be told; each group is the settings of one stage."""
+
+    corpus: DemoConfig = field(default_factory=DemoConfig)
+    pretrain: PretrainConfig
+    extract: ExtractConfig = field(default_factory=ExtractConfig)
+    llm: SmallLlmConfig = field(default_factory=lambda: SmallLlmConfig(kind="seq2seq", layers=3))
+    tune: TuneConfig
+    text_sentences: int = 6000
+    """Sentences that the small language model is pretrained on; they stand in no split."""
+    seed: int = 42
+    """Seed of every stage."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What the demo scored, for machines and for people."""
+
+    figures: dict[str, Any]
+    text: str
+
+
+def load_demo_config(source: str | None, overrides: Sequence[str]) -> DemoRunConfig:
+    """Return the demo's settings: the stages' ``demo`` presets, then a file, then single settings."""
+    base = DemoRunConfig(
+        pretrain=load_config(PretrainConfig, presets=PRETRAIN_PRESETS, source="demo"),
+        tune=load_config(TuneConfig, presets=TUNE_PRESETS, source="demo"),
+    )
+    return load_config(DemoRunConfig, base=base, source=source, overrides=overrides)
+
+
+def describe_plan(config: DemoRunConfig, out: Path) -> str:
+    """Say what a run would do."""
+    corpus = config.corpus
+    return "\n".join(
+        [
+            f"{out}/corpus   {corpus.train_clips} + {corpus.dev_clips} + {corpus.test_clips} clips",
+            f"{out}/stage1   {config.pretrain.training.epochs} epochs, {config.pretrain.encoder.backbone}",
+            f"{out}/cache    features of every clip",
+            f"{out}/llm      a small language model, {config.text_sentences} sentences",
+            f"{out}/stage2   {config.tune.training.epochs} epochs, {config.tune.quantise} + LoRA",
+        ]
+    )
+
+
+def run_demo(out: Path, *, config: DemoRunConfig, device: str = "auto") -> Summary:
+    """Run prepare, pretrain, extract, tune, evaluate and translate below ``out``.
+
+    Raises:
+        RunError: ``out`` is not empty.
+    """
+    new_folder(out)
+    load_at_start = os.getloadavg()
+    write_config(config, out / "config.yaml")
+    seconds: dict[str, float] = {}
+    with _step("prepare", seconds):
+        manifest = write_demo_corpus(out / "corpus", config=config.corpus, seed=config.seed)
+        write_manifest(out / "manifest.jsonl", manifest)
+    _train(out, manifest, config=config, device=device, seconds=seconds)
+    with _step("evaluate", seconds):
+        scores = _evaluate(out, device=device, seed=config.seed)
+    with _step("translate", seconds):
+        example = _translate_one(out, manifest, device=device)
+    figures = {
+        "stage_one": {"test": scores["stage_one"].to_dict()},
+        "test": scores["test"].to_dict(),
+        "test_shuffled": scores["test_shuffled"].to_dict(),
+        "train_clips": len(manifest.split("train")),
+        "test_clips": len(manifest.split("test")),
+        "example": example,
+        "seconds": {name: round(value, 1) for name, value in seconds.items()},
+        "load_average_at_start": load_at_start,
+        "peak_memory_gb": round(_peak_memory_gb(), 2),
+    }
+    write_json(out / "summary.json", figures)
+    return Summary(figures=figures, text=_describe(out, figures))
+
+
+def _train(
+    out: Path, manifest: Manifest, *, config: DemoRunConfig, device: str, seconds: dict[str, float]
+) -> None:
+    with _step("pretrain", seconds):
+        pretrain(manifest, config=config.pretrain, out=out / "stage1", device=device)
+    with _step("extract", seconds):
+        extracted = extract(
+            manifest,
+            encoder=load_encoder(out / "stage1"),
+            fingerprint=fingerprint(out / "stage1"),
+            out=out / "cache",
+            config=config.extract,
+            device=resolve_device(device),
+        )
+        if extracted.rejected:
+            raise DataError(f"The demo's own videos must be readable, but: {extracted.rejected[0]}")
+    with _step("llm", seconds):
+        own = {sample.text for sample in manifest.samples}
+        sentences = demo_text(count=config.text_sentences, seed=config.seed, exclude=own)
+        make_small_llm(sentences, out / "llm", config=config.llm, seed=config.seed, device=device)
+    with _step("tune", seconds):
+        tune([out / "cache"], llm=str(out / "llm"), config=config.tune, out=out / "stage2", device=device)
+
+
+def _evaluate(out: Path, *, device: str, seed: int) -> dict[str, Evaluation]:
+    plain, shuffled = Request(device=device), Request(device=device, seed=seed, shuffle_features=True)
+    return {
+        "stage_one": evaluate_stage_one(out / "stage1", out / "manifest.jsonl", request=plain),
+        "test": evaluate_stage_two(out / "stage2", out / "cache", request=plain),
+        "test_shuffled": evaluate_stage_two(out / "stage2", out / "cache", request=shuffled),
+    }
+
+
+def _translate_one(out: Path, manifest: Manifest, *, device: str) -> dict[str, str]:
+    sample = manifest.split("test")[0]
+    video = manifest.clip(sample).path
+    done = translate([video], run=out / "stage2", ckpt=out / "stage1", device=device)
+    return {"video": str(video), "reference": sample.text, "translation": done.translations[0][1]}
+
+
+@contextmanager
+def _step(name: str, seconds: dict[str, float]) -> Iterator[None]:
+    say(f"\n== {name}")
+    start = time.monotonic()
+    yield
+    seconds[name] = time.monotonic() - start
+
+
+def _peak_memory_gb() -> float:
+    """Return the largest resident size of this process, plus that of its largest child."""
+    kib = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return kib * 1024 / 1e9
+
+
+def _describe(out: Path, figures: dict[str, Any]) -> str:
+    minutes = sum(figures["seconds"].values()) / 60
+    return f"""
+Done in {minutes:.1f} minutes, {figures["peak_memory_gb"]:.1f} GB of memory at most.
+
+                               BLEU-4 on {figures["test_clips"]} test clips
+stage one, light translator    {figures["stage_one"]["test"]["bleu4"]:6.2f}
+stage two, 4-bit LLM + LoRA    {figures["test"]["bleu4"]:6.2f}
+the same, shuffled features    {figures["test_shuffled"]["bleu4"]:6.2f}   what the LLM scores by guessing
+
+{figures["example"]["video"]}
+    signed      {figures["example"]["reference"]}
+    translated  {figures["example"]["translation"]}
+
+{out}/corpus/videos            the clips: look at one
+{out}/stage1/encoder           the visual encoder, what --ckpt takes
+{out}/cache                    features, what --features takes
+{out}/stage2                   adapters and projector
+{out}/stage2/predictions-test.jsonl
+{out}/summary.json             all figures"""

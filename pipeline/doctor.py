@@ -1,0 +1,176 @@
+"""``fla doctor``: try, on this machine, everything the commands rely on.
+
+Each check does the real thing on a small scale and either says what it found or how to mend it.
+"""
+
+import importlib.metadata
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGES = ("torch", "torchvision", "timm", "transformers", "peft", "bitsandbytes", "h5py", "av", "sacrebleu")
+LEAST_FREE_GIB = 10.0
+"""Room for an environment, a run and a cache: PHOENIX14T's takes 0.3 GB, a 4-bit 8 B model 6 GB."""
+GRADIENT_TOLERANCE = 1e-3
+"""Relative; the same matrix product in two orders of summation."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one check found."""
+
+    name: str
+    ok: bool
+    found: str
+    fix: str = ""
+
+
+class Unwell(Exception):
+    """A check's own verdict: (what was found, how to mend it)."""
+
+    def __init__(self, found: str, fix: str) -> None:
+        super().__init__(found)
+        self.found, self.fix = found, fix
+
+
+def examine(folder: Path, *, device: str, only: Collection[str] | None = None) -> list[Check]:
+    """Run the checks, all or those named.
+
+    A check that raises anything at all is a finding, not an end: the others still run.
+
+    Args:
+        folder: where the user works; it is written to, and left as it was.
+        device: as :func:`resolve_device` takes it.
+        only: names of checks; None runs all.
+    """
+    checks: dict[str, tuple[Callable[[], str], str]] = {
+        "packages": (_packages, "pip install -U fla-llm"),
+        "torchvision": (_torchvision, _TORCHVISION_FIX),
+        "device": (lambda: _device(device), "give --device cpu, or install the CUDA build of torch"),
+        "4-bit training": (lambda: _four_bit(device), "pip install -U bitsandbytes"),
+        "video decoding": (_video, "pip install -U av"),
+        "feature cache": (lambda: _hdf5(folder), f"work in a folder on a local disk, not {folder}"),
+        "free disk": (lambda: _disk(folder), f"free some space on the disk that holds {folder}"),
+    }
+    chosen = {name: checks[name] for name in checks if only is None or name in only}
+    return [_run(name, check, fix) for name, (check, fix) in chosen.items()]
+
+
+def _run(name: str, check: Callable[[], str], fix: str) -> Check:
+    try:
+        return Check(name, True, check())
+    except Unwell as verdict:
+        return Check(name, False, verdict.found, verdict.fix)
+    except Exception as error:  # the point of a doctor: whatever breaks is reported with its remedy
+        return Check(name, False, f"{type(error).__name__}: {error}", fix)
+
+
+def _packages() -> str:
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"python {python}, " + ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+_TORCHVISION_FIX = (
+    "torch and torchvision must be of one build (both CUDA or both CPU):\n"
+    "pip install --force-reinstall torch torchvision"
+)
+
+
+def _torchvision() -> str:
+    """Import it in a process of its own: a mismatch can end the process that tries."""
+    code = "import torchvision.ops, timm; print(torchvision.__version__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Unwell((done.stderr.strip().splitlines() or ["it did not load"])[-1], _TORCHVISION_FIX)
+    return f"{done.stdout.strip()} loads beside torch"
+
+
+def _device(name: str) -> str:
+    import torch
+
+    from ..core.device import has_native_bf16, resolve_device
+
+    device = resolve_device(name)
+    bf16 = "bf16 in hardware" if has_native_bf16(device) else "no bf16 in hardware: fp32 is used"
+    if device.type != "cuda":
+        return f"{device.type}, {torch.get_num_threads()} threads, {bf16}"
+    free, total = torch.cuda.mem_get_info(device)
+    return f"{torch.cuda.get_device_name(device)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free, {bf16}"
+
+
+def _four_bit(name: str) -> str:
+    """Compare the gradient through a 4-bit layer before and after an evaluation pass.
+
+    On some CPUs bitsandbytes repacks the weights in evaluation and loses gradients afterwards.
+    """
+    import torch
+    from bitsandbytes.nn.modules import Linear4bit
+
+    from ..core.device import resolve_device
+    from ..finetune.quantise import keep_gradients_on_cpu
+
+    device = resolve_device(name)
+    layer = Linear4bit(64, 64, bias=False, quant_type="nf4", compute_dtype=torch.float32).to(device)
+    keep_gradients_on_cpu(layer)
+    inputs = torch.linspace(-1, 1, 64 * 4, device=device).reshape(4, 64)
+
+    def gradient() -> torch.Tensor:
+        leaf = inputs.clone().requires_grad_()
+        layer.train()(leaf).square().sum().backward()
+        assert leaf.grad is not None
+        return leaf.grad
+
+    before = gradient()
+    with torch.no_grad():
+        layer.eval()(inputs)
+    after = gradient()
+    if not torch.allclose(before, after, rtol=GRADIENT_TOLERANCE, atol=GRADIENT_TOLERANCE):
+        raise Unwell("the gradient changes after an evaluation pass", "pip install -U bitsandbytes")
+    return f"forward and backward on {device.type}, unchanged by an evaluation pass"
+
+
+def _video() -> str:
+    import av
+    import numpy as np
+
+    from ..video import Clip, probe
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "clip.mp4"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.width = stream.height = 64
+            for value in range(5):
+                frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 40 * value, np.uint8))
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        return f"H.264 written and read, {probe(Clip(path=path)).num_frames} frames, av {av.__version__}"
+
+
+def _hdf5(folder: Path) -> str:
+    import h5py
+    import numpy as np
+
+    from ..core.files import atomic_write
+
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".fla-doctor-") as place:
+        path = Path(place) / "whole.h5"
+        with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:
+            file["features"] = np.arange(6, dtype=np.float16)
+        with h5py.File(path, "r", locking=False) as file:
+            count = file["features"].shape[0]  # type: ignore[union-attr]  # h5py's item type is a union
+    return f"an HDF5 file of {count} values written, renamed and read in {folder}"
+
+
+def _disk(folder: Path) -> str:
+    free = shutil.disk_usage(folder).free / 2**30
+    if free < LEAST_FREE_GIB:
+        raise Unwell(
+            f"{free:.1f} GiB free", f"free at least {LEAST_FREE_GIB:.0f} GiB on the disk of {folder}"
+        )
+    return f"{free:.0f} GiB free"

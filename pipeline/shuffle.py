@@ -1,0 +1,29 @@
+"""Give every clip the features of a clip with a different sentence: what a model scores by guessing."""
+
+import random
+from collections.abc import Sequence
+
+from ..core.errors import DataError
+from ..core.seeds import derive_seed
+
+
+def other_sentences(ids: Sequence[str], texts: Sequence[str], *, seed: int) -> list[int]:
+    """Return for each clip the index of another one, whose sentence is a different one.
+
+    The choice for a clip is drawn from (seed, id), whatever was drawn for others.
+
+    Raises:
+        DataError: all clips have the same sentence.
+
+    >>> other_sentences(["a", "b", "c"], ["rain", "sun", "rain"], seed=0)[1] in (0, 2)
+    True
+    """
+    chosen = []
+    for clip, text in zip(ids, texts, strict=True):
+        others = [index for index, other in enumerate(texts) if other != text]
+        if not others:
+            raise DataError(
+                f"Shuffling needs two different sentences, but all {len(texts)} clips say {text!r}."
+            )
+        chosen.append(random.Random(derive_seed(seed, "shuffle", clip)).choice(others))
+    return chosen

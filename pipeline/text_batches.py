@@ -1,0 +1,101 @@
+"""What the small language model is trained on: packed text, or sentences to restore."""
+
+import random
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import Dataset
+
+from ..core.seeds import derive_seed
+from ..training.model import IGNORED
+
+Kind = Literal["causal", "seq2seq"]
+ROW_TOKENS = 96  # a row of packed sentences
+LEAST_KEPT_SHARE, LONGEST_STRETCH = 0.4, 3
+
+
+class TextBatches(Dataset[dict[str, Tensor]]):
+    """The batch of each step, drawn from (seed, step)."""
+
+    def __init__(
+        self,
+        sentences: Sequence[str],
+        tokenizer: Any,
+        *,
+        kind: Kind,
+        steps: int,
+        batch_tokens: int,
+        seed: int,
+    ) -> None:
+        """Tokenise the sentences once."""
+        self.rows: list[list[int]] = [
+            tokenizer(text, add_special_tokens=False)["input_ids"] for text in sentences
+        ]
+        self.tokenizer = tokenizer
+        self.kind = kind
+        self.steps = steps
+        self.batch_tokens = batch_tokens
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Return the number of steps."""
+        return self.steps
+
+    def __getitem__(self, step: int) -> dict[str, Tensor]:
+        """Return what the model's forward takes."""
+        draw = random.Random(derive_seed(self.seed, "text", step))
+        if self.kind == "causal":
+            return self._packed(draw)
+        mean = sum(map(len, self.rows)) / len(self.rows) + 1
+        chosen = draw.choices(self.rows, k=max(1, round(self.batch_tokens / mean)))
+        return denoising_batch(chosen, self.tokenizer, draw=draw)
+
+    def _packed(self, draw: random.Random) -> dict[str, Tensor]:
+        """Return rows full of whole sentences, each with begin and end, the last of a row cut off."""
+        begin, end = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        rows: list[list[int]] = []
+        for _ in range(max(1, self.batch_tokens // ROW_TOKENS)):
+            row: list[int] = []
+            while len(row) < ROW_TOKENS:
+                row += [begin, *draw.choice(self.rows), end]
+            rows.append(row[:ROW_TOKENS])
+        ids = torch.tensor(rows)
+        return {"input_ids": ids, "labels": ids}
+
+
+def denoising_batch(
+    rows: Sequence[Sequence[int]], tokenizer: Any, *, draw: random.Random
+) -> dict[str, Tensor]:
+    """Return noisy sentences for the encoder, whole ones for the decoder.
+
+    Args:
+        rows: token ids, without special tokens.
+        tokenizer: with pad and end tokens.
+        draw: draws the noise, see :func:`add_noise`.
+    """
+    end = tokenizer.eos_token_id
+    sources = [torch.tensor([*add_noise(row, draw=draw), end]) for row in rows]
+    targets = [torch.tensor([*row, end]) for row in rows]
+    reads = [torch.tensor([end, *row]) for row in rows]  # the decoder starts from the end token, as mBART-50
+    ids = pad_sequence(sources, batch_first=True, padding_value=tokenizer.pad_token_id)
+    return {
+        "input_ids": ids,
+        "attention_mask": (ids != tokenizer.pad_token_id).long(),
+        "decoder_input_ids": pad_sequence(reads, batch_first=True, padding_value=tokenizer.pad_token_id),
+        "labels": pad_sequence(targets, batch_first=True, padding_value=IGNORED),
+    }
+
+
+def add_noise(row: Sequence[int], *, draw: random.Random) -> list[int]:
+    """Return some of a sentence's tokens, out of order, some of them lasting for several positions.
+
+    Deletion and permutation are BART's (Lewis et al. 2020, section 2.2). With masks instead, which stay in
+    place, the decoder learns to look at its own position, and no order but the sentence's own helps it.
+    """
+    share = draw.uniform(LEAST_KEPT_SHARE, 1.0)
+    kept = [token for token in row if draw.random() < share]
+    draw.shuffle(kept)
+    return [token for token in kept for _ in range(draw.randint(1, LONGEST_STRETCH))]

@@ -1,0 +1,51 @@
+"""The small language model: a standard directory that learned something, and still knows it in 4 bits."""
+
+from math import log
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from fla_llm.core.errors import DataError, RunError
+from fla_llm.finetune.llm import load_llm
+from fla_llm.pipeline.small_llm import SmallLlmConfig, held_out_loss, make_small_llm
+
+SENTENCES = [
+    f"{who} {does} {what} ."
+    for who in ("ich", "du", "sie")
+    for does in ("kaufe", "sehe")
+    for what in ("brot", "übung", "haus", "瓶")
+]
+
+
+@pytest.mark.parametrize("kind", ["causal", "seq2seq"])
+def test_it_learns_and_four_bits_do_not_destroy_it(kind: str, tmp_path: Path) -> None:
+    config = SmallLlmConfig(
+        kind=kind, hidden_size=64, layers=1, vocabulary=300, steps=40, batch_tokens=200, learning_rate=1e-2
+    )  # type: ignore[arg-type]
+    folder = make_small_llm(SENTENCES, tmp_path / "llm", config=config, device="cpu")
+    losses = []
+    for quantise in ("none", "nf4"):
+        loaded = load_llm(str(folder), quantise=quantise, device=torch.device("cpu"), dtype=torch.float32)
+        losses.append(held_out_loss(loaded.model, loaded.tokenizer, SENTENCES, kind=kind))
+    assert losses[0] < log(300) / 2
+    assert losses[1] < losses[0] + 0.3
+
+
+def test_every_text_can_be_written_and_read_back(tmp_path: Path) -> None:
+    config = SmallLlmConfig(hidden_size=64, layers=1, vocabulary=300, steps=1, batch_tokens=100)
+    tokenizer = AutoTokenizer.from_pretrained(make_small_llm(SENTENCES, tmp_path / "llm", config=config))
+    for text in (*SENTENCES, "Translate the signed German sentence:", "ﬀ 😀 never seen"):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text
+
+
+def test_what_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="at least 2 different sentences, but got 1"):
+        make_small_llm(["ja", "ja"], tmp_path / "llm")
+    with pytest.raises(ValueError, match="multiple of 64, but is 100"):
+        SmallLlmConfig(hidden_size=100)
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="is not empty"):
+        make_small_llm(SENTENCES, tmp_path)
