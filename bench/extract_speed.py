@@ -35,7 +35,7 @@ from fla_llm.extract.clips import ClipDataset, ClipStream
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.extraction import extract
 from fla_llm.extract.result import Extracted
-from fla_llm.video.clip import Clip, probe
+from fla_llm.video import Clip, probe
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
 

@@ -8,7 +8,7 @@ from ..core.errors import DataError
 from ..core.files import resolve_inside
 from ..core.progress import progress
 from ..core.sample import Sample
-from ..video.clip import Clip, probe
+from ..video import Clip, probe
 from .config import Check
 from .release import Rejected, Row
 

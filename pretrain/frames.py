@@ -12,7 +12,7 @@ from ..core.progress import progress, say
 from ..core.sample import Sample
 from ..corpora.manifest import Manifest
 from ..encoder.config import EncoderConfig
-from ..video.clip import count_frames
+from ..video import count_frames
 from ..video.frames import decode_all, read_frames
 from ..video.sampling import select_frames
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..core.errors import DataError
+from .clip import Clip
 from .container import (
     container_of,
     is_past,
@@ -24,8 +25,6 @@ from .decoding import decode_frames
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
-
-    from .clip import Clip
 
 END_TOLERANCE_SECONDS = 0.5
 """An annotated end may lie so far behind the last picture: annotation tools round."""

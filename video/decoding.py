@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.errors import DataError
+from .clip import Clip
 from .container import is_past, is_within, open_video, read_packets, reason, shown_seconds
 from .fit import Fit, centre_square, fitted_size
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
-
-    from .clip import Clip
 
 
 @dataclass(frozen=True, kw_only=True)

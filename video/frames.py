@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..core.errors import DataError
-from .clip import Clip, count_frames
+from .clip import Clip
 from .decoding import Squarer, decode_frames
 from .fit import Fit
 from .folder import list_pictures, read_picture
+from .probing import count_frames
 from .sampling import FrameSampling, select_frames
 
 
