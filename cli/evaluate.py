@@ -51,6 +51,8 @@ def command(
     """
     if (features is None) == (manifest is None):
         raise click.UsageError("Give either --features (stage two) or --manifest (stage one).")
+    if features is not None and (root is not None or phase):
+        raise click.UsageError("--root and --phase go with --manifest: a cache holds features, not videos.")
     from ..pipeline.evaluate import Request, evaluate_stage_one, evaluate_stage_two
 
     request = Request(

@@ -8,7 +8,7 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class DemoRunConfig:
     text_sentences: int = 6000
     """Sentences that the small language model is pretrained on; they stand in no split."""
     seed: int = 42
-    """Seed of every stage."""
+    """Seed of every stage; it goes over theirs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,12 @@ def load_demo_config(source: str | None, overrides: Sequence[str]) -> DemoRunCon
         pretrain=load_config(PretrainConfig, presets=PRETRAIN_PRESETS, source="demo"),
         tune=load_config(TuneConfig, presets=TUNE_PRESETS, source="demo"),
     )
-    return load_config(DemoRunConfig, base=base, source=source, overrides=overrides)
+    config = load_config(DemoRunConfig, base=base, source=source, overrides=overrides)
+    return replace(
+        config,
+        pretrain=replace(config.pretrain, seed=config.seed),
+        tune=replace(config.tune, seed=config.seed),
+    )
 
 
 def describe_plan(config: DemoRunConfig, out: Path) -> str:

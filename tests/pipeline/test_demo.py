@@ -39,6 +39,11 @@ def test_the_plan_says_what_would_be_done(tmp_path: Path) -> None:
     assert "nf4 + LoRA" in plan
 
 
+def test_one_seed_serves_every_stage() -> None:
+    config = load_demo_config(None, ["seed=7"])
+    assert (config.seed, config.pretrain.seed, config.tune.seed) == (7, 7, 7)
+
+
 def test_a_misspelt_setting_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown key 'pretrain.training.epoch'. Did you mean 'epochs'"):
         load_demo_config(None, ["pretrain.training.epoch=3"])

@@ -112,6 +112,8 @@ def test_the_stages_are_not_mistaken_for_one_another(run_fla: Fla, house: Path) 
 
 def test_evaluate_wants_one_source(run_fla: Fla, house: Path) -> None:
     assert "Give either --features" in run_fla("evaluate", house / "stage2", exit_code=2).output
+    both = run_fla("evaluate", house / "stage2", "--features", house / "cache", "--phase", "1", exit_code=2)
+    assert "--phase go with --manifest" in both.output
 
 
 def test_a_language_is_needed_only_where_there_are_several(run_fla: Fla, house: Path, tmp_path: Path) -> None:
