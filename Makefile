@@ -15,10 +15,11 @@ setup: $(READY)
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 
 $(READY):
+	@echo "Installing the tested versions into $(VENV): about 6 GB, some minutes, once."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip -c constraints.txt
-	$(BIN)/python -m pip install --quiet -c constraints.txt setuptools wheel -e . --group dev
-	touch $@
+	$(BIN)/python -m pip install -qq --upgrade pip -c constraints.txt
+	$(BIN)/python -m pip install -qq -c constraints.txt setuptools wheel -e . --group dev
+	@touch $@
 
 demo: setup
 	$(BIN)/fla demo --out runs/demo
