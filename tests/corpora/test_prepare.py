@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from fla_llm.cli import fla
 from fla_llm.cli.prepare import CORPORA as NAMED
-from fla_llm.cli.prepare import command
 from fla_llm.core.errors import ConfigError, DataError
 from fla_llm.corpora import read_manifest
 from fla_llm.corpora.config import PrepareConfig
@@ -13,7 +13,7 @@ from fla_llm.corpora.prepare import CORPORA, prepare
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+    return CliRunner().invoke(fla, ["prepare", *(str(argument) for argument in arguments)])
 
 
 def corrupt(video: Path) -> None:

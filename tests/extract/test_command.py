@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from fla_llm.cli.extract import command
+from fla_llm.cli import fla
 from fla_llm.core.errors import DataError, ModelError
 from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.encoder.model import VisualEncoder
@@ -25,7 +25,7 @@ def invoke(tmp_path: Path, manifest: Manifest, encoder: VisualEncoder) -> Invoke
     def invoke(*args: str, ckpt: str | None = "stage1") -> Result:
         given = ["--manifest", str(tmp_path / "manifest.jsonl"), "--out", str(tmp_path / "cache"), "--json"]
         given += ["--ckpt", str(tmp_path / ckpt)] if ckpt else []
-        return CliRunner().invoke(command, [*given, "--set", "workers=0", "--device", "cpu", *args])
+        return CliRunner().invoke(fla, ["extract", *given, "--set", "workers=0", "--device", "cpu", *args])
 
     return invoke
 

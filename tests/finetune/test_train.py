@@ -9,7 +9,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from fla_llm.cli.tune import command
+from fla_llm.cli import fla
 from fla_llm.core.config import write_config
 from fla_llm.core.errors import CacheError, DataError, ModelError, RunError
 from fla_llm.finetune.config import TuneConfig
@@ -137,8 +137,8 @@ def test_the_command_tunes(
         "--features", str(cache), "--llm", str(llm_folder("llama")), "--out", str(tmp_path / "run"),
         "--set", "training.epochs=1", "--device", "cpu", "--limit", "2", "--json",
     ]  # fmt: skip
-    dry = CliRunner().invoke(command, [*arguments, "--dry-run"], catch_exceptions=False)
+    dry = CliRunner().invoke(fla, ["tune", *arguments, "--dry-run"], catch_exceptions=False)
     assert json.loads(dry.stdout)["train_clips"] == 2
     assert not (tmp_path / "run").exists()
-    done = CliRunner().invoke(command, [*arguments, "--config", str(settings)], catch_exceptions=False)
+    done = CliRunner().invoke(fla, ["tune", *arguments, "--config", str(settings)], catch_exceptions=False)
     assert json.loads(done.stdout)["epoch"] == 1
