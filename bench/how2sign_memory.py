@@ -5,7 +5,7 @@
 Twenty-four clips cannot teach a language, so the claim is memory, on the training clips. A projector can
 remember even an untrained encoder's features, so each figure stands beside two controls: the same clips at a
 frame phase never seen in training, and stage two on an encoder with random weights, at both phases.
-Takes about 20 minutes on two idle cores; nothing is downloaded.
+Takes about 11 minutes on two idle cores; nothing is downloaded.
 """
 
 import argparse
