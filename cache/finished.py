@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..core.errors import CacheError
-from .format import CacheRow, Provenance, first_difference, partial_folder
+from .format import CacheRow, Provenance, partial_folder, provenance_difference
 from .journal import discard_journal
 from .shard import ShardIndex, read_index
 
@@ -31,7 +31,7 @@ def read_finished(path: Path, *, rows: Sequence[CacheRow], provenance: Provenanc
 
 def _difference(index: ShardIndex, rows: Sequence[CacheRow], provenance: Provenance) -> str | None:
     """Return the first thing in which a shard differs from a plan, in words, or None."""
-    if difference := first_difference(index.provenance, provenance):
+    if difference := provenance_difference(index.provenance, provenance):
         key, there, wanted = difference
         return f"{key} is {there!r} there and would be {wanted!r} now"
     left_out = set(index.rejected)

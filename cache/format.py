@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..core.config import first_difference
 from ..core.errors import CacheError
 from ..core.sample import SPLITS
 
@@ -135,23 +136,14 @@ def from_attributes(attributes: Mapping[str, Any], *, origin: str) -> Provenance
     )
 
 
-def first_difference(
+def provenance_difference(
     left: Provenance, right: Provenance, *, ignore: tuple[str, ...] = ()
 ) -> tuple[str, Any, Any] | None:
     """Return (dotted key, left value, right value) of the first thing that differs, or None."""
-    a, b = (_flat({key: value for key, value in vars(p).items() if key not in ignore}) for p in (left, right))
-    for key in [*a, *(key for key in b if key not in a)]:
-        if a.get(key) != b.get(key):
-            return key, a.get(key), b.get(key)
-    return None
+    return first_difference(_as_json(left, ignore), _as_json(right, ignore))
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested dicts as one, with dotted keys; tuples as the lists that JSON makes of them."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = json.loads(json.dumps(value))
-    return flat
+def _as_json(provenance: Provenance, ignore: tuple[str, ...]) -> dict[str, Any]:
+    """Return the fields as JSON gives them back: tuples have become lists."""
+    kept = {key: value for key, value in vars(provenance).items() if key not in ignore}
+    return json.loads(json.dumps(kept))

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from ..core.errors import CacheError
-from .format import FEATURE_DTYPE, CacheRow, Provenance, first_difference, parse_shard_name, shard_name
+from .format import FEATURE_DTYPE, CacheRow, Provenance, parse_shard_name, provenance_difference, shard_name
 from .seal import read_seal
 from .shard import ShardIndex, damaged, read_index
 
@@ -175,7 +175,7 @@ def _check_agreement(first: ShardIndex, other: ShardIndex) -> None:
         raise CacheError(f"{other.path} must hold the split {name[0]}, but holds {other.provenance.split}.")
     same_split = first.provenance.split == other.provenance.split
     ignore = () if same_split else ("split", "step_seconds")
-    if difference := first_difference(first.provenance, other.provenance, ignore=ignore):
+    if difference := provenance_difference(first.provenance, other.provenance, ignore=ignore):
         key, left, right = difference
         raise CacheError(
             f"{first.path} and {other.path} disagree: "

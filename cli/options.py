@@ -43,3 +43,8 @@ def with_seed(overrides: tuple[str, ...], seed: int | None) -> tuple[str, ...]:
 def emit(as_json: bool, content: dict[str, Any], text: str) -> None:
     """Print the result on standard output: one JSON object, or text for people."""
     click.echo(json.dumps(content, ensure_ascii=False, indent=2) if as_json else text)
+
+
+def table(content: dict[str, Any]) -> str:
+    """Return a result for people: a line for each entry."""
+    return "\n".join(f"{name.replace('_', ' '):24}{value}" for name, value in content.items())

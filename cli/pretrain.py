@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -16,6 +15,7 @@ from .options import (
     resume_option,
     root_option,
     seed_option,
+    table,
     with_seed,
 )
 
@@ -62,13 +62,9 @@ def command(
     samples = read_manifest(manifest, root=Path(root) if root else None, limit=limit)
     if dry_run:
         planned = asdict(plan(samples, config=config))
-        emit(as_json, planned, _table(planned))
+        emit(as_json, planned, table(planned))
         return
     result = pretrain(samples, config=config, out=out, resume=resume, device=device)
-    emit(as_json, result.to_dict(), _table(result.to_dict()))
+    emit(as_json, result.to_dict(), table(result.to_dict()))
     if result.unreadable:
         raise SystemExit(1)  # done, but clips were left out
-
-
-def _table(content: dict[str, Any]) -> str:
-    return "\n".join(f"{name.replace('_', ' '):24}{value}" for name, value in content.items())

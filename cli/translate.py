@@ -52,7 +52,7 @@ def command(
     for fault in done.faults:
         click.echo(f"fla: {fault}", err=True)
     rows = [{"video": str(video), "translation": text} for video, text in done.translations]
-    text = "\n".join(text for _, text in done.translations)
-    if as_json or rows:
+    if as_json or rows:  # of no readable video there is nothing to print, not even an empty line
+        text = "\n".join(text for _, text in done.translations)
         emit(as_json, {"translations": rows, "faults": list(done.faults)}, text)
     ctx.exit(1 if done.faults else 0)

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -15,6 +14,7 @@ from .options import (
     limit_option,
     resume_option,
     seed_option,
+    table,
     with_seed,
 )
 
@@ -60,11 +60,7 @@ def command(
     )
     if dry_run:
         planned = asdict(plan(features, llm=llm, config=config, device=device, limit=limit))
-        emit(as_json, planned, _table(planned))
+        emit(as_json, planned, table(planned))
         return
     tuned = tune(features, llm=llm, config=config, out=out, resume=resume, device=device, limit=limit)
-    emit(as_json, tuned.to_dict(), _table(tuned.to_dict()))
-
-
-def _table(content: dict[str, Any]) -> str:
-    return "\n".join(f"{name.replace('_', ' '):20}{value}" for name, value in content.items())
+    emit(as_json, tuned.to_dict(), table(tuned.to_dict()))

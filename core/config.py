@@ -79,16 +79,21 @@ def write_config(config: Any, path: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def first_difference(old: Mapping[str, Any], new: Mapping[str, Any], *, prefix: str = "") -> str | None:
-    """Return ``key: old value, now new value`` for the first setting that differs, or None."""
+def first_difference(
+    old: Mapping[str, Any], new: Mapping[str, Any], *, prefix: str = ""
+) -> tuple[str, Any, Any] | None:
+    """Return (dotted key, old value, new value) of the first setting that differs, or None.
+
+    >>> first_difference({"a": {"b": 1}}, {"a": {"b": 2}})
+    ('a.b', 1, 2)
+    """
     for name in [*old, *(key for key in new if key not in old)]:
         before, after = old.get(name), new.get(name)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            nested = first_difference(before, after, prefix=f"{prefix}{name}.")
-            if nested:
+            if nested := first_difference(before, after, prefix=f"{prefix}{name}."):
                 return nested
         elif before != after:
-            return f"{prefix}{name}: {before!r}, now {after!r}"
+            return f"{prefix}{name}", before, after
     return None
 
 
@@ -140,7 +145,7 @@ def _apply(mapping: dict[str, Any], override: str) -> None:
 
 def _build(cls: type[C], mapping: Mapping[str, Any], prefix: str, faults: list[str]) -> C:
     hints = typing.get_type_hints(cls)
-    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]
+    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # C is a dataclass
     faults += [
         f"unknown key '{prefix}{key}'.{did_you_mean(str(key), names)}" for key in mapping if key not in names
     ]

@@ -52,7 +52,7 @@ def check_columns(found: Sequence[str], required: Sequence[str], *, place: str) 
         raise DataError(f"{place} must name each column once, but names {', '.join(twice)} more often.")
 
 
-def _lines(reader: "csv._reader", path: Path) -> Iterator[tuple[int, list[str]]]:  # type: ignore[name-defined]
+def _lines(reader: "csv._reader", path: Path) -> Iterator[tuple[int, list[str]]]:  # type: ignore[name-defined]  # in the stubs only
     """Yield (line number, fields) of the lines that are not empty."""
     try:
         for fields in reader:

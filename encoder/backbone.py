@@ -29,8 +29,8 @@ class Backbone(nn.Module):
 
     def _feature_map(self, pixels: Tensor) -> Tensor:
         """Return the last feature map as (N, C, h, w), whatever the layout of the model."""
-        features: Tensor | list[Tensor] = self.net.forward_features(pixels)  # type: ignore[operator]
-        channels: int = self.net.num_features  # type: ignore[assignment]
+        features: Tensor | list[Tensor] = self.net.forward_features(pixels)  # type: ignore[operator]  # timm builds by name
+        channels: int = self.net.num_features  # type: ignore[assignment]  # timm builds by name
         if isinstance(features, Tensor) and features.ndim == 3:
             return self._patch_map(features)
         if isinstance(features, Tensor) and features.ndim == 4 and features.shape[1] == channels:

@@ -54,7 +54,7 @@ def encode(
     if level == "sign":
         encoder.require_temporal()
     encoder.eval().to(device)
-    encoder.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    encoder.backbone.to(memory_format=torch.channels_last)
     pieces: list[Tensor] = []
     for batch, shares in pack_batches(clips, size=encoder.config.image_size, frame_batch=frame_batch):
         features, start = _frame_features(encoder, batch.to(device), dtype), 0

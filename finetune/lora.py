@@ -25,7 +25,7 @@ def add_lora(base: Any, settings: LoraSettings) -> PeftModel:
         task_type=TaskType.SEQ_2_SEQ_LM if base.config.is_encoder_decoder else TaskType.CAUSAL_LM,
     )
     with _old_name_allowed():
-        return get_peft_model(base, config)  # type: ignore[return-value]  # PeftMixedModel only if mixed
+        return get_peft_model(base, config)
 
 
 def load_lora(base: Any, folder: Path) -> PeftModel:

@@ -44,8 +44,10 @@ def begin_run(out: Path, config: TuneConfig, *, resume: bool) -> None:
     if resume and (out / CONFIG).is_file():
         begun = config_to_dict(load_config(TuneConfig, source=str(out / CONFIG)))
         if difference := first_difference(begun, config_to_dict(config)):
+            key, was, is_now = difference
             raise RunError(
-                f"{out} must be resumed with the settings it was begun with, but {difference}.\n"
+                f"{out} must be resumed with the settings it was begun with, "
+                f"but {key}: {was!r}, now {is_now!r}.\n"
                 "Set it back, or start another run with another --out."
             )
     write_config(config, out / CONFIG)

@@ -12,13 +12,14 @@ from ..core.files import write_json
 from ..core.sample import Split
 from ..corpora.manifest import read_manifest
 from ..finetune.data import FeatureItems, feature_evaluation_set
+from ..finetune.model import StageTwoModel
 from ..finetune.store import check_features, load_stage_two
 from ..pretrain.data import clip_evaluation_set
+from ..pretrain.model import StageOneModel
 from ..pretrain.store import load_stage_one
 from ..scoring import Scores, score
-from ..training.config import DecodingConfig, TrainingConfig
+from ..training.config import DecodingConfig
 from ..training.evaluation import EvaluationSet, predict, write_predictions
-from ..training.model import TranslationModel
 from .shuffle import other_sentences
 
 Decoding = tuple[str | None, tuple[str, ...]]
@@ -94,7 +95,7 @@ def evaluate_stage_one(
         raise DataError(f"{manifest} has no clips in split {request.split!r}.")
     order = _order(request, [sample.id for sample in chosen], [sample.text for sample in chosen])
     evaluation = clip_evaluation_set(samples, request.split, model=model, phase=phase, order=order)
-    return _evaluate(model, evaluation, model.config, run=run, request=request)
+    return _evaluate(model, evaluation, run=run, request=request)
 
 
 def evaluate_stage_two(run: Path, features: Path, *, request: Request) -> Evaluation:
@@ -115,7 +116,7 @@ def evaluate_stage_two(run: Path, features: Path, *, request: Request) -> Evalua
         max_steps=training.batch_steps,
         order=_order(request, items.ids, items.texts),
     )
-    return _evaluate(model, evaluation, model.config, run=run, request=request)
+    return _evaluate(model, evaluation, run=run, request=request)
 
 
 def _order(request: Request, ids: list[str], texts: list[str]) -> list[int] | None:
@@ -123,18 +124,17 @@ def _order(request: Request, ids: list[str], texts: list[str]) -> list[int] | No
 
 
 def _evaluate(
-    model: TranslationModel, evaluation: EvaluationSet, config: Any, *, run: Path, request: Request
+    model: StageOneModel | StageTwoModel, evaluation: EvaluationSet, *, run: Path, request: Request
 ) -> Evaluation:
     device = resolve_device(request.device)
-    training: TrainingConfig = config.training
     source, overrides = request.decoding
-    decoding = load_config(DecodingConfig, base=config.decoding, source=source, overrides=overrides)
+    decoding = load_config(DecodingConfig, base=model.config.decoding, source=source, overrides=overrides)
     hypotheses = predict(
         model,
         evaluation,
         decoding=decoding,
         device=device,
-        dtype=resolve_dtype(training.precision, device),
+        dtype=resolve_dtype(model.config.training.precision, device),
         desc=f"translating {request.split}",
     )
     scores = score(hypotheses, evaluation.references, language=_one_language(evaluation))

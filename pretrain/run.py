@@ -72,10 +72,11 @@ def _refuse_changes(out: Path, settings: dict[str, Any], trained_on: dict[str, A
         (RUN, read_json(out / RUN).get("manifest", {}), trained_on),
     )
     for name, before, now in pairs:
-        difference = first_difference(before, now)
-        if difference:
+        if difference := first_difference(before, now):
+            key, was, is_now = difference
             raise RunError(
-                f"{out} must be resumed as it was begun, but {name} differs: {difference}.\n"
+                f"{out} must be resumed as it was begun, but {name} differs: "
+                f"{key}: {was!r}, now {is_now!r}.\n"
                 "Set it back, or start another run with another --out."
             )
 

@@ -125,7 +125,7 @@ def build_model(train: list[Sample], config: PretrainConfig) -> StageOneModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "weights"))
         model = StageOneModel(VisualEncoder(config.encoder), tokenizer, config)
-    model.encoder.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.encoder.backbone.to(memory_format=torch.channels_last)
     return model
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fla_llm.cache.format import first_difference, from_attributes, parse_shard_name, to_attributes
+from fla_llm.cache.format import from_attributes, parse_shard_name, provenance_difference, to_attributes
 from fla_llm.core.errors import CacheError
 
 
@@ -25,9 +25,9 @@ def test_a_missing_attribute_is_named(maker: Any) -> None:
 def test_the_first_difference_is_named_with_its_dots(maker: Any) -> None:
     left = maker.made_by(encoder_config={"sampling": {"stride": 4}, "mean": (1, 2)})
     right = maker.made_by(encoder_config={"sampling": {"stride": 2}, "mean": [1, 2], "more": 1})
-    assert first_difference(left, left) is None
-    assert first_difference(left, right) == ("encoder_config.sampling.stride", 4, 2)
-    assert first_difference(left, right, ignore=("encoder_config",)) is None
+    assert provenance_difference(left, left) is None
+    assert provenance_difference(left, right) == ("encoder_config.sampling.stride", 4, 2)
+    assert provenance_difference(left, right, ignore=("encoder_config",)) is None
 
 
 @pytest.mark.parametrize("name", ["train.h5", "valid-0-of-1.h5", "train-0-of-1.h5.bak", "train-a-of-1.h5"])

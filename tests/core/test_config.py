@@ -96,5 +96,5 @@ def test_an_override_that_cannot_be_read_is_refused(override: str, match: str) -
 
 def test_the_first_difference_is_named() -> None:
     old, new = config_to_dict(Config()), config_to_dict(Config(optimiser=Optimiser(name="sgd")))
-    assert first_difference(old, new) == "optimiser.name: 'adamw', now 'sgd'"
+    assert first_difference(old, new) == ("optimiser.name", "adamw", "sgd")
     assert first_difference(old, old) is None

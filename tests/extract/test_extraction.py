@@ -253,7 +253,7 @@ def test_a_level_the_encoder_lacks_is_refused(
 def test_features_that_are_not_finite_end_the_run_by_name(run_extract: Run, encoder: VisualEncoder) -> None:
     broken = VisualEncoder(encoder.config).eval()
     with torch.no_grad():
-        broken.backbone.net.conv1[0].weight.fill_(float("nan"))  # type: ignore[index,union-attr]
+        broken.backbone.net.conv1[0].weight.fill_(float("nan"))
     with pytest.raises(DataError, match="largest is nan"):
         run_extract(encoder=broken)
 

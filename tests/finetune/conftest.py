@@ -119,7 +119,7 @@ def build(llm_folder: Callable[[str], Path], config: TuneConfig) -> Callable[...
     """Return a function that builds a model: ``build("llama", quantise="none")``."""
 
     def build(kind: str, **settings: object) -> StageTwoModel:
-        own = replace(config, **settings)  # type: ignore[arg-type]
+        own = replace(config, **settings)
         base = load_llm(str(llm_folder(kind)), quantise=own.quantise, device=CPU, dtype=torch.float32)
         torch.manual_seed(2)
         return StageTwoModel(base, config=own, feature_size=FEATURE_SIZE, feature_fingerprint="e" * 64)

@@ -10,7 +10,7 @@ from fla_llm.finetune.projector import Projector, embedding_rms, rms
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
 @pytest.mark.parametrize("loudness", [0.02, 30.0])
 def test_output_has_the_magnitude_it_is_matched_to(kind: str, loudness: float) -> None:
-    projector = Projector(8, 64, config=ProjectorConfig(kind=kind, hidden_size=16))  # type: ignore[arg-type]
+    projector = Projector(8, 64, config=ProjectorConfig(kind=kind, hidden_size=16))
     projector.match(loudness)
     assert rms(projector(torch.randn(2, 50, 8) * 7)) == pytest.approx(loudness, rel=0.01)
 

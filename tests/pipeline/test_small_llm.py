@@ -23,7 +23,7 @@ SENTENCES = [
 def test_it_learns_and_four_bits_do_not_destroy_it(kind: str, tmp_path: Path) -> None:
     config = SmallLlmConfig(
         kind=kind, hidden_size=64, layers=1, vocabulary=300, steps=40, batch_tokens=200, learning_rate=1e-2
-    )  # type: ignore[arg-type]
+    )
     folder = make_small_llm(SENTENCES, tmp_path / "llm", config=config, device="cpu")
     losses = []
     for quantise in ("none", "nf4"):

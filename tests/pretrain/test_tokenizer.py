@@ -20,7 +20,7 @@ ENGLISH = ["Let's talk about it: it's 50% off!", '"Hi," he said (twice).']
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 @pytest.mark.parametrize("sentences", [GERMAN, CHINESE, ENGLISH], ids=["de", "zh", "en"])
 def test_training_sentences_come_back_as_they_were(sentences: list[str], kind: str) -> None:
-    tokenizer = make_tokenizer(sentences, TokenizerConfig(kind=kind, vocab_size=80))  # type: ignore[arg-type]
+    tokenizer = make_tokenizer(sentences, TokenizerConfig(kind=kind, vocab_size=80))
     for sentence in sentences:
         ids = tokenizer.encode(sentence)
         assert ids[-1] == EOS
@@ -30,7 +30,7 @@ def test_training_sentences_come_back_as_they_were(sentences: list[str], kind: s
 
 @pytest.mark.parametrize("kind", ["bpe", "unigram"])
 def test_a_sentence_of_known_characters_comes_back_though_never_seen(kind: str) -> None:
-    tokenizer = make_tokenizer(CHINESE, TokenizerConfig(kind=kind, vocab_size=60))  # type: ignore[arg-type]
+    tokenizer = make_tokenizer(CHINESE, TokenizerConfig(kind=kind, vocab_size=60))
     assert tokenizer.decode(tokenizer.encode("妹妹去公园")) == "妹妹去公园"
 
 
