@@ -80,7 +80,9 @@ def train_encoder(manifest: Manifest, out: Path) -> dict[str, float]:
     pretrain(manifest, config=config, out=out / "stage1", device=DEVICE)
     path = out / "manifest.jsonl"
     return {
-        f"phase_{phase}": evaluate_stage_one(out / "stage1", path, request=TRAIN, phase=phase).scores.bleu4
+        f"phase_{phase}": evaluate_stage_one(
+            out / "stage1", path, request=replace(TRAIN, phase=phase)
+        ).scores.bleu4
         for phase in (SEEN, UNSEEN)
     }
 

@@ -24,12 +24,23 @@ from .options import config_options, device_option, emit, json_option, limit_opt
 @click.option(
     "--phase", type=click.IntRange(min=0), default=0, show_default=True, help="First frame kept (stage one)."
 )
+@click.option(
+    "--protocol", metavar="NAME", default="sacrebleu", show_default=True, help="A convention, or all of them."
+)
+@click.option(
+    "--compare",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Expected figures, as `fla score --json` prints.",
+)
 @config_options
 @seed_option
 @device_option
 @limit_option
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
     run: Path,
     features: Path | None,
     manifest: Path | None,
@@ -37,6 +48,8 @@ def command(
     split: str,
     shuffle_features: bool,
     phase: int,
+    protocol: str,
+    compare: Path | None,
     config_source: str | None,
     overrides: tuple[str, ...],
     seed: int | None,
@@ -48,12 +61,14 @@ def command(
 
     A stage-one run reads videos (--manifest), a stage-two run reads a cache alone (--features).
     Predictions and scores are written into RUN. --config and --set give decoding, such as --set num_beams=1.
+    Exit code 1: figures differ from those of --compare by 0.01 or more.
     """
     if (features is None) == (manifest is None):
         raise click.UsageError("Give either --features (stage two) or --manifest (stage one).")
     if features is not None and (root is not None or phase):
         raise click.UsageError("--root and --phase go with --manifest: a cache holds features, not videos.")
     from ..pipeline.evaluate import Request, evaluate_stage_one, evaluate_stage_two
+    from ..scoring.expected import compare_with_expected, describe_compared, read_expected
 
     request = Request(
         split=split,  # type: ignore[arg-type]  # click.Choice has made sure
@@ -62,12 +77,19 @@ def command(
         limit=limit,
         seed=seed or 0,
         device=device,
+        protocol=protocol,
+        phase=phase,
     )
+    expected = None if compare is None else read_expected(compare)
     if manifest is not None:
-        result = evaluate_stage_one(
-            run, manifest, request=request, root=Path(root) if root else None, phase=phase
-        )
+        result = evaluate_stage_one(run, manifest, request=request, root=Path(root) if root else None)
     else:
         assert features is not None
         result = evaluate_stage_two(run, features, request=request)
-    emit(as_json, result.to_dict(), result.describe())
+    content, text = result.to_dict(), result.describe()
+    compared = compare_with_expected(result.rows, expected or {})
+    if compared:
+        content["compared"] = [vars(row) for row in compared]
+        text += "\n\n" + describe_compared(compared)
+    emit(as_json, content, text)
+    context.exit(int(not all(row.is_same for row in compared)))

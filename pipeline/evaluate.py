@@ -8,7 +8,7 @@ from ..cache.reader import FeatureCache
 from ..core.config import load_config
 from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import DataError
-from ..core.files import write_json
+from ..core.files import read_json, write_json
 from ..core.sample import Split
 from ..corpora.manifest import read_manifest
 from ..finetune.data import FeatureItems, feature_evaluation_set
@@ -17,11 +17,15 @@ from ..finetune.store import check_features, load_stage_two
 from ..pretrain.data import clip_evaluation_set
 from ..pretrain.model import StageOneModel
 from ..pretrain.store import load_stage_one
-from ..scoring import Scores, score
+from ..scoring.protocols import DEFAULT_PROTOCOL, named_protocols
+from ..scoring.score import Scores
+from ..scoring.scorecard import Row, Systems, describe_rows, score_systems
+from ..scoring.shuffle import other_sentences
 from ..training.config import DecodingConfig
 from ..training.evaluation import EvaluationSet, predict, write_predictions
-from .shuffle import other_sentences
 
+SCORES_FILE = "scores.json"
+"""In a run: name of an evaluation -> its scores."""
 Decoding = tuple[str | None, tuple[str, ...]]
 """What ``--config`` and ``--set`` say about the search; it goes over the run's own settings."""
 
@@ -38,54 +42,67 @@ class Request:
     seed: int = 0
     """Draws the shuffle."""
     device: str = "auto"
+    protocol: str = DEFAULT_PROTOCOL
+    """How to score: a protocol's name, or ``all``."""
+    phase: int = 0
+    """Stage one: index of the first frame kept of every ``stride``."""
+
+    @property
+    def name(self) -> str:
+        """What the files of this evaluation are called after."""
+        parts = [self.split, "shuffled" * self.shuffle_features, f"phase{self.phase}" * bool(self.phase)]
+        return "-".join(filter(None, parts))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """Scores of a split, and where the sentences are."""
 
-    split: str
-    shuffled: bool
-    scores: Scores
+    request: Request
+    rows: list[Row]
+    """One a protocol; the first has scores."""
     decoding: dict[str, Any]
     predictions: Path
 
+    @property
+    def scores(self) -> Scores:
+        """The scores under the first protocol."""
+        return self.rows[0].own[0][1]
+
     def to_dict(self) -> dict[str, Any]:
-        """Return what ``--json`` prints and ``scores-<split>.json`` holds."""
+        """Return what ``--json`` prints and ``scores.json`` holds, the first protocol's figures above all."""
         return {
-            "split": self.split,
-            "shuffled": self.shuffled,
+            "split": self.request.split,
+            "shuffled": self.request.shuffle_features,
+            "phase": self.request.phase,
             **self.scores.to_dict(),
+            "protocols": {row.protocol: row.to_dict() for row in self.rows},
             "decoding": self.decoding,
             "predictions": str(self.predictions),
         }
 
     def describe(self) -> str:
         """Return the scores for people."""
-        scores, shuffled = self.scores, " with shuffled features" if self.shuffled else ""
-        bleu = (scores.bleu1, scores.bleu2, scores.bleu3, scores.bleu4)
-        return "\n".join(
+        shuffled = " with shuffled features" if self.request.shuffle_features else ""
+        return "\n\n".join(
             [
-                f"{self.split}{shuffled}: {scores.count} clips",
-                "  ".join(f"BLEU-{order} {value:.2f}" for order, value in enumerate(bleu, 1)),
-                f"chrF {scores.chrf:.2f}  ROUGE-L {scores.rouge_l:.2f}",
-                f"signature {scores.signature}",
+                f"{self.request.split}{shuffled}: {self.scores.count} clips",
+                describe_rows(self.rows),
                 f"predictions {self.predictions}",
             ]
         )
 
 
 def evaluate_stage_one(
-    run: Path, manifest: Path, *, request: Request, root: Path | None = None, phase: int = 0
+    run: Path, manifest: Path, *, request: Request, root: Path | None = None
 ) -> Evaluation:
     """Translate videos with stage one's light translation model.
 
     Args:
         run: a stage-one run.
         manifest: which clips.
-        request: split, decoding and the rest.
+        request: split, phase, decoding and the rest.
         root: where the manifest's videos lie on this machine.
-        phase: index of the first frame kept of every ``stride``.
     """
     device = resolve_device(request.device)
     samples = read_manifest(manifest, root=root, limit=request.limit)
@@ -94,7 +111,7 @@ def evaluate_stage_one(
     if not chosen:
         raise DataError(f"{manifest} has no clips in split {request.split!r}.")
     order = _order(request, [sample.id for sample in chosen], [sample.text for sample in chosen])
-    evaluation = clip_evaluation_set(samples, request.split, model=model, phase=phase, order=order)
+    evaluation = clip_evaluation_set(samples, request.split, model=model, phase=request.phase, order=order)
     return _evaluate(model, evaluation, run=run, request=request)
 
 
@@ -137,18 +154,23 @@ def _evaluate(
         dtype=resolve_dtype(model.config.training.precision, device),
         desc=f"translating {request.split}",
     )
-    scores = score(hypotheses, evaluation.references, language=_one_language(evaluation))
-    name = f"{request.split}-shuffled" if request.shuffle_features else request.split
-    result = Evaluation(
-        split=request.split,
-        shuffled=request.shuffle_features,
-        scores=scores,
-        decoding=vars(decoding),
-        predictions=run / f"predictions-{name}.jsonl",
+    predictions = run / f"predictions-{request.name}.jsonl"
+    write_predictions(predictions, evaluation, hypotheses)
+    rows = score_systems(
+        Systems(own=[(str(predictions), hypotheses)]),
+        evaluation.references,
+        language=_one_language(evaluation),
+        protocols=named_protocols(request.protocol),
     )
-    write_predictions(result.predictions, evaluation, hypotheses)
-    write_json(run / f"scores-{name}.json", result.to_dict())
+    result = Evaluation(request=request, rows=rows, decoding=vars(decoding), predictions=predictions)
+    _keep_scores(run / SCORES_FILE, request.name, result)
     return result
+
+
+def _keep_scores(path: Path, name: str, result: Evaluation) -> None:
+    """Put a result among those of other splits, replacing an earlier one of its name."""
+    earlier = read_json(path) if path.exists() else {}
+    write_json(path, earlier | {name: result.to_dict()})
 
 
 def _one_language(evaluation: EvaluationSet) -> str:

@@ -2,7 +2,8 @@
 
 from .compare import Comparison, compare
 from .pairing import check_same_references, common_language, pair
-from .protocol import PROTOCOLS, Protocol, find_protocol
+from .protocol import Protocol
+from .protocols import PROTOCOLS, find_protocol
 from .score import Scores, score
 from .sentences import SentenceFile, Sentences, read_sentence_file
 

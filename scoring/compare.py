@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sacrebleu.metrics.base import Metric
 from sacrebleu.significance import PairedTest, Result
 
-from .protocol import find_protocol
-from .score import check_pairs
+from .protocols import DEFAULT_PROTOCOL, find_protocol
+from .score import DEFAULT_RESAMPLES, check_pairs, prepare
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +39,8 @@ def compare(
     references: Sequence[str],
     *,
     language: str = "en",
-    protocol: str = "sacrebleu",
-    resamples: int = 1000,
+    protocol: str = DEFAULT_PROTOCOL,
+    resamples: int = DEFAULT_RESAMPLES,
 ) -> dict[str, Comparison]:
     """Compare two systems by resampling the same sentences for both.
 
@@ -54,27 +55,29 @@ def compare(
         resamples: how many test sets are drawn; the smallest p-value is 1 / (resamples + 1).
 
     Returns:
-        ``bleu4`` and ``chrf``; ROUGE-L has no paired test in sacrebleu.
+        ``bleu4``, ``chrf`` and, where the protocol has it for the language, ``rouge_l``.
 
     Raises:
-        DataError: no pairs, unequal counts or an empty reference.
+        DataError: as ``score``.
         ConfigError: no such protocol.
     """
     rules = find_protocol(protocol)
     check_pairs(first, references)
     check_pairs(second, references)
-    systems: list[tuple[str, Sequence[str]]] = [
-        (name, [rules.prepare_hypothesis(sentence, language) for sentence in sentences])
-        for name, sentences in (("first", first), ("second", second))
-    ]
-    prepared = [rules.prepare_reference(sentence, language) for sentence in references]
-    metrics = {"BLEU": rules.bleu(language), "chrF2": rules.chrf()}
+    systems: list[tuple[str, Sequence[str]]] = []
+    for name, sentences in (("first", first), ("second", second)):
+        hypotheses, prepared = prepare(sentences, references, rules=rules, language=language)
+        systems.append((name, hypotheses))
+    metrics: dict[str, Metric] = {"BLEU": rules.bleu(language), "chrF2": rules.chrf()}
+    if rouge := rules.rouge_metric(language):
+        metrics["ROUGE-L"] = rouge
     test = PairedTest(systems, metrics, [prepared], test_type="bs", n_samples=resamples)
     signatures, results = test()
     same = systems[0][1] == systems[1][1]
     return {
         name: _comparison(results[metric], signature=str(signatures[metric]), same=same)
-        for name, metric in (("bleu4", "BLEU"), ("chrf", "chrF2"))
+        for name, metric in (("bleu4", "BLEU"), ("chrf", "chrF2"), ("rouge_l", "ROUGE-L"))
+        if metric in metrics
     }
 
 

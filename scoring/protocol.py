@@ -1,33 +1,18 @@
-"""Scoring conventions by name: how text is prepared, cut into tokens, and counted.
-
-Figures of two papers can be compared only where their conventions agree: the tokenizer, a final full stop
-or the case of letters move BLEU-4 by one to five points on the same sentences. A protocol therefore says
-all of it in one object; to add a convention is to add a row to ``PROTOCOLS``.
-"""
+"""What a scoring convention is: how text is prepared, cut into tokens, and counted."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from ..core.errors import ConfigError, DataError, did_you_mean
-from .rouge import RougeL
-
-TextPreparation = Callable[[str, str], str]
-"""(sentence, language) -> the sentence as it is scored."""
-
-CHARACTER_LANGUAGES = ("zh", "ja", "th")
-"""Written without spaces between words. Korean has them, so its words are counted as they stand."""
+from ..core.errors import DataError
+from .rouge import Rouge, RougeL, RougeMetric
+from .text import Step
 
 LANGUAGE_CODE = re.compile(r"([a-z]{2,3})([-_][A-Za-z0-9]+)*")
-
-
-def unchanged(sentence: str, language: str) -> str:
-    """Return the sentence as it is, in whatever language."""
-    del language
-    return sentence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,64 +21,67 @@ class Protocol:
 
     name: str
     """What ``--protocol`` and a table's row call it."""
+    reproduces: str
+    """The code bases whose figures follow it."""
     source: str
-    """Where the convention comes from and whose figures it reproduces."""
-    prepare_hypothesis: TextPreparation = unchanged
-    """What is done to a hypothesis before any metric sees it."""
-    prepare_reference: TextPreparation = unchanged
+    """Where the convention was read."""
+    unknown: str = ""
+    """What of the convention is not known here, or cannot be had from text files."""
+    hypothesis: tuple[Step, ...] = ()
+    """What is done to a hypothesis before any metric sees it, in order."""
+    reference: tuple[Step, ...] = ()
     """The same for a reference."""
     bleu_tokenizer: str = "13a"
     """sacrebleu's name of the BLEU tokenizer for languages not named below."""
     bleu_tokenizers: Mapping[str, str] = field(default_factory=dict[str, str])
     """ISO 639 code -> sacrebleu's name of the BLEU tokenizer."""
-    rouge: RougeL = RougeL()
-    """The variant of ROUGE-L."""
-    rouge_character_languages: tuple[str, ...] = CHARACTER_LANGUAGES
-    """Where ROUGE-L counts characters instead of words."""
+    bleu_smoothing: Literal["exp", "none"] = "exp"
+    """sacrebleu's name of what is done where no n-gram of an order is right."""
+    rouge: Rouge = RougeL()
+    """The definition of ROUGE-L."""
+    refused: Mapping[str, str] = field(default_factory=dict[str, str])
+    """ISO 639 code -> why text in it is not scored."""
+
+    def prepare_hypothesis(self, sentence: str, language: str) -> str:
+        """Return a hypothesis as it is scored."""
+        return _prepared(sentence, self.hypothesis, primary_code(language))
+
+    def prepare_reference(self, sentence: str, language: str) -> str:
+        """Return a reference as it is scored."""
+        return _prepared(sentence, self.reference, primary_code(language))
 
     def bleu(self, language: str) -> BLEU:
         """Return the BLEU metric for a language; BLEU-1 to BLEU-4 come from the one corpus call."""
         # `force` only silences the advice that text ending in " ." looks tokenized, as PHOENIX-2014T does.
-        return BLEU(tokenize=self.tokenizer(language), force=True)
+        return BLEU(tokenize=self.tokenizer(language), smooth_method=self.bleu_smoothing, force=True)
 
     def chrf(self) -> CHRF:
         """Return the chrF metric: sacrebleu's default, character n-grams up to 6, no words, beta 2."""
         return CHRF()
 
+    def rouge_metric(self, language: str) -> RougeMetric | None:
+        """Return the ROUGE-L metric for a language, or None where it is undefined."""
+        undefined = self.rouge.undefined(primary_code(language))
+        return None if undefined else RougeMetric(self.rouge, primary_code(language))
+
     def tokenizer(self, language: str) -> str:
         """Return sacrebleu's name of the BLEU tokenizer for a language."""
         return self.bleu_tokenizers.get(primary_code(language), self.bleu_tokenizer)
 
-    def rouge_by_character(self, language: str) -> bool:
-        """Whether ROUGE-L counts characters in a language."""
-        return primary_code(language) in self.rouge_character_languages
+    def signature(self, language: str) -> str:
+        """Return the part of a signature that says what was scored, before the metrics' own.
 
-
-PROTOCOLS: Mapping[str, Protocol] = {
-    protocol.name: protocol
-    for protocol in (
-        Protocol(
-            name="sacrebleu",
-            source="sacrebleu's defaults on raw sentences (Post 2018), ROUGE-L of coco-caption",
-            bleu_tokenizers=dict.fromkeys(CHARACTER_LANGUAGES, "char"),
-        ),
-    )
-}
-"""All protocols by name."""
-
-
-def find_protocol(name: str) -> Protocol:
-    """Return the protocol of that name.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if name not in PROTOCOLS:
-        known = list(PROTOCOLS)
-        raise ConfigError(
-            f"A protocol must be one of {', '.join(known)}, but is {name!r}.{did_you_mean(name, known)}"
+        >>> from .protocols import find_protocol
+        >>> find_protocol("gfslt").signature("de")
+        'protocol:gfslt|lang:de|hyp:final-stop-removed|ref:final-stop-removed'
+        """
+        code = primary_code(language)
+        sides = (("hyp", self.hypothesis), ("ref", self.reference))
+        named = (
+            f"{side}:{'+'.join(step.name for step in steps if step.concerns(code)) or 'raw'}"
+            for side, steps in sides
         )
-    return PROTOCOLS[name]
+        return "|".join((f"protocol:{self.name}", f"lang:{language}", *named))
 
 
 def primary_code(language: str) -> str:
@@ -109,3 +97,10 @@ def primary_code(language: str) -> str:
     if match is None:
         raise DataError(f"A language must be an ISO 639 code such as de, en or zh, but is {language!r}.")
     return match[1]
+
+
+def _prepared(sentence: str, steps: tuple[Step, ...], language: str) -> str:
+    for step in steps:
+        if step.concerns(language):
+            sentence = step.change(sentence)
+    return sentence

@@ -1,49 +1,107 @@
 """ROUGE-L as sign language translation reports it: the F of the longest common subsequence, by sentence.
 
 Published ROUGE columns mix at least four definitions. The one here is that of the MS COCO caption
-evaluation (``coco-caption``, ``rouge.py``), which signjoey copied and most later papers inherit. It keeps
-umlauts and Chinese characters, which the ``rouge_score`` package throws away.
+evaluation (``coco-caption``, ``rouge.py``), which signjoey and nlg-eval copied and most later papers
+inherit. It keeps umlauts and Chinese characters. Those of other packages are in ``foreign_rouge.py``.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Literal, Protocol
+
+from sacrebleu.metrics.base import Metric, Score
+
+CHARACTER_LANGUAGES = ("zh", "ja", "th")
+"""Written without spaces between words. Korean has them, so its words are counted as they stand."""
+
+
+class Rouge(Protocol):
+    """A definition of ROUGE-L. Languages are primary ISO 639 codes."""
+
+    def undefined(self, language: str) -> str | None:
+        """Why there is no figure in a language, or None where there is one."""
+        ...
+
+    def sentence_score(self, hypothesis: str, reference: str, *, language: str) -> float:
+        """Return the ROUGE-L of one pair, 0-100; an empty hypothesis scores 0."""
+        ...
+
+    def signature(self, language: str) -> str:
+        """Return what reproduces the figure, in the manner of sacrebleu's signatures."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class RougeL:
-    """One variant of ROUGE-L: how tokens are cut and how recall is weighed against precision."""
+    """The definition of coco-caption: how tokens are cut and how recall is weighed against precision."""
 
     beta: float = 1.2
     """Weight of recall over precision; 1.2 in coco-caption and signjoey."""
+    tokens: Literal["whitespace", "space"] = "whitespace"
+    """Where words end: at any run of white space, or at every single space, so that two spaces in a row
+    have an empty word between them (coco-caption and nlg-eval)."""
+    character_languages: tuple[str, ...] = ()
+    """Where each character but white space is a token instead."""
 
-    def sentence_scores(
-        self, hypotheses: Sequence[str], references: Sequence[str], *, by_character: bool
-    ) -> list[float]:
-        """Return the ROUGE-L of each pair, 0-100; a corpus scores their mean.
+    def undefined(self, language: str) -> str | None:
+        """Return None: it is defined for all languages."""
+        del language
 
-        Args:
-            hypotheses: one sentence a pair.
-            references: as many.
-            by_character: whether each character is a token (white space is none), or each word.
+    def sentence_score(self, hypothesis: str, reference: str, *, language: str) -> float:
+        """Return the ROUGE-L of one pair, 0-100.
 
-        >>> RougeL().sentence_scores(["regen morgen", ""], ["morgen regen", "sonne"], by_character=False)
-        [50.0, 0.0]
+        >>> RougeL().sentence_score("regen morgen", "morgen regen", language="de")
+        50.0
+        >>> RougeL().sentence_score("", "sonne", language="de")
+        0.0
         """
-        return [
-            100 * self._f_score(_tokens(hypothesis, by_character), _tokens(reference, by_character))
-            for hypothesis, reference in zip(hypotheses, references, strict=True)
-        ]
-
-    def signature(self, *, by_character: bool) -> str:
-        """Return what reproduces the figure, in the manner of sacrebleu's signatures."""
-        return f"avg:sentence|beta:{self.beta:g}|tok:{'char' if by_character else 'whitespace'}"
-
-    def _f_score(self, hypothesis: list[str], reference: list[str]) -> float:
-        common = lcs_length(hypothesis, reference)
+        own, wanted = self._tokens(hypothesis, language), self._tokens(reference, language)
+        common = lcs_length(own, wanted)
         if common == 0:
             return 0.0
-        precision, recall = common / len(hypothesis), common / len(reference)
-        return (1 + self.beta**2) * precision * recall / (recall + self.beta**2 * precision)
+        precision, recall = common / len(own), common / len(wanted)
+        return 100 * (1 + self.beta**2) * precision * recall / (recall + self.beta**2 * precision)
+
+    def signature(self, language: str) -> str:
+        """Return what reproduces the figure.
+
+        >>> RougeL(character_languages=("zh",)).signature("zh")
+        'avg:sentence|beta:1.2|tok:char'
+        """
+        tokens = "char" if language in self.character_languages else self.tokens
+        return f"avg:sentence|beta:{self.beta:g}|tok:{tokens}"
+
+    def _tokens(self, text: str, language: str) -> list[str]:
+        if language in self.character_languages:
+            return list("".join(text.split()))
+        if self.tokens == "whitespace":
+            return text.split()
+        return text.strip().split(" ") if text.strip() else []
+
+
+class RougeMetric(Metric):
+    """ROUGE-L as a metric of sacrebleu's, which so resamples and compares it like its own."""
+
+    def __init__(self, rouge: Rouge, language: str) -> None:
+        super().__init__()
+        self._rouge, self._language = rouge, language
+
+    def _preprocess_segment(self, sent: str) -> str:
+        return sent
+
+    def _extract_reference_info(self, refs: Sequence[str]) -> dict[str, Any]:
+        return {"reference": refs[0]}
+
+    def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[Any]:
+        reference = ref_kwargs["reference"]
+        return [self._rouge.sentence_score(hypothesis, reference, language=self._language), 1.0]
+
+    def _aggregate_and_compute(self, stats: list[list[Any]]) -> Score:
+        return Score("ROUGE-L", fmean(score for score, _ in stats))
+
+    def _compute_score_from_stats(self, stats: Sequence[float]) -> Score:
+        return Score("ROUGE-L", float(stats[0] / stats[1]))
 
 
 def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
@@ -67,7 +125,3 @@ def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
         matches = row & positions.get(token, 0)
         row = ((row + matches) | (row - matches)) & full
     return len(second) - row.bit_count()
-
-
-def _tokens(text: str, by_character: bool) -> list[str]:
-    return list("".join(text.split())) if by_character else text.split()

@@ -3,15 +3,19 @@
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from statistics import fmean
 from typing import Any
 
 from sacrebleu.metrics.bleu import BLEU, BLEUScore
 
 from ..core.errors import DataError
-from .protocol import Protocol, find_protocol
+from .protocol import Protocol, primary_code
+from .protocols import DEFAULT_PROTOCOL, find_protocol
 
 BLEU_ORDERS = (1, 2, 3, 4)
+CHARACTER_TOKENIZERS = ("char", "zh")
+"""sacrebleu's tokenizers that need no spaces."""
+DEFAULT_RESAMPLES = 1000
+"""Test sets drawn for an interval or a comparison, as sacrebleu draws."""
 
 UNSPACED_TEXT = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]{2}")
 """Two neighbours of Thai, kana or Han: text that must be counted by character."""
@@ -26,28 +30,36 @@ class Scores:
     bleu2: float
     bleu3: float
     bleu4: float
+    rouge_l: float | None
+    """The mean over sentences; None where the protocol has none for the language."""
     chrf: float
     """chrF2: character n-grams up to 6, recall counted twice."""
-    rouge_l: float
-    """The mean over sentences."""
     count: int
     """Pairs scored."""
     protocol: str
     """Name of the scoring convention."""
+    language: str
+    """ISO 639 code the text was scored as."""
     signature: str
-    """sacrebleu's signature of the BLEU figures."""
-    chrf_signature: str
-    """sacrebleu's signature of chrF."""
-    rouge_signature: str
-    """The variant of ROUGE-L."""
+    """All that reproduces the figures: what was done to the text, and the metrics' own signatures."""
+    rouge_reason: str | None = None
+    """Why ``rouge_l`` is None."""
+    intervals: dict[str, float] | None = None
+    """Half the width of the 95 % bootstrap interval of ``bleu4``, ``chrf`` and ``rouge_l``, if asked for."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all fields by name, unrounded."""
-        return asdict(self)
+        """Return the fields by name, unrounded; what was not asked for, or needs no reason, is left out."""
+        optional = ("rouge_reason", "intervals")
+        return {key: value for key, value in asdict(self).items() if key not in optional or value is not None}
 
 
 def score(
-    hypotheses: Sequence[str], references: Sequence[str], *, language: str = "en", protocol: str = "sacrebleu"
+    hypotheses: Sequence[str],
+    references: Sequence[str],
+    *,
+    language: str = "en",
+    protocol: str = DEFAULT_PROTOCOL,
+    resamples: int = 0,
 ) -> Scores:
     """Score hypotheses against one reference each.
 
@@ -57,33 +69,62 @@ def score(
     Args:
         hypotheses: one sentence a pair.
         references: as many, none empty.
-        language: ISO 639 code; Chinese, Japanese and Thai are counted by character.
+        language: ISO 639 code; by it a protocol chooses its tokenizer and what it does to the text.
         protocol: a name of ``PROTOCOLS``.
+        resamples: test sets drawn for 95 % intervals; 0: no intervals. sacrebleu draws them, by the seed
+            12345 unless ``SACREBLEU_SEED`` is set.
 
     Raises:
-        DataError: no pairs, unequal counts, an empty reference, or unspaced text in another language.
+        DataError: no pairs, unequal counts, an empty reference, text without spaces under a tokenizer of
+            words, or a language the protocol does not score.
         ConfigError: no such protocol.
     """
     rules = find_protocol(protocol)
     check_pairs(hypotheses, references)
-    _check_language(references, rules=rules, language=language)
-    hypotheses = [rules.prepare_hypothesis(sentence, language) for sentence in hypotheses]
-    references = [rules.prepare_reference(sentence, language) for sentence in references]
-    bleu, chrf, by_character = rules.bleu(language), rules.chrf(), rules.rouge_by_character(language)
-    bleu1, bleu2, bleu3, bleu4 = cumulative_bleu(bleu.corpus_score(hypotheses, [references]), metric=bleu)
+    hypotheses, references = prepare(hypotheses, references, rules=rules, language=language)
+    bleu, chrf, rouge = rules.bleu(language), rules.chrf(), rules.rouge_metric(language)
+    found = {"bleu4": bleu.corpus_score(hypotheses, [references], n_bootstrap=resamples)}
+    found["chrf"] = chrf.corpus_score(hypotheses, [references], n_bootstrap=resamples)
+    if rouge is not None:
+        found["rouge_l"] = rouge.corpus_score(hypotheses, [references], n_bootstrap=resamples)
+    bleu1, bleu2, bleu3, bleu4 = cumulative_bleu(found["bleu4"], metric=bleu)
     return Scores(
         bleu1=bleu1,
         bleu2=bleu2,
         bleu3=bleu3,
         bleu4=bleu4,
-        chrf=chrf.corpus_score(hypotheses, [references]).score,
-        rouge_l=fmean(rules.rouge.sentence_scores(hypotheses, references, by_character=by_character)),
+        rouge_l=found["rouge_l"].score if rouge else None,
+        chrf=found["chrf"].score,
         count=len(references),
         protocol=rules.name,
-        signature=str(bleu.get_signature()),
-        chrf_signature=str(chrf.get_signature()),
-        rouge_signature=rules.rouge.signature(by_character=by_character),
+        language=language,
+        signature=_signature(rules, language, bleu=str(bleu.get_signature()), chrf=str(chrf.get_signature())),
+        rouge_reason=rules.rouge.undefined(primary_code(language)),
+        intervals={name: float(one._ci) for name, one in found.items()} if resamples > 1 else None,
     )
+
+
+def prepare(
+    hypotheses: Sequence[str], references: Sequence[str], *, rules: Protocol, language: str
+) -> tuple[list[str], list[str]]:
+    """Return both sides as the protocol scores them.
+
+    Raises:
+        DataError: a language the protocol does not score, or text it would take for one word a sentence.
+    """
+    if reason := rules.refused.get(primary_code(language)):
+        raise DataError(
+            f"{rules.name} cannot score {language!r}: {reason}.\nScore it under another protocol."
+        )
+    prepared = [rules.prepare_reference(sentence, language) for sentence in references]
+    _check_spaces(prepared, rules=rules, language=language)
+    return [rules.prepare_hypothesis(sentence, language) for sentence in hypotheses], prepared
+
+
+def _signature(rules: Protocol, language: str, *, bleu: str, chrf: str) -> str:
+    code = primary_code(language)
+    rouge = "none" if rules.rouge.undefined(code) else rules.rouge.signature(code)
+    return f"{rules.signature(language)} BLEU|{bleu} ROUGE-L|{rouge} chrF2|{chrf}"
 
 
 def cumulative_bleu(corpus: BLEUScore, *, metric: BLEU) -> list[float]:
@@ -124,15 +165,17 @@ def check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
             raise DataError(f"Reference {number} must hold text, but is {reference!r}.")
 
 
-def _check_language(references: Sequence[str], *, rules: Protocol, language: str) -> None:
-    """Refuse text without spaces in a language of words: a sentence would be one token, and BLEU 0."""
-    if rules.tokenizer(language) == "char":
+def _check_spaces(references: Sequence[str], *, rules: Protocol, language: str) -> None:
+    """Refuse text without spaces under a tokenizer of words: a sentence would be one token, and BLEU 0."""
+    if rules.tokenizer(language) in CHARACTER_TOKENIZERS:
         return
     unspaced = [number for number, text in enumerate(references, 1) if UNSPACED_TEXT.search(text)]
     if 2 * len(unspaced) > len(references):
         first = unspaced[0]
         raise DataError(
-            f"References in {language!r} must have spaces between words, but {len(unspaced)} of "
-            f"{len(references)} have none, the first being reference {first}: {references[first - 1]!r}.\n"
-            "Name the language of the text, for instance --language zh."
+            f"References in {language!r} must have spaces between words under {rules.name}, but "
+            f"{len(unspaced)} of {len(references)} have none, the first being reference {first}: "
+            f"{references[first - 1]!r}.\n"
+            "Name the language of the text, for instance --language zh, or choose a protocol that cuts it "
+            "into characters, such as sacrebleu."
         )

@@ -6,8 +6,8 @@ All become columns. A file of plain lines is a table with the one column ``text`
 
 import csv
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,15 @@ class Sentences:
     """ISO 639 codes the file gives, if any."""
     lines: tuple[int, ...] | None = None
     """Line of each sentence in the file, counted from 1."""
+
+    def only(self, kept: Sequence[int]) -> "Sentences":
+        """Return the sentences of these numbers, in their order."""
+        return replace(
+            self,
+            texts=tuple(self.texts[index] for index in kept),
+            ids=None if self.ids is None else tuple(self.ids[index] for index in kept),
+            lines=None if self.lines is None else tuple(self.lines[index] for index in kept),
+        )
 
     def place(self, index: int) -> str:
         """Return where sentence ``index`` stands, for errors."""

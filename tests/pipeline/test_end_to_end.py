@@ -27,8 +27,8 @@ def test_stage_two_is_scored_on_the_cache_alone(run_fla: Fla, without_videos: Pa
     result = run_fla("evaluate", run, "--features", without_videos / "cache", "--json", "--device", "cpu")
     scores = json.loads(result.stdout)
     assert scores["count"] == 4
-    assert scores["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a")
-    assert json.loads((run / "scores-test.json").read_text()) == scores
+    assert scores["signature"].startswith("protocol:sacrebleu|lang:en|hyp:raw|ref:raw BLEU|nrefs:1|")
+    assert json.loads((run / "scores.json").read_text())["test"] == scores
     rows = [json.loads(line) for line in (run / "predictions-test.jsonl").read_text().splitlines()]
     assert len(rows) == 4
     assert rows[0].keys() == {"id", "prediction", "reference", "language"}
@@ -48,6 +48,20 @@ def test_stage_one_is_scored_on_videos(run_fla: Fla, house: Path) -> None:
     result = run_fla(*arguments, "--split", "dev", "--phase", "1", "--set", "num_beams=1")
     scores = json.loads(result.stdout)
     assert (scores["split"], scores["count"], scores["decoding"]["num_beams"]) == ("dev", 2, 1)
+    assert Path(scores["predictions"]).name == "predictions-dev-phase1.jsonl"
+    assert json.loads((house / "stage1" / "scores.json").read_text())["dev-phase1"] == scores
+
+
+def test_expected_figures_stand_beside_the_measured_ones(run_fla: Fla, house: Path, tmp_path: Path) -> None:
+    arguments = ("evaluate", house / "stage2", "--features", house / "cache", "--protocol", "all")
+    scores = json.loads(run_fla(*arguments, "--json").stdout)
+    expected = tmp_path / "expected.json"
+    expected.write_text(json.dumps(scores["protocols"]))
+    assert run_fla(*arguments, "--compare", expected).exit_code == 0
+    expected.write_text(json.dumps({"gfslt": {"bleu4": scores["protocols"]["gfslt"]["bleu4"] + 1}}))
+    result = run_fla(*arguments, "--compare", expected, exit_code=1)
+    assert "gfslt bleu4" in result.stdout
+    assert "-1.00" in result.stdout
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2"])

@@ -7,9 +7,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fla_llm.cli import fla, main
-from fla_llm.core.errors import DataError
+from fla_llm.core.errors import ConfigError, DataError
 from fla_llm.core.files import write_jsonl
 from fla_llm.core.sample import Sample, Split
+from fla_llm.scoring import PROTOCOLS
 
 TEXTS = ["es regnet im norden .", "im süden scheint die sonne .", "morgen wird es kälter ."]
 HYPOTHESES = ["es regnet im norden .", "im süden scheint sie .", "heute wird es wärmer ."]
@@ -77,10 +78,10 @@ def test_references_of_a_manifest_are_matched_by_id(tmp_path: Path) -> None:
 
 def test_the_table_shows_scores_and_signatures(tmp_path: Path) -> None:
     shown = run(predictions(tmp_path / "p.jsonl")).stdout.splitlines()
-    assert shown[0].split() == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "chrF2", "ROUGE-L", "sentences"]
-    assert shown[1].split()[0] == str(tmp_path / "p.jsonl")
+    assert shown[0].split() == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "chrF2", "sentences"]
+    assert shown[1].split()[0] == "sacrebleu"
     assert shown[1].split()[-1] == "3"
-    assert [line.split()[0] for line in shown[3:]] == ["BLEU", "chrF2", "ROUGE-L"]
+    assert shown[3].startswith("protocol:sacrebleu|lang:de|hyp:raw|ref:raw BLEU|nrefs:1|")
 
 
 def test_two_systems_are_compared(tmp_path: Path) -> None:
@@ -126,3 +127,96 @@ def test_main_turns_a_refusal_into_a_sentence_and_exit_code_1(
     shown = capsys.readouterr()
     assert shown.err.startswith(f"fla: {tmp_path / 'none.txt'} cannot be read")
     assert shown.out == ""
+
+
+def test_all_protocols_are_one_table_and_a_refusal_is_a_row(tmp_path: Path) -> None:
+    path = predictions(tmp_path / "p.jsonl", references=["今天星期几", "今天", "明天"], language="zh")
+    rows = json.loads(run(path, "--protocol", "all", "--json").stdout)
+    assert list(rows) == list(PROTOCOLS)
+    assert rows["gfslt"]["refused"].startswith(
+        "References in 'zh' must have spaces between words under gfslt"
+    )
+    assert {"bleu1", "bleu2", "bleu3", "bleu4", "rouge_l", "chrf", "count", "signature"} <= rows[
+        "uni-sign"
+    ].keys()
+    shown = run(path, "--protocol", "all").stdout
+    assert [line.split()[0] for line in shown.splitlines()[1 : 1 + len(PROTOCOLS)]] == list(PROTOCOLS)
+    assert "beyond-bleu: beyond-bleu cannot score 'zh'" in shown
+    assert "spamo: no ROUGE-L: rouge_score keeps a-z and 0-9 alone" in shown
+
+
+def test_intervals_stand_beside_the_figures(tmp_path: Path) -> None:
+    found = run(predictions(tmp_path / "p.jsonl"), "--intervals", "--resamples", "50")
+    assert found.stdout.splitlines()[1].count("±") == 3
+    assert "bs:50|seed:12345" in found.stdout
+
+
+def test_missing_ids_are_refused_or_counted(tmp_path: Path) -> None:
+    path = tmp_path / "h.tsv"
+    path.write_text("id\tprediction\n" + "".join(f"{n}\t{text}\n" for n, text in list(enumerate(TEXTS))[:2]))
+    refs = manifest(tmp_path / "manifest.jsonl")
+    with pytest.raises(DataError, match=r"(?s)lacks 1: '2'.*Score those it has with --allow-missing"):
+        raise_of(run(path, "--refs", refs))
+    found = run(path, "--refs", refs, "--allow-missing")
+    assert "1 sentences are missing and not scored: 2" in found.stdout
+    scores = json.loads(run(path, "--refs", refs, "--allow-missing", "--json").stdout)["sacrebleu"]
+    assert (scores["count"], scores["missing"], scores["bleu4"]) == (2, ["2"], pytest.approx(100))
+
+
+def test_references_are_checked_against_a_manifest(tmp_path: Path) -> None:
+    true = manifest(tmp_path / "manifest.jsonl")
+    sound = run(predictions(tmp_path / "p.jsonl"), "--manifest", true)
+    assert (sound.exit_code, "references" in sound.stdout) == (0, False)
+    lossy = predictions(tmp_path / "q.jsonl", references=[text.replace("ü", "") for text in TEXTS])
+    found = run(lossy, "--manifest", true)
+    assert found.exit_code == 1
+    assert "1 references are not the manifest's sentences:\n  'im sden scheint die sonne .'" in found.stdout
+    assert (
+        json.loads(run(lossy, "--manifest", true, "--json").stdout)["sacrebleu"]["differing_references"] == 1
+    )
+
+
+def test_a_manifest_alone_gives_the_references(tmp_path: Path) -> None:
+    true = manifest(tmp_path / "manifest.jsonl")
+    path = lines(tmp_path / "h.txt", TEXTS[::-1])
+    assert json.loads(run(path, "--manifest", true, "--json").stdout)["sacrebleu"]["bleu4"] == pytest.approx(
+        100
+    )
+
+
+def test_training_sentences_show_what_is_repeated_and_what_guessing_scores(tmp_path: Path) -> None:
+    train = lines(tmp_path / "train.txt", [TEXTS[0], "etwas anderes .", "etwas anderes ."])
+    path = predictions(tmp_path / "p.jsonl")
+    scores = json.loads(run(path, "--train", train, "--baselines", "--json").stdout)["sacrebleu"]
+    assert scores["verbatim_in_train"] == 1
+    assert list(scores["baselines"]) == ["most_frequent", "nearest_length", "shuffled"]
+    shown = run(path, "--train", train, "--baselines").stdout
+    assert "1 of the test sentences stand verbatim in the training file" in shown
+    assert "nearest length" in shown
+    with pytest.raises(DataError, match=r"(?s)made of training sentences, but none.*--train"):
+        raise_of(run(path, "--baselines"))
+    of_manifest = run(path, "--train", manifest(tmp_path / "manifest.jsonl"), "--json")
+    assert json.loads(of_manifest.stdout)["sacrebleu"]["verbatim_in_train"] == 0
+
+
+def test_export_writes_raw_pairs_for_other_metrics(tmp_path: Path) -> None:
+    run(predictions(tmp_path / "p.jsonl"), "--protocol", "spamo", "--export", tmp_path / "out")
+    assert (tmp_path / "out" / "hypotheses.txt").read_text() == "".join(f"{text}\n" for text in HYPOTHESES)
+    assert (tmp_path / "out" / "references.txt").read_text() == "".join(f"{text}\n" for text in TEXTS)
+    again = run(tmp_path / "out" / "pairs.jsonl", "--json").stdout
+    assert json.loads(again)["sacrebleu"]["language"] == "de"
+    broken = tmp_path / "b.jsonl"
+    broken.write_text('{"id": "1", "prediction": "a\\nb", "reference": "c"}\n')
+    with pytest.raises(DataError, match="must be one line to be exported, but pair '1' breaks"):
+        raise_of(run(broken, "--export", tmp_path / "other"))
+
+
+def test_an_unsaid_language_is_said(tmp_path: Path) -> None:
+    found = run(lines(tmp_path / "h.txt", TEXTS), "--refs", lines(tmp_path / "r.txt", TEXTS))
+    assert "taken as en" in found.stderr
+    assert "taken as en" not in run(predictions(tmp_path / "p.jsonl")).stderr
+
+
+def test_an_unknown_protocol_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'signjoey'"):
+        raise_of(run(predictions(tmp_path / "p.jsonl"), "--protocol", "sign-joey"))

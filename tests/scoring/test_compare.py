@@ -17,12 +17,14 @@ def test_a_system_far_better_is_significantly_so() -> None:
     # No resample is as far from their mean as the difference itself: (0 + 1) / (200 + 1)
     assert found["bleu4"].p_value == pytest.approx(1 / 201)
     assert found["chrf"].p_value == pytest.approx(1 / 201)
+    assert found["rouge_l"].p_value == pytest.approx(1 / 201)
 
 
 def test_scores_are_those_of_score() -> None:
     found = compare(GOOD, BAD, REFERENCES, language="de", resamples=50)
     scores = score(BAD, REFERENCES, language="de")
     assert (found["bleu4"].second, found["chrf"].second) == (scores.bleu4, scores.chrf)
+    assert found["rouge_l"].second == scores.rouge_l
 
 
 def test_a_system_is_no_better_than_itself() -> None:

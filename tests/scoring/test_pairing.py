@@ -4,6 +4,7 @@ import pytest
 
 from fla_llm.core.errors import DataError
 from fla_llm.scoring import Sentences, check_same_references, common_language, pair
+from fla_llm.scoring.pairing import differing_references, drop_missing
 
 
 def side(source: str, texts: str, ids: str | None = None, languages: str = "") -> Sentences:
@@ -79,3 +80,38 @@ def test_predictions_against_other_references_are_refused() -> None:
         DataError, match="b must hold the same references as a, but has 'z' where a, id '2' has 'y'"
     ):
         check_same_references(side("b", "zx", "21"), side("a", "xy", "12"))
+
+
+def test_missing_hypotheses_can_be_left_out_of_both_systems() -> None:
+    references, (first, second), missing = drop_missing(
+        side("refs", "wxyz", "1234"), [side("one", "cab", "312"), side("two", "dcb", "432")]
+    )
+    assert (references.ids, references.texts) == (("2", "3"), ("x", "y"))
+    assert missing == ["1", "4"]
+    assert pair(first, references) == ["b", "c"]
+    assert pair(second, references) == ["b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("references", "hypotheses", "message"),
+    [
+        (side("refs", "xy"), side("hyps", "a", "1"), "refs must have ids to tell which"),
+        (side("refs", "xy", "12"), side("hyps", "a"), "hyps must have ids to tell which"),
+        (
+            side("refs", "xy", "12"),
+            side("hyps", "ab", "13"),
+            "hyps must hold only ids of refs, but also has 1: '3'",
+        ),
+        (side("refs", "xy", "12"), side("hyps", "ab", "11"), "hyps must hold each id once"),
+        (side("refs", "xy", "11"), side("hyps", "a", "1"), "refs must hold each id once"),
+    ],
+)
+def test_what_is_missing_must_be_known(references: Sentences, hypotheses: Sentences, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        drop_missing(references, [hypotheses])
+
+
+def test_references_that_went_through_a_lossy_tokenizer_are_found() -> None:
+    lossy, true = side("hyps", "a?c", "123"), side("manifest", "abc", "123")
+    assert differing_references(lossy, true) == ["'?' where manifest, id '2' has 'b'"]
+    assert differing_references(true, true) == []

@@ -26,9 +26,7 @@ from fla_llm.scoring.rouge import RougeL, lcs_length
     ],
 )
 def test_words(hypothesis: str, reference: str, expected: float) -> None:
-    assert RougeL().sentence_scores([hypothesis], [reference], by_character=False) == [
-        pytest.approx(expected)
-    ]
+    assert RougeL().sentence_score(hypothesis, reference, language="de") == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
@@ -41,19 +39,39 @@ def test_words(hypothesis: str, reference: str, expected: float) -> None:
     ],
 )
 def test_characters(hypothesis: str, reference: str, expected: float) -> None:
-    assert RougeL().sentence_scores([hypothesis], [reference], by_character=True) == [pytest.approx(expected)]
+    rouge = RougeL(character_languages=("zh",))
+    assert rouge.sentence_score(hypothesis, reference, language="zh") == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("hypothesis", "reference", "by_white_space", "by_space"),
+    [
+        # "a", "" and "b" against "a" and "b": LCS 2; P = 2/3, R = 1; F = 2.44 * 2/3 / (1 + 1.44 * 2/3)
+        ("a  b", "a b", 100.0, 100 * 2.44 * 2 / 3 / (1 + 1.44 * 2 / 3)),
+        # the empty words meet: LCS "a", "" = 2 of 3 and 3
+        ("a  b", "a  c", 50.0, 100 * 2 / 3),
+        # white space at the ends is none
+        (" a b ", "a b", 100.0, 100.0),
+        ("", "a", 0.0, 0.0),
+    ],
+)
+def test_two_spaces_hold_an_empty_word_where_words_end_at_each_space(
+    hypothesis: str, reference: str, by_white_space: float, by_space: float
+) -> None:
+    for rouge, expected in ((RougeL(), by_white_space), (RougeL(tokens="space"), by_space)):
+        assert rouge.sentence_score(hypothesis, reference, language="zh") == pytest.approx(expected)
 
 
 def test_beta_one_is_the_harmonic_mean() -> None:
     # P = 1, R = 1/2: 2 * 0.5 / 1.5
-    assert RougeL(beta=1.0).sentence_scores(["a b"], ["a b c d"], by_character=False) == [
-        pytest.approx(200 / 3)
-    ]
+    assert RougeL(beta=1.0).sentence_score("a b", "a b c d", language="en") == pytest.approx(200 / 3)
 
 
 def test_the_signature_says_what_was_counted() -> None:
-    assert RougeL().signature(by_character=False) == "avg:sentence|beta:1.2|tok:whitespace"
-    assert RougeL(beta=1.0).signature(by_character=True) == "avg:sentence|beta:1|tok:char"
+    rouge = RougeL(beta=1.0, tokens="space", character_languages=("zh",))
+    assert RougeL().signature("de") == "avg:sentence|beta:1.2|tok:whitespace"
+    assert rouge.signature("de") == "avg:sentence|beta:1|tok:space"
+    assert rouge.signature("zh") == "avg:sentence|beta:1|tok:char"
 
 
 def test_lcs_length_equals_the_textbook_table() -> None:

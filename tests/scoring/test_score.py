@@ -95,7 +95,8 @@ def test_chinese_is_counted_by_character() -> None:
 def test_spaces_in_chinese_change_nothing(language: str) -> None:
     hypotheses, references = columns(CHINESE)
     spaced = score([" ".join(text) for text in hypotheses], references, language=language)
-    assert spaced == score(hypotheses, references, language="zh")
+    plain = score(hypotheses, references, language="zh")
+    assert (spaced.bleu4, spaced.rouge_l, spaced.chrf) == (plain.bleu4, plain.rouge_l, plain.chrf)
 
 
 @pytest.mark.parametrize(("language", "tokenizer", "pairs"), [("de", "13a", GERMAN), ("zh", "char", CHINESE)])
@@ -107,10 +108,10 @@ def test_figures_and_signatures_are_those_of_sacrebleu(
     for order, ours in enumerate((scores.bleu1, scores.bleu2, scores.bleu3, scores.bleu4), 1):
         metric = BLEU(tokenize=tokenizer, max_ngram_order=order)
         assert ours == metric.corpus_score(hypotheses, [references]).score
-        assert scores.signature == str(metric.get_signature())
+        assert f" BLEU|{metric.get_signature()} " in scores.signature
     chrf = CHRF()
     assert scores.chrf == chrf.corpus_score(hypotheses, [references]).score
-    assert scores.chrf_signature == str(chrf.get_signature())
+    assert scores.signature.endswith(f" chrF2|{chrf.get_signature()}")
 
 
 def test_the_order_of_pairs_changes_nothing() -> None:
@@ -154,3 +155,28 @@ def test_an_unknown_protocol_is_refused() -> None:
 
 def test_one_foreign_name_does_not_make_a_corpus_chinese() -> None:
     assert score(["a b", "c"], ["a 北京", "c"]).count == 2
+
+
+def test_an_interval_is_sacrebleus_and_shrinks_with_the_corpus() -> None:
+    hypotheses, references = columns(GERMAN * 10)
+    scores = score(hypotheses, references, language="de", resamples=200)
+    metric = BLEU().corpus_score(hypotheses, [references], n_bootstrap=200)
+    assert scores.intervals is not None
+    assert scores.intervals["bleu4"] == metric._ci
+    assert "bs:200|seed:12345" in scores.signature
+    larger = score(hypotheses * 9, references * 9, language="de", resamples=200)
+    assert larger.intervals is not None
+    for name, interval in larger.intervals.items():
+        assert 0 < interval < scores.intervals[name], name
+
+
+def test_the_interval_of_equal_sentences_is_nothing() -> None:
+    scores = score(["a b c d"] * 9, ["a b c e"] * 9, resamples=50)
+    assert scores.intervals == pytest.approx({"bleu4": 0, "chrf": 0, "rouge_l": 0}, abs=1e-4)
+
+
+def test_figures_do_not_change_when_intervals_are_asked_for() -> None:
+    plain, drawn = (score(*columns(GERMAN), language="de", resamples=resamples) for resamples in (0, 20))
+    figures = ("bleu1", "bleu4", "chrf", "rouge_l")
+    assert [getattr(plain, name) for name in figures] == [getattr(drawn, name) for name in figures]
+    assert plain.intervals is None

@@ -3,7 +3,7 @@
 import pytest
 
 from fla_llm.core.errors import DataError
-from fla_llm.pipeline.shuffle import other_sentences
+from fla_llm.scoring.shuffle import other_sentences
 
 IDS = [f"clip-{i}" for i in range(20)]
 TEXTS = ["rain" if i % 3 else f"sun {i}" for i in range(20)]

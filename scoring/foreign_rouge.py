@@ -1,0 +1,107 @@
+"""Definitions of ROUGE-L that other packages hold; they come with the extra ``fla-llm[rouge]``."""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+from .rouge import CHARACTER_LANGUAGES
+
+
+def not_installed(module: str) -> str | None:
+    """Say that a package is missing, and how to get it; None where it is there."""
+    if find_spec(module) is not None:
+        return None
+    return f"needs the package {module}: pip install 'fla-llm[rouge]'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoogleRouge:
+    """``rouge_score`` by Google: beta 1, lower case, and only ``a-z0-9`` are letters.
+
+    German words are cut at umlauts. Chinese, Japanese and Thai have no token left, so that there is no
+    figure for them.
+    """
+
+    stemmed: bool
+    """Whether words lose their English endings (Porter's stemmer)."""
+
+    def undefined(self, language: str) -> str | None:
+        """Say why there is no figure in a language, or return None."""
+        if language in CHARACTER_LANGUAGES:
+            return f"rouge_score keeps a-z and 0-9 alone, and so nothing of {language!r}"
+        return not_installed("rouge_score")
+
+    def sentence_score(self, hypothesis: str, reference: str, *, language: str) -> float:
+        """Return the F measure of one pair, 0-100."""
+        del language
+        return 100 * _google_scorer(self.stemmed).score(reference, hypothesis)["rougeL"].fmeasure
+
+    def signature(self, language: str) -> str:
+        """Return what reproduces the figure."""
+        del language
+        stemmer = "porter" if self.stemmed else "no"
+        return f"avg:sentence|beta:1|tok:a-z0-9|stem:{stemmer}|rouge_score:{version('rouge_score')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipRouge:
+    """The package ``rouge``: full stops end sentences, the union of their subsequences is counted, beta 1.
+
+    Words that come twice in a sentence count once. The package refuses a hypothesis without words; here it
+    scores 0.
+    """
+
+    def undefined(self, language: str) -> str | None:
+        """Say that the package is missing, or return None: it is defined for all languages."""
+        del language
+        return not_installed("rouge")
+
+    def sentence_score(self, hypothesis: str, reference: str, *, language: str) -> float:
+        """Return the F of one pair, 0-100."""
+        del language
+        if not hypothesis.replace(".", "").strip() or not reference.replace(".", "").strip():
+            return 0.0
+        return 100 * _pip_scorer().get_scores(hypothesis, reference)[0]["rouge-l"]["f"]
+
+    def signature(self, language: str) -> str:
+        """Return what reproduces the figure."""
+        del language
+        return f"avg:sentence|beta:1|tok:space|sentences:full-stop|rouge:{version('rouge')}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoRouge:
+    """No ROUGE at all, and why."""
+
+    reason: str
+    """What stands in place of the figure."""
+
+    def undefined(self, language: str) -> str | None:
+        """Return the reason."""
+        del language
+        return self.reason
+
+    def sentence_score(self, hypothesis: str, reference: str, *, language: str) -> float:
+        """Raise: nobody may ask for it."""
+        raise NotImplementedError(f"{hypothesis!r}, {reference!r}, {language}: {self.reason}")
+
+    def signature(self, language: str) -> str:
+        """Return what stands for no figure."""
+        del language
+        return "none"
+
+
+@cache
+def _google_scorer(stemmed: bool) -> Any:
+    from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-not-found]  # an extra
+
+    return RougeScorer(["rougeL"], use_stemmer=stemmed)
+
+
+@cache
+def _pip_scorer() -> Any:
+    from rouge import Rouge  # type: ignore[import-not-found]  # an extra
+
+    return Rouge(metrics=["rouge-l"])

@@ -1,0 +1,57 @@
+"""What is scored without seeing a video: sentences seen in training, and systems that only guess."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from ..core.errors import DataError
+from .shuffle import other_sentences
+
+
+def count_verbatim(references: Sequence[str], training: Sequence[str]) -> int:
+    """Return how many references stand, letter for letter, among the training sentences.
+
+    >>> count_verbatim(["regen", "sonne"], ["sonne", "schnee"])
+    1
+    """
+    known = frozenset(training)
+    return sum(reference in known for reference in references)
+
+
+def guesses(
+    hypotheses: Sequence[str], references: Sequence[str], training: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the sentences of systems that see no video.
+
+    Args:
+        hypotheses: a real system's sentences.
+        references: as many.
+        training: the training split's sentences.
+
+    Returns:
+        ``most_frequent``: the training sentence that comes most often (of several, the first), each time;
+        ``nearest_length``: the training sentence whose number of characters is nearest to the reference's (of
+        several, the first), so it is told how long each answer is;
+        ``shuffled``: the system's own sentences, each in the place of a pair with another reference.
+
+    Raises:
+        DataError: there is no training sentence, or all references are the same.
+    """
+    if not training:
+        raise DataError("The baselines need training sentences, but there are none.")
+    order = other_sentences([str(number) for number in range(len(references))], references, seed=0)
+    return {
+        "most_frequent": [Counter(training).most_common(1)[0][0]] * len(references),
+        "nearest_length": _nearest_by_length(references, training),
+        "shuffled": [hypotheses[index] for index in order],
+    }
+
+
+def _nearest_by_length(references: Sequence[str], training: Sequence[str]) -> list[str]:
+    first_of_length: dict[int, str] = {}
+    for sentence in training:
+        first_of_length.setdefault(len(sentence), sentence)
+    nearest = {
+        length: first_of_length[min(first_of_length, key=lambda own: abs(own - length))]
+        for length in {len(reference) for reference in references}
+    }
+    return [nearest[len(reference)] for reference in references]

@@ -1,0 +1,164 @@
+"""Systems scored under one protocol or all: as figures, and as a table for people."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..core.errors import DataError
+from .compare import Comparison, compare
+from .score import DEFAULT_RESAMPLES, Scores, score
+
+COLUMNS = {
+    "BLEU-1": "bleu1",
+    "BLEU-2": "bleu2",
+    "BLEU-3": "bleu3",
+    "BLEU-4": "bleu4",
+    "ROUGE-L": "rouge_l",
+    "chrF2": "chrf",
+}
+NO_FIGURE = "-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Systems:
+    """Who is scored, on the same references."""
+
+    own: Sequence[tuple[str, Sequence[str]]]
+    """File and hypotheses, of one system or two."""
+    guesses: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    """Name -> the sentences of a system that sees no video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What one protocol makes of the systems."""
+
+    protocol: str
+    own: Sequence[tuple[str, Scores]] = ()
+    guesses: Mapping[str, Scores] = field(default_factory=dict[str, Scores])
+    comparison: Mapping[str, Comparison] = field(default_factory=dict[str, Comparison])
+    """Metric -> the first system against the second, where there are two."""
+    refused: str | None = None
+    """Why the protocol does not score this text; then there are no scores."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the first system's figures, and under names of their own what else there is."""
+        if self.refused is not None:
+            return {"refused": self.refused}
+        first, *others = ({"file": name, **scores.to_dict()} for name, scores in self.own)
+        if others:
+            first["second"] = others[0]
+            first["paired_bootstrap"] = {metric: row.to_dict() for metric, row in self.comparison.items()}
+        if self.guesses:
+            first["baselines"] = {name: scores.to_dict() for name, scores in self.guesses.items()}
+        return first
+
+
+def score_systems(
+    systems: Systems,
+    references: Sequence[str],
+    *,
+    language: str,
+    protocols: Sequence[str],
+    resamples: int = DEFAULT_RESAMPLES,
+    intervals: bool = False,
+) -> list[Row]:
+    """Score all systems under each protocol.
+
+    Args:
+        systems: who is scored; two are compared.
+        references: one for each hypothesis.
+        language: ISO 639 code.
+        protocols: names of ``PROTOCOLS``.
+        resamples: test sets drawn for a comparison, and for intervals.
+        intervals: whether there are any.
+
+    Raises:
+        DataError: as ``score``. Of several protocols, one that refuses the text gives a row that says why.
+    """
+
+    def row(protocol: str) -> Row:
+        drawn = resamples if intervals else 0
+        rules: dict[str, Any] = {"language": language, "protocol": protocol}
+        own = [(name, score(each, references, **rules, resamples=drawn)) for name, each in systems.own]
+        guessed = {name: score(each, references, **rules) for name, each in systems.guesses.items()}
+        compared = {}
+        if len(systems.own) == 2:
+            (_, first), (_, second) = systems.own
+            compared = compare(first, second, references, **rules, resamples=resamples)
+        return Row(protocol=protocol, own=own, guesses=guessed, comparison=compared)
+
+    if len(protocols) == 1:
+        return [row(protocols[0])]
+    rows = []
+    for protocol in protocols:
+        try:
+            rows.append(row(protocol))
+        except DataError as error:
+            rows.append(Row(protocol=protocol, refused=str(error).split("\n")[0]))
+    return rows
+
+
+def describe_rows(rows: Sequence[Row]) -> str:
+    """Return the rows for people: a table, comparisons, and what reproduces each figure."""
+    cells = [["", "", *COLUMNS, "sentences"]]
+    for row in rows:
+        guessed = [(name.replace("_", " "), scores) for name, scores in row.guesses.items()]
+        for name, scores in [*row.own, *guessed]:
+            cells.append([row.protocol, name, *_figures(scores), str(scores.count)])
+        if row.refused is not None:
+            cells.append([row.protocol, "refused", *[NO_FIGURE] * (len(COLUMNS) + 1)])
+    if len({line[1] for line in cells[1:]} - {"refused"}) == 1:
+        cells = [[first, *rest] for first, _, *rest in cells]
+    return "\n\n".join([table(cells), *(_compared(row) for row in rows if row.comparison), _notes(rows)])
+
+
+def _figures(scores: Scores) -> list[str]:
+    return [_figure(scores, key) for key in COLUMNS.values()]
+
+
+def _figure(scores: Scores, key: str) -> str:
+    value, interval = getattr(scores, key), (scores.intervals or {}).get(key)
+    if value is None:
+        return NO_FIGURE
+    return f"{value:.2f}" if interval is None else f"{value:.2f} ± {interval:.2f}"
+
+
+def _compared(row: Row) -> str:
+    cells = [[f"{row.protocol}, paired bootstrap", *(name for name, _ in row.own), "p"]]
+    for label, metric in COLUMNS.items():
+        if found := row.comparison.get(metric):
+            cells.append(
+                [
+                    label,
+                    f"{found.first:.2f} ± {found.first_interval:.2f}",
+                    f"{found.second:.2f} ± {found.second_interval:.2f}",
+                    f"{found.p_value:.4f}",
+                ]
+            )
+    return table(cells)
+
+
+def _notes(rows: Sequence[Row]) -> str:
+    """Return the signatures, and the reasons for figures that are not there."""
+    lines = []
+    for row in rows:
+        if row.refused is not None:
+            lines.append(f"{row.protocol}: {row.refused}")
+            continue
+        _, scores = row.own[0]
+        lines.append(scores.signature)
+        if scores.rouge_reason:
+            lines.append(f"{row.protocol}: no ROUGE-L: {scores.rouge_reason}")
+    return "\n".join(lines)
+
+
+def table(rows: list[list[str]]) -> str:
+    """Return rows in columns, the first to the left and the others to the right."""
+    first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return "\n".join(
+        "  ".join(
+            [row[0].ljust(first), *(cell.rjust(width) for cell, width in zip(row[1:], widths, strict=True))]
+        ).rstrip()
+        for row in rows
+    )

@@ -1,0 +1,84 @@
+"""What protocols do to a sentence before any metric sees it: small steps with names that signatures carry."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One change of a sentence, in some languages."""
+
+    name: str
+    """What a signature calls it."""
+    change: Callable[[str], str]
+    """The sentence -> the sentence changed."""
+    languages: tuple[str, ...] | None = None
+    """ISO 639 codes it is for; None: all."""
+
+    def concerns(self, language: str) -> bool:
+        """Whether anything is done in a language, given by its primary code."""
+        return self.languages is None or language in self.languages
+
+
+def remove_final_stop(sentence: str) -> str:
+    """Remove one final full stop that stands as a word of its own.
+
+    >>> remove_final_stop("morgen regen .")
+    'morgen regen'
+    """
+    return sentence.removesuffix(" .")
+
+
+def add_final_stop(sentence: str) -> str:
+    """Append a full stop as a word of its own where there is none; an empty sentence stays empty.
+
+    >>> add_final_stop("morgen regen"), add_final_stop("morgen regen .")
+    ('morgen regen .', 'morgen regen .')
+    """
+    return sentence if not sentence.strip() or sentence.endswith(" .") else f"{sentence} ."
+
+
+def glue_final_stop(sentence: str) -> str:
+    """Append a full stop to the last word where there is none; an empty sentence stays empty.
+
+    >>> glue_final_stop("morgen regen"), glue_final_stop("morgen regen .")
+    ('morgen regen.', 'morgen regen .')
+    """
+    return sentence if not sentence.strip() or sentence.endswith(".") else f"{sentence}."
+
+
+def space_characters(sentence: str) -> str:
+    """Put a space between the characters of a sentence that has none yet.
+
+    >>> space_characters("他几岁?"), space_characters("他 几 岁?")
+    ('他 几 岁 ?', '他 几 岁?')
+    """
+    return sentence if " " in sentence else " ".join(sentence)
+
+
+def respace_characters(sentence: str) -> str:
+    """Take all spaces out, then put one between any two characters.
+
+    >>> respace_characters("他 几 岁?")
+    '他 几 岁 ?'
+    """
+    return " ".join(sentence.replace(" ", "").replace("\n", ""))
+
+
+def halve_commas(sentence: str) -> str:
+    """Write the full-width comma and question mark in half width.
+
+    >>> halve_commas("今天，几岁？")
+    '今天,几岁?'
+    """
+    return sentence.replace("，", ",").replace("？", "?")
+
+
+GERMAN, CHINESE = ("de",), ("zh",)
+LOWERCASED = Step(name="lowercased", change=str.lower)
+FINAL_STOP_REMOVED = Step(name="final-stop-removed", change=remove_final_stop, languages=GERMAN)
+FINAL_STOP_ADDED = Step(name="final-stop-added", change=add_final_stop, languages=GERMAN)
+FINAL_STOP_GLUED = Step(name="final-stop-glued", change=glue_final_stop, languages=GERMAN)
+CHARACTERS_SPACED = Step(name="characters-spaced", change=space_characters, languages=CHINESE)
+CHARACTERS_RESPACED = Step(name="characters-respaced", change=respace_characters, languages=CHINESE)
+COMMAS_HALVED = Step(name="commas-halved", change=halve_commas, languages=CHINESE)
