@@ -85,6 +85,24 @@ class StageTwoModel(TranslationModel):
         found = self.family.generate(self._source(tensors), decoding)
         return [self.wording.decode(ids) for ids in found.tolist()]
 
+    def count_steps(self, batch: Mapping[str, Any]) -> int:
+        """Return clips times the longest clip's feature steps."""
+        clips, steps, _ = batch["features"].shape
+        return clips * steps
+
+    def halve(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return the first and the second half of the clips, without the padding they no longer need."""
+        clips = len(batch["features"])
+        if clips == 1:
+            return None
+        first, second = (
+            {name: tensor[part] for name, tensor in batch.items()}
+            for part in (slice(clips // 2), slice(clips // 2, None))
+        )
+        for half in (first, second):
+            half["features"] = half["features"][:, : int(half["feature_lengths"].max())]
+        return first, second
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return LoRA at the run's learning rate and the projector at its own."""
         lora = [p for p in self.llm.parameters() if p.requires_grad]

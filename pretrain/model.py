@@ -55,6 +55,10 @@ class StageOneModel(TranslationModel):
         )
         return {"loss": loss / (valid.sum() if num_items_in_batch is None else num_items_in_batch)}
 
+    def count_steps(self, batch: Mapping[str, Any]) -> int:
+        """Return the frames of all clips. (BatchNorm mixes clips: a batch cannot be halved.)"""
+        return len(batch["frames"])
+
     def translate(self, batch: Mapping[str, Any], decoding: DecodingConfig) -> list[str]:
         """Search for a sentence for each clip; the batch holds ``frames`` and ``lengths``."""
         source, mask = self._source(batch["frames"], batch["lengths"])

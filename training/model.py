@@ -44,6 +44,17 @@ class TranslationModel(nn.Module, ABC):
         The caller has put the model into eval mode and switched gradients off.
         """
 
+    @abstractmethod
+    def count_steps(self, batch: Mapping[str, Any]) -> int:
+        """Return the time steps of a batch made by the collate function, padding included."""
+
+    def halve(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return two parts of a batch whose gradients add up to the whole's.
+
+        None where there are none: of a single clip, or where clips of a batch have a say in one another.
+        """
+        del batch
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return groups: ``name``, ``params``, where wanted ``lr`` or ``lr_scale``, and ``weight_decay``.
 

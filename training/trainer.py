@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import Trainer
 from transformers.trainer_callback import DefaultFlowCallback, PrinterCallback
@@ -28,6 +30,7 @@ from .log import TrainingLog
 from .model import TranslationModel
 from .optimisers import group_rates, make_optimiser
 from .rhythm import Rhythm, is_out_of_patience
+from .splitting import BatchSplitter
 
 EXAMPLES = 3  # translations shown in the log at each evaluation
 
@@ -61,6 +64,7 @@ class StageTrainer(Trainer):
             super().__init__(
                 model, arguments, data_collator=_only, train_dataset=train, callbacks=[self.rhythm]
             )
+        self.splitter = BatchSplitter(model, processes=self.args.world_size)
         self.remove_callback(DefaultFlowCallback)
         self.remove_callback(PrinterCallback)
 
@@ -72,6 +76,16 @@ class StageTrainer(Trainer):
         if self.optimizer is None:
             self.optimizer = make_optimiser(self.model.parameter_groups(), self.config)
         return self.optimizer
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """Run forward and backward of a batch, in parts where the device's memory cannot hold it."""
+        known = self.splitter.limit
+        loss = self.splitter.run(
+            partial(super().training_step, model, num_items_in_batch=num_items_in_batch), inputs
+        )
+        if self.splitter.limit != known:
+            self._write({"memory_limit_steps": self.splitter.limit})
+        return loss
 
     def _get_learning_rate(self) -> float:
         self.rates = group_rates(self.optimizer)  # asked for before the schedule moves on
@@ -134,6 +148,7 @@ class StageTrainer(Trainer):
         if self.args.should_save:
             self._save(str(folder))
             self.state.save_to_json(str(folder / checkpoints.STATE))
+            self.splitter.save(folder)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             checkpoints.finish(folder)
@@ -152,6 +167,7 @@ class StageTrainer(Trainer):
                 f"but there are {self.args.world_size}.\nStart torchrun with --nproc-per-node {processes}."
             )
         self.model.load_checkpoint_state(checkpoints.load_weights(folder))
+        self.splitter.load(folder)
 
     def _write(self, row: dict[str, Any]) -> None:
         if self.args.should_save:

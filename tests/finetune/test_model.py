@@ -181,3 +181,17 @@ def test_checkpoint_state_round_trip(build: Build, items: list) -> None:
     batch = model.collate(items)
     with torch.no_grad():
         assert torch.equal(model(**batch)["loss"], other(**batch)["loss"])
+
+
+@pytest.mark.parametrize("shape", ["llama", "mbart"])
+def test_halves_of_a_batch_give_the_whole_gradient(shape: str, build: Build, items: list) -> None:
+    model = without_dropout(build(shape, quantise="none"))
+    batch = model.collate(items)
+    count = int((batch["labels"] != IGNORED).sum())
+    first, second = model.halve(batch) or ({}, {})
+    assert model.count_steps(first) + model.count_steps(second) < model.count_steps(batch)
+    whole = gradients(model, batch | {"num_items_in_batch": count})
+    parts = [gradients(model, half | {"num_items_in_batch": count}) for half in (first, second)]
+    for name, gradient in whole.items():
+        torch.testing.assert_close(parts[0][name] + parts[1][name], gradient, rtol=1e-4, atol=1e-6)
+    assert model.halve(model.collate(items[:1])) is None

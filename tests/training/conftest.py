@@ -45,6 +45,9 @@ class ToyModel(TranslationModel):
         )
         return {"loss": loss / count}
 
+    def count_steps(self, batch: Any) -> int:
+        return batch["features"].shape[0] * batch["features"].shape[1]
+
     def translate(self, batch: Any, decoding: DecodingConfig) -> list[str]:
         best = self.logits(batch["features"], batch["lengths"]).argmax(-1)
         return [" ".join(LETTERS[letter] for letter in row) for row in best.tolist()]

@@ -1,0 +1,97 @@
+"""Out of memory: a batch is halved and run in parts, with the same gradient up to rounding.
+
+The batches were formed once and the schedule counts them, so neither changes. What is learnt is kept in the
+checkpoint: after a resume, batches as large as the one that failed are halved at once.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..core.errors import RunError
+from ..core.files import read_json, write_json
+from ..core.progress import say
+from .model import TranslationModel
+
+FILE = "memory_limit.json"
+Batch = dict[str, Any]
+Step = Callable[[Batch], Tensor]
+
+
+class BatchSplitter:
+    """Runs forward and backward of a batch, in parts where it does not fit into the device's memory."""
+
+    def __init__(self, model: TranslationModel, *, processes: int) -> None:
+        """Begin without a limit.
+
+        Args:
+            model: what is trained; it says how its batches are halved and how large they are.
+            processes: that train together. Several cannot split: they would wait for each other's gradients.
+        """
+        self.model = model
+        self.limit: int | None = None
+        """Batches of so many steps, padding included, or more are halved at once; None: none failed yet."""
+        self._processes = processes
+
+    def run(self, step: Step, batch: Batch) -> Tensor:
+        """Return the loss of a batch, its gradient added to what is there.
+
+        Args:
+            step: forward and backward of a batch or a part of one, whose loss is divided by the labels of the
+                whole step, so that parts add up.
+            batch: as the collate function made it.
+
+        Raises:
+            RunError: a batch that cannot be halved does not fit, or several processes train together.
+        """
+        if self.limit is not None and self.model.count_steps(batch) >= self.limit:
+            return self._in_halves(step, batch)
+        before = [_copied(parameter.grad) for parameter in self._trained()]
+        try:
+            return step(batch)
+        except torch.OutOfMemoryError as error:
+            problem = error
+        problem.__traceback__ = None  # its frames hold the tensors that filled the memory
+        for parameter, gradient in zip(self._trained(), before, strict=True):
+            parameter.grad = gradient
+        del before
+        torch.cuda.empty_cache()
+        self._learn(batch, problem)
+        return self._in_halves(step, batch)
+
+    def save(self, folder: Path) -> None:
+        """Write the limit, where there is one, into a checkpoint's folder."""
+        if self.limit is not None:
+            write_json(folder / FILE, {"limit_steps": self.limit})
+
+    def load(self, folder: Path) -> None:
+        """Take the limit of a checkpoint's folder, where it has one."""
+        if (folder / FILE).exists():
+            self.limit = read_json(folder / FILE)["limit_steps"]
+
+    def _in_halves(self, step: Step, batch: Batch) -> Tensor:
+        halves = self.model.halve(batch)
+        if halves is None:  # within the limit, though a larger batch of shorter clips was not
+            return step(batch)
+        first, second = halves
+        return self.run(step, first) + self.run(step, second)
+
+    def _learn(self, batch: Batch, problem: BaseException) -> None:
+        size = self.model.count_steps(batch)
+        if self._processes > 1 or self.model.halve(batch) is None:
+            raise RunError(
+                f"The device's memory must hold a batch of {size} steps, but does not: {problem}\n"
+                "Set a smaller training.batch_steps, or training.batch_clips."
+            ) from problem
+        self.limit = size
+        say(f"The device's memory cannot hold a batch of {size} steps: such batches now run in halves.")
+
+    def _trained(self) -> list[Tensor]:
+        return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+
+def _copied(gradient: Tensor | None) -> Tensor | None:
+    return None if gradient is None else gradient.clone()
