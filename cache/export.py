@@ -1,0 +1,143 @@
+"""A cache's features as ``.npy`` files or as safetensors, for code that knows nothing of fla.
+
+``OUT/<split>.jsonl`` says for each video where its features are and what was signed;
+``OUT/export.json`` says what made them. Whatever has its final name is whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ..core.config import first_difference
+from ..core.errors import CacheError
+from ..core.files import read_json, write_json, write_jsonl
+from .export_files import MAX_FILE_BYTES, write_npy_files, write_safetensors_files
+from .reader import FeatureCache, read_shards, shard_paths, splits_in
+from .seal import read_seal
+
+Layout = Literal["npy", "safetensors"]
+LAYOUTS: tuple[Layout, ...] = ("npy", "safetensors")
+FORMAT = "fla-export-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an export left."""
+
+    out: Path
+    """Its folder."""
+    clips: dict[str, int]
+    """Videos and their views in each split."""
+    files: dict[str, int]
+    """Files of features of each split."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as JSON can hold it."""
+        return {"out": str(self.out), "clips": self.clips, "files": self.files}
+
+    def describe(self) -> str:
+        """Return it as lines for people."""
+        lines = [
+            f"{self.out / f'{split}.jsonl'}: {count} clips in {self.files[split]} file(s)"
+            for split, count in self.clips.items()
+        ]
+        return "\n".join(lines)
+
+
+def export_cache(
+    folder: Path,
+    *,
+    out: Path,
+    layout: Layout,
+    splits: Sequence[str] = (),
+    max_file_bytes: int = MAX_FILE_BYTES,
+) -> Exported:
+    """Write a cache's features, float16 as they are, into files that other code can read.
+
+    The same call on the same cache goes on where an earlier one was ended.
+
+    Args:
+        folder: the cache.
+        out: an empty folder, made if it is not there, or one where the same export was begun.
+        layout: ``npy``, a file ``OUT/<split>/<name>.npy`` a video, named by
+            :func:`~fla_llm.cache.clip_names.clip_name`; or ``safetensors``, files
+            ``OUT/<split>-<i>-of-<n>.safetensors`` keyed by id.
+        splits: which splits; none named: all there are.
+        max_file_bytes: of features in a safetensors file; a longer video has a file of its own.
+
+    Raises:
+        CacheError: the folder holds no such cache, ``out`` holds something else, or an id cannot be
+            a key in safetensors.
+        DataError: ``OUT/export.json`` is not JSON.
+    """
+    caches = {split: FeatureCache(folder, split) for split in splits or _splits(folder)}
+    description = _describe(folder, caches, layout)
+    _begin(out, description | ({} if layout == "npy" else {"max_file_bytes": max_file_bytes}))
+    files = {}
+    for split, cache in caches.items():
+        if layout == "npy":
+            places = write_npy_files(cache, out, split)
+        else:
+            places = write_safetensors_files(cache, out, split, max_file_bytes=max_file_bytes)
+        write_jsonl(out / f"{split}.jsonl", _list(cache, places))
+        files[split] = len({place["file"] for place in places})
+    return Exported(out=out, clips={split: len(cache) for split, cache in caches.items()}, files=files)
+
+
+def _splits(folder: Path) -> list[str]:
+    """Return all splits of a cache whose shards are all there and agree."""
+    read_shards(folder)
+    return splits_in(folder)
+
+
+def _describe(folder: Path, caches: Mapping[str, FeatureCache], layout: Layout) -> dict[str, Any]:
+    """Return what decides every byte of an export: a shard's seal stands for all that is in it."""
+    return {
+        "format": FORMAT,
+        "layout": layout,
+        "shards": {path.name: read_seal(path) for split in caches for path in shard_paths(folder, split)},
+        "made_by": {split: asdict(cache.provenance) for split, cache in caches.items()},
+    }
+
+
+def _begin(out: Path, description: dict[str, Any]) -> None:
+    """Take a folder for this export.
+
+    Raises:
+        CacheError: it holds something else.
+        DataError: its ``export.json`` is not JSON.
+    """
+    remedy = "Export to another folder, or empty this one."
+    marker = out / "export.json"
+    if marker.is_file():
+        there = read_json(marker)
+        if difference := first_difference(there if isinstance(there, dict) else {}, description):
+            key, old, new = difference
+            raise CacheError(
+                f"{out} must hold the same export, but {key} is {old!r} there and would be {new!r} now.\n"
+                f"{remedy}"
+            )
+        return
+    if out.exists() and not out.is_dir():
+        raise CacheError(f"{out} must be a folder, but is a file.\n{remedy}")
+    if out.is_dir() and (others := sorted(path.name for path in out.iterdir())):
+        raise CacheError(f"{out} must be empty, but holds {others[0]!r}.\n{remedy}")
+    write_json(marker, description)
+
+
+def _list(cache: FeatureCache, places: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
+    """Return the lines of a split's list, in the cache's order."""
+    return [
+        {
+            "id": row.id,
+            **place,
+            "text": row.text,
+            "language": row.language,
+            "signer": row.signer,
+            "num_frames": row.num_frames,
+            "num_steps": int(steps),
+            "view": row.view,
+        }
+        for row, place, steps in zip(cache.rows, places, cache.num_steps, strict=True)
+    ]

@@ -1,0 +1,77 @@
+"""Folders of one file a clip, as other toolkits leave them, and the manifest that says what was signed."""
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from ..core.errors import DataError
+from ..core.sample import Sample
+from ..corpora.manifest import Manifest
+from .clip_names import clip_name
+from .foreign import ForeignClip, Opened, open_npy, open_pt
+from .format import CacheRow
+
+_OPENERS: Mapping[str, Callable[[Path], Opened]] = {".npy": open_npy, ".pt": open_pt}
+_PREFIX_LETTERS = 5  # ssvp_slt sorts its files into folders by so many letters of the id
+
+
+def clips_in_folder(
+    source: Path, manifest: Manifest, *, split: str, ending: str, suffix: str = ""
+) -> list[ForeignClip]:
+    """Return a split's clips in the manifest's order; a missing file is named when it is opened.
+
+    Args:
+        source: the folder; a clip's file is ``<id><suffix><ending>``, in it, in ``<split>/`` or in a
+            folder of the id's first five letters, or has the name ``fla cache export`` gives it.
+        manifest: gives ids, sentences, languages, signers and frames.
+        split: the split.
+        ending: ``.npy`` or ``.pt``.
+        suffix: what stands in the files' names behind the id, such as ``_s2wrapping``.
+
+    Raises:
+        DataError: ``source`` is no folder.
+    """
+    if not source.is_dir():
+        raise DataError(f"{source} must be a folder of *{ending} files, but is none.")
+    opener = _OPENERS[ending]
+    return [
+        ForeignClip(
+            row=CacheRow(
+                id=sample.id,
+                text=sample.text,
+                language=sample.language,
+                signer=sample.signer or "",
+                num_frames=sample.num_frames,
+            ),
+            open=partial(_open, opener, source, _places(sample, f"{suffix}{ending}")),
+        )
+        for sample in manifest.split(split)
+    ]
+
+
+def files_without_row(source: Path, manifest: Manifest, *, ending: str, suffix: str = "") -> list[str]:
+    """Return the files, relative to ``source``, that no sample of the manifest asks for."""
+    wanted = {place for sample in manifest.samples for place in _places(sample, f"{suffix}{ending}")}
+    files = {path.relative_to(source).as_posix() for path in source.rglob(f"*{ending}")}
+    return sorted(files - wanted)
+
+
+def _places(sample: Sample, ending: str) -> list[str]:
+    """Return where a clip's file may lie, relative to the folder; the first that is there is taken."""
+    folders = (f"{sample.split}/", "")
+    places = [f"{folder}{clip_name(sample.id)}{ending}" for folder in folders]
+    if any(part in ("", ".", "..") for part in sample.id.split("/")):
+        return places  # as a path, such an id would lead elsewhere: another clip's file, or outside
+    prefix = sample.id[:_PREFIX_LETTERS]
+    named = [f"{folder}{sample.id}{ending}" for folder in folders]
+    sorted_ = [f"{folder}{prefix}/{sample.id}{ending}" for folder in folders]
+    # The export's names first: "a%2Fb" as it is would be the export's file of "a/b".
+    return list(dict.fromkeys([*places, *named, *sorted_]))
+
+
+def _open(opener: Callable[[Path], Opened], source: Path, places: list[str]) -> Opened:
+    for place in places:
+        if os.path.isfile(source / place):  # unlike Path.is_file, says no to a name that is too long
+            return opener(source / place)
+    raise DataError(f"It is missing: {source} holds none of {', '.join(places)}.")

@@ -1,0 +1,93 @@
+"""signjoey's files: a gzipped pickle, a list of {name, signer, gloss, text, sign: FloatTensor (T, D)}."""
+
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import DataError
+from .foreign import ForeignClip, from_tensor
+from .format import CacheRow
+from .tensor_pickle import read_pickles
+
+_TEXTS = ("name", "text", "signer")
+
+
+def read_signjoey(
+    path: Path, *, split: str, language: str, max_bytes: int | None = None
+) -> list[ForeignClip]:
+    """Read a split, all of it at once: it takes about twice its unpacked size in memory.
+
+    An id is the name in the file, less the ``train/`` that every name of split ``train`` may begin with.
+
+    Args:
+        path: gzipped, or unpacked; several pickles one after another are read as one list.
+        split: the split it holds.
+        language: ISO 639-1 code of its sentences.
+        max_bytes: of the unpacked file; None: 20 times the packed one, 1 GiB at least.
+
+    Raises:
+        DataError: the file is damaged, too large unpacked, asks for anything but lists, dicts, text,
+            numbers and tensors, or an entry lacks something.
+    """
+    entries = _read_entries(path, max_bytes)
+    prefix = f"{split}/"
+    names = [entry["name"] for entry in entries]
+    if doubles := [name for name, count in Counter(names).items() if count > 1]:
+        raise DataError(f"{path} must hold every name once, but holds {doubles[0]!r} more than once.")
+    if not all(name.startswith(prefix) and name != prefix for name in names):
+        prefix = ""
+    return [
+        ForeignClip(
+            row=CacheRow(
+                id=entry["name"].removeprefix(prefix),
+                text=entry["text"],
+                language=language,
+                signer=entry["signer"],
+                num_frames=_length(entry["sign"]),
+            ),
+            open=partial(from_tensor, entry["sign"], origin=f"{path}, {entry['name']!r}"),
+        )
+        for entry in entries
+    ]
+
+
+def _length(sign: Any) -> int:
+    """Return T of (T, D) or (1, T, D); 0 of a tensor that has no T."""
+    return int(sign.shape[-2]) if sign.ndim >= 2 else 0
+
+
+def _read_entries(path: Path, max_bytes: int | None) -> list[dict[str, Any]]:
+    content = read_pickles(path, max_bytes=max_bytes)
+    for part in content:
+        if not isinstance(part, list):
+            raise DataError(f"{path} must hold a list of dicts, but holds {type(part).__name__}.")
+    entries = [entry for part in content for entry in part]
+    if not entries:
+        raise DataError(f"{path} must hold at least one entry, but is empty.")
+    return [_check(entry, f"{path}, entry {number}") for number, entry in enumerate(entries)]
+
+
+def _check(entry: Any, place: str) -> dict[str, Any]:
+    """Return an entry with the texts it needs and its tensor.
+
+    Raises:
+        DataError: it lacks one.
+    """
+    import torch
+
+    if type(entry) is not dict:
+        raise DataError(f"{place} must be a dict of name, text and sign, but is {type(entry).__name__}.")
+    entry = {**entry, "signer": entry.get("signer") or ""}
+    for key in _TEXTS:
+        if not isinstance(entry.get(key), str):
+            raise DataError(f"{place}: {key!r} must be text, but is {_brief(entry, key)}.")
+    if not entry["name"]:
+        raise DataError(f"{place}: 'name' must not be empty, but is.")
+    if not isinstance(entry.get("sign"), torch.Tensor):
+        raise DataError(f"{place}: 'sign' must be a tensor, but is {_brief(entry, 'sign')}.")
+    return entry
+
+
+def _brief(entry: dict[str, Any], key: str) -> str:
+    return f"{type(entry[key]).__name__} {entry[key]!r:.100}" if key in entry else "missing"
