@@ -21,7 +21,7 @@ COMMANDS = {
     "evaluate": "score a run of either stage on a split",
     "translate": "a video -> a sentence",
     "score": "score a file of hypotheses, or compare two",
-    "cache": "look into a feature cache, or verify it",
+    "cache": "look into a feature cache; verify, export or import one",
     "doctor": "check this machine for everything the commands need",
     "demo": "the whole pipeline on a small generated sign language",
 }
