@@ -38,11 +38,28 @@ class ShardType(click.ParamType):
         return int(match[1]), int(match[2])
 
 
+class ScalesType(click.ParamType):
+    """``1,2``: whole numbers, with commas between them."""
+
+    name = "1,2,..."
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the scales as the settings' YAML has them."""
+        if not re.fullmatch(r"\d+(,\d+)*", value):
+            self.fail(f"must be whole numbers such as 1,2, but is {value!r}.", param, ctx)
+        return f"[{value}]"
+
+
 @click.command()
 @click.option(
     "--ckpt", type=click.Path(path_type=Path), metavar="DIR", help="A stage-one run, or an encoder/."
 )
-@click.option("--encoder", metavar="timm:NAME", help="A backbone of timm's instead, frozen as it is.")
+@click.option(
+    "--encoder",
+    metavar="KIND:NAME",
+    help="timm:NAME, a backbone of timm's, or hf-video:NAME, a clip encoder; frozen as it is.",
+)
+@click.option("--scales", type=ScalesType(), help="Sizes timm:NAME sees a frame at, in tiles.  [default: 1]")
 @click.option("--manifest", required=True, type=click.Path(path_type=Path), help="What `fla prepare` wrote.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The cache.")
 @click.option(
@@ -64,8 +81,8 @@ class ShardType(click.ParamType):
 @json_option
 @click.pass_context
 def command(
-    context: click.Context, ckpt: Path | None, encoder: str | None, manifest: Path, out: Path,
-    splits: tuple[str, ...], shard: tuple[int, int], level: str | None, root: str | None,
+    context: click.Context, ckpt: Path | None, encoder: str | None, scales: str | None, manifest: Path,
+    out: Path, splits: tuple[str, ...], shard: tuple[int, int], level: str | None, root: str | None,
     config_source: str | None, overrides: tuple[str, ...], seed: int | None, device: str,
     limit: int | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
@@ -75,7 +92,9 @@ def command(
     are skipped. Exit code 1: videos that could not be read are listed and left out.
     """
     if (ckpt is None) == (encoder is None):
-        raise click.UsageError("Give either --ckpt DIR or --encoder timm:NAME.")
+        raise click.UsageError("Give either --ckpt DIR or --encoder KIND:NAME.")
+    if scales is not None and not (encoder or "").startswith("timm:"):
+        raise click.UsageError("--scales is for --encoder timm:NAME alone.")
     from ..core.config import load_config
     from ..core.device import resolve_device
     from ..corpora.manifest import read_manifest
@@ -86,6 +105,8 @@ def command(
 
     if level is not None:
         overrides = (*overrides, f"level={level}")
+    if scales is not None:
+        overrides = (*overrides, f"timm.scales={scales}")
     config = load_config(ExtractConfig, source=config_source, overrides=with_seed(overrides, seed))
     corpus = read_manifest(manifest, root=Path(root) if root else None, limit=limit)
     model, fingerprint = load_source(ckpt=ckpt, encoder=encoder, config=config)

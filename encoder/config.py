@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
+from ..core.config import config_to_dict
 from ..core.errors import ConfigError
 from ..video.fit import Fit
 from ..video.sampling import FrameSampling
@@ -24,7 +26,8 @@ class EncoderConfig:
     pretrained: bool = False
     """Begin from timm's weights (fetched when not on disk) instead of random ones."""
     pool: str = "avg"
-    """``avg``: timm's own pooling; ``grid-N``: means over an N x N grid, which keep where a hand is."""
+    """``avg``: timm's own pooling; ``token``: the class token; ``mean``: the mean over patches or map cells;
+    ``grid-N``: means over an N x N grid, which keep where a hand is."""
     output_stride: int | None = None
     """Pixels of the picture per cell of the feature map, for backbones that can be dilated; None: its own."""
     temporal: bool = True
@@ -45,11 +48,17 @@ class EncoderConfig:
     """Divides the colours after that."""
     sampling: FrameSampling = FrameSampling()
     """Which frames are looked at."""
+    scales: tuple[int, ...] | None = None
+    """At scale s the frame is seen in s x s tiles of one size, whose features are averaged; the scales'
+    features are joined. ``image_size`` is the side at the largest scale. None: the whole frame, once.
+    (S2: Shi et al., "When Do We Not Need Larger Vision Models?", ECCV 2024)"""
 
     def __post_init__(self) -> None:
-        faults = [*self._size_faults()]
-        if not re.fullmatch(r"avg|grid-[1-9][0-9]?", self.pool):
-            faults.append(f"pool must be avg or grid-N (grid-1 to grid-99), but is {self.pool!r}")
+        faults = [*self._size_faults(), *self._scale_faults()]
+        if not re.fullmatch(r"avg|token|mean|grid-[1-9][0-9]?", self.pool):
+            faults.append(
+                f"pool must be avg, token, mean or grid-N (grid-1 to grid-99), but is {self.pool!r}"
+            )
         if self.kernel_size % 2 == 0:
             faults.append(f"kernel_size must be odd, but is {self.kernel_size}")
         if min(self.std) <= 0:
@@ -59,8 +68,33 @@ class EncoderConfig:
 
     @property
     def grid_size(self) -> int | None:
-        """Cells along each side of the pooling grid; None for ``avg``."""
-        return None if self.pool == "avg" else int(self.pool.removeprefix("grid-"))
+        """Cells along each side of the pooling grid; None without one."""
+        return int(self.pool.removeprefix("grid-")) if self.pool.startswith("grid-") else None
+
+    @property
+    def tile_size(self) -> int:
+        """Side in pixels of what the backbone sees: a tile, which without ``scales`` is the frame."""
+        return self.image_size // max(self.scales or (1,))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings as JSON can hold them; ``scales`` only where there are any.
+
+        Without them an encoder is described, and so fingerprinted, as before there were scales.
+        """
+        settings = config_to_dict(self)
+        return settings if self.scales else {key: settings[key] for key in settings if key != "scales"}
+
+    def _scale_faults(self) -> list[str]:
+        if self.scales is None:
+            return []
+        if not self.scales or list(self.scales) != sorted({scale for scale in self.scales if scale > 0}):
+            return [f"scales must rise from 1 or more, but are {list(self.scales)}"]
+        if self.image_size % self.scales[-1]:
+            return [
+                f"image_size must divide by the largest scale ({self.scales[-1]}), but is {self.image_size}"
+            ]
+        return []
 
     def _size_faults(self) -> list[str]:
         sizes = ("hidden_size", "kernel_size", "image_size", "resize_size")

@@ -1,12 +1,16 @@
 """The visual encoder: a backbone over single frames, then a local temporal module."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from ..core.errors import ModelError
 from .backbone import Backbone
 from .config import EncoderConfig
+from .scales import multi_scale
 from .temporal import TemporalModule, pad_packed
+from .windows import Windows
 
 
 class VisualEncoder(nn.Module):
@@ -16,11 +20,14 @@ class VisualEncoder(nn.Module):
     D = ``output_size``.
     """
 
+    windows = Windows()
+    """A unit is one frame."""
+
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.config = config
         self.backbone = Backbone(config)
-        self.frame_size = self.backbone.feature_size
+        self.frame_size = self.backbone.feature_size * len(config.scales or (1,))
         self.output_size = config.hidden_size if config.temporal else self.frame_size
         self.temporal = (
             TemporalModule(
@@ -59,7 +66,33 @@ class VisualEncoder(nn.Module):
     def frame_features(self, frames: Tensor) -> Tensor:
         """Return what the backbone sees in single frames: (N, 3, H, W) uint8 -> (N, F)."""
         pixels = (frames.to(self.mean.dtype) / 255 - self.mean) / self.std
-        return self.backbone(pixels.contiguous(memory_format=torch.channels_last))
+        pixels = pixels.contiguous(memory_format=torch.channels_last)
+        if self.config.scales is None:
+            return self.backbone(pixels)
+        return multi_scale(self.backbone, pixels, scales=self.config.scales, tile_size=self.config.tile_size)
+
+    def unit_features(self, frames: Tensor) -> Tensor:
+        """Return :meth:`frame_features`: here a unit is a frame."""
+        return self.frame_features(frames)
+
+    def num_steps(self, num_frames: int) -> int:
+        """Return the steps a clip gives of which so many frames are looked at: one each."""
+        return num_frames
+
+    @property
+    def step_frames(self) -> int:
+        """Frames of the video from one step to the next."""
+        return self.config.sampling.stride
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings as JSON can hold them."""
+        return self.config.settings
+
+    def prepare(self, device: torch.device) -> None:
+        """Move to ``device``, in evaluation mode, the backbone's weights with channels innermost."""
+        self.eval().to(device)
+        self.backbone.to(memory_format=torch.channels_last)
 
     def sign_features(self, frame_features: Tensor) -> Tensor:
         """Return one clip's sign features, at its own length: (T, F) -> (T, D).

@@ -5,18 +5,16 @@ Its fingerprint says which encoder made a feature: it changes with any setting a
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import safetensors.torch
 from safetensors import SafetensorError
 
-from ..core.config import config_from_dict, config_to_dict
+from ..core.config import config_from_dict
 from ..core.errors import ModelError
 from ..core.files import atomic_write, read_json, sha256_file
-from .backbone import check_timm_name
 from .config import EncoderConfig
+from .frozen import FrozenEncoder
 from .model import VisualEncoder
 
 FORMAT = "fla-encoder-1"
@@ -85,48 +83,10 @@ def fingerprint(folder: Path) -> str:
     return _joined(sha256_file(folder / CONFIG_FILE), sha256_file(folder / WEIGHTS_FILE))
 
 
-def fingerprint_of(encoder: VisualEncoder) -> str:
-    """Return the fingerprint an encoder has, or would have, on disk."""
+def fingerprint_of(encoder: FrozenEncoder) -> str:
+    """Return the SHA-256 over an encoder's settings and weights: of a visual encoder, as on disk."""
     digests = (hashlib.sha256(part).hexdigest() for part in (_config_bytes(encoder), _weights_bytes(encoder)))
     return _joined(*digests)
-
-
-def timm_encoder(
-    name: str, *, image_size: int | None = None, resize_size: int | None = None, pretrained: bool = True
-) -> VisualEncoder:
-    """Build a frozen timm backbone as an encoder: level "frame" only.
-
-    Args:
-        name: a timm model, as in ``resnet18`` or ``vit_base_patch16_224.augreg_in21k``.
-        image_size: the side it sees; None: the one it was trained at.
-        resize_size: the side frames are read at; None: such that timm's own share is cropped.
-        pretrained: with timm's weights, fetched when not on disk; else random ones.
-
-    Raises:
-        ModelError: the name is unknown, or the weights cannot be fetched.
-    """
-    import timm
-
-    check_timm_name(name)
-    trained = timm.get_pretrained_cfg(name)
-    if trained is None:
-        raise ModelError(f"timm does not say how pictures are prepared for {name}.")
-    image_size = image_size or trained.input_size[-1]
-    config = EncoderConfig(
-        backbone=name,
-        pretrained=pretrained,
-        temporal=False,
-        image_size=image_size,
-        resize_size=resize_size or round(image_size / trained.crop_pct),
-        mean=_three(trained.mean),
-        std=_three(trained.std),
-    )
-    return VisualEncoder(config).requires_grad_(False).eval()
-
-
-def _three(values: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = values
-    return red, green, blue
 
 
 def _read_config(path: Path) -> EncoderConfig:
@@ -136,13 +96,15 @@ def _read_config(path: Path) -> EncoderConfig:
     return config_from_dict(EncoderConfig, content, origin=str(path))
 
 
-def _config_bytes(encoder: VisualEncoder) -> bytes:
+def _config_bytes(encoder: FrozenEncoder) -> bytes:
     """Return config.json: without the wish for pretrained weights, for the weights lie beside it."""
-    settings = config_to_dict(replace(encoder.config, pretrained=False))
+    settings = encoder.settings
+    if "pretrained" in settings:
+        settings["pretrained"] = False
     return (json.dumps({"format": FORMAT, **settings}, indent=2) + "\n").encode()
 
 
-def _weights_bytes(encoder: VisualEncoder) -> bytes:
+def _weights_bytes(encoder: FrozenEncoder) -> bytes:
     state = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
     return safetensors.torch.save(state)
 

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..core.errors import DataError
 from ..core.sample import Sample
 from ..corpora.manifest import Manifest
-from ..encoder.config import EncoderConfig
+from ..encoder.frozen import FrozenConfig
 from ..video.frames import read_frames
 from .result import Extracted
 
@@ -25,7 +25,7 @@ class ClipDataset(Dataset[Item]):
     """Clips by number: their frames (T, S, S, 3) as the encoder sees them, or why they cannot be read."""
 
     def __init__(
-        self, manifest: Manifest, samples: Sequence[Sample], *, config: EncoderConfig, phase: int
+        self, manifest: Manifest, samples: Sequence[Sample], *, config: FrozenConfig, phase: int
     ) -> None:
         self.config = config
         self._phase = phase

@@ -6,6 +6,7 @@ from typing import Literal
 
 from ..core.device import Precision
 from ..core.errors import ConfigError
+from ..video.sampling import FrameSampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,8 +15,48 @@ class TimmConfig:
 
     pretrained: bool = True
     """Take timm's weights, fetched when not on disk; else random ones."""
+    weights: str | None = None
+    """Take these instead: a .safetensors file, or a directory as timm's models have it on the hub."""
     image_size: int | None = None
     """Pixels of a side it sees; None: those it was trained at."""
+    pool: str = "avg"
+    """``avg``: as timm pools; ``token``: the class token; ``mean``: over patches or map cells; ``grid-N``."""
+    scales: tuple[int, ...] = (1,)
+    """Multiples of ``image_size`` a frame is seen at, in tiles; their features are joined."""
+    frame_stride: int = 4
+    """Every so many-th frame is looked at."""
+    max_frames: int = 300
+    """Of a clip with more such frames an even subset of so many."""
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and not self.pretrained:
+            raise ConfigError("pretrained must be true where weights are named, but is false.")
+
+    @property
+    def sampling(self) -> FrameSampling:
+        """Which frames are looked at."""
+        return FrameSampling(stride=self.frame_stride, max_frames=self.max_frames)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HfVideoConfig:
+    """How a clip encoder given as ``hf-video:NAME`` is made."""
+
+    window_stride: int | None = None
+    """Looked-at frames from one window's beginning to the next one's; None: half a window."""
+    pool: Literal["mean", "token"] = "mean"
+    """``mean``: over a window's tokens but the class token; ``token``: the class token."""
+    frame_stride: int = 1
+    """Every so many-th frame is looked at."""
+    max_frames: int = 1000
+    """Of a clip with more such frames an even subset of so many: windows then span more time."""
+    fetch: bool = True
+    """Fetch by its id what is not on disk; else only look there."""
+
+    @property
+    def sampling(self) -> FrameSampling:
+        """Which frames are looked at."""
+        return FrameSampling(stride=self.frame_stride, max_frames=self.max_frames)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +75,8 @@ class ExtractConfig:
     """Processes that decode; 0: none besides the one that encodes; None: one a core, at most 16."""
     timm: TimmConfig = TimmConfig()
     """For ``--encoder timm:NAME`` alone."""
+    hf_video: HfVideoConfig = HfVideoConfig()
+    """For ``--encoder hf-video:NAME`` alone."""
     seed: int = 0
     """Draws the random weights of a timm backbone that is not pretrained; nothing else is random."""
 

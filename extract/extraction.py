@@ -12,7 +12,7 @@ from ..core.device import resolve_dtype
 from ..core.progress import progress, say
 from ..corpora.manifest import Manifest
 from ..encoder.encode import encode
-from ..encoder.model import VisualEncoder
+from ..encoder.frozen import FrozenEncoder
 from .clips import FILLER, ClipDataset, ClipStream
 from .config import ExtractConfig
 from .plan import ShardPlan, check_plans, level_of, plan_shards
@@ -22,7 +22,7 @@ from .result import Extracted, Rejected
 def extract(
     manifest: Manifest,
     *,
-    encoder: VisualEncoder,
+    encoder: FrozenEncoder,
     fingerprint: str,
     out: Path,
     splits: Sequence[str] = (),
@@ -83,7 +83,7 @@ def _write_shard(
     plan: ShardPlan,
     manifest: Manifest,
     *,
-    encoder: VisualEncoder,
+    encoder: FrozenEncoder,
     config: ExtractConfig,
     device: torch.device,
     result: Extracted,

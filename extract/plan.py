@@ -13,13 +13,12 @@ import torch
 from ..cache.finished import read_finished
 from ..cache.format import CacheRow, Provenance, partial_folder, shard_name
 from ..cache.shard import ShardIndex
-from ..core.config import config_to_dict
 from ..core.device import resolve_dtype
 from ..core.errors import CacheError, ConfigError, DataError
 from ..core.sample import SPLITS, Sample
 from ..corpora.manifest import Manifest
 from ..encoder.encode import Level
-from ..encoder.model import VisualEncoder
+from ..encoder.frozen import FrozenEncoder
 from ..video.sampling import select_frames
 from .config import ExtractConfig
 
@@ -81,7 +80,7 @@ class ShardPlan:
 def plan_shards(
     manifest: Manifest,
     *,
-    encoder: VisualEncoder,
+    encoder: FrozenEncoder,
     fingerprint: str,
     out: Path,
     splits: Sequence[str] = (),
@@ -106,7 +105,7 @@ def plan_shards(
         everything = manifest.split(split)
         samples = tuple(everything[index::count])
         rates = {sample.fps for sample in everything}
-        step = encoder.config.sampling.stride / rates.pop() if len(rates) == 1 else None
+        step = encoder.step_frames / rates.pop() if len(rates) == 1 else None
         plans.append(
             ShardPlan(
                 folder=out,
@@ -197,13 +196,14 @@ def _splits(manifest: Manifest, wanted: Sequence[str]) -> list[str]:
     return [split for split in there if not wanted or split in wanted]
 
 
-def _steps(sample: Sample, *, encoder: VisualEncoder, config: ExtractConfig) -> int:
-    """Return how many frames of a clip the encoder will see."""
-    return len(select_frames(sample.num_frames, sampling=encoder.config.sampling, phase=config.phase))
+def _steps(sample: Sample, *, encoder: FrozenEncoder, config: ExtractConfig) -> int:
+    """Return how many steps the encoder will make of a clip."""
+    seen = select_frames(sample.num_frames, sampling=encoder.config.sampling, phase=config.phase)
+    return encoder.num_steps(len(seen))
 
 
 def _provenance(
-    encoder: VisualEncoder, *, fingerprint: str, config: ExtractConfig, device: torch.device
+    encoder: FrozenEncoder, *, fingerprint: str, config: ExtractConfig, device: torch.device
 ) -> dict[str, Any]:
     """Return what all shards of this extraction have in common."""
     level = level_of(encoder, config)
@@ -212,7 +212,7 @@ def _provenance(
     stride = encoder.config.sampling.stride
     if config.phase >= stride:
         raise ConfigError(f"phase must be below the encoder's stride ({stride}), but is {config.phase}.")
-    settings = config_to_dict(encoder.config)
+    settings = encoder.settings
     return {
         "encoder_fingerprint": fingerprint,
         "encoder_config": settings,
@@ -226,6 +226,6 @@ def _provenance(
     }
 
 
-def level_of(encoder: VisualEncoder, config: ExtractConfig) -> Level:
+def level_of(encoder: FrozenEncoder, config: ExtractConfig) -> Level:
     """Return the level of features: as configured, else the highest the encoder has."""
     return config.level or ("sign" if encoder.temporal is not None else "frame")

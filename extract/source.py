@@ -1,39 +1,69 @@
-"""The encoder an extraction uses: from a directory, or straight from timm."""
+"""The encoder an extraction uses: from a directory, or as timm or transformers have it."""
 
 from pathlib import Path
 
 import torch
 
-from ..core.errors import ModelError
-from ..encoder.model import VisualEncoder
-from ..encoder.store import fingerprint, fingerprint_of, load_encoder, timm_encoder
+from ..core.errors import ModelError, did_you_mean
+from ..encoder.frozen import FrozenEncoder
+from ..encoder.store import fingerprint, fingerprint_of, load_encoder
 from .config import ExtractConfig
 
-_TIMM = "timm:"
+KINDS = ("timm", "hf-video")
 
 
 def load_source(
     *, ckpt: Path | None, encoder: str | None, config: ExtractConfig
-) -> tuple[VisualEncoder, str]:
+) -> tuple[FrozenEncoder, str]:
     """Return the frozen encoder and its fingerprint.
 
     Args:
         ckpt: an encoder directory, or a run directory that holds one; or
-        encoder: ``timm:NAME``.
-        config: how a timm backbone is made.
+        encoder: ``timm:NAME``, or ``hf-video:NAME``, which may be a directory.
+        config: how a timm backbone, or a clip encoder, is made.
 
     Raises:
         ModelError: there is no such encoder.
     """
     if ckpt is not None:
         return load_encoder(ckpt), fingerprint(ckpt)
-    if encoder is None or not encoder.startswith(_TIMM):
-        raise ModelError(f"--encoder must be {_TIMM}NAME, but is {encoder!r}.\nGive a directory by --ckpt.")
+    kind, _, name = (encoder or "").partition(":")
+    if kind not in KINDS or not name:
+        raise ModelError(
+            f"--encoder must be timm:NAME or hf-video:NAME, but is {encoder!r}."
+            f"{did_you_mean(kind, list(KINDS))}\n"
+            "Give a directory of stage one by --ckpt."
+        )
+    if kind == "timm" and "/" in name and Path(name).expanduser().is_dir():
+        raise ModelError(
+            f"--encoder must be timm:NAME, but {name} is a directory.\n"
+            f"Give the model's name, and the directory by --set timm.weights={name}"
+        )
+    made = _timm(name, config) if kind == "timm" else _hf_video(name, config)
+    return made, fingerprint_of(made)
+
+
+def _timm(name: str, config: ExtractConfig) -> FrozenEncoder:
+    from ..encoder.timm_source import timm_encoder
+
+    how = config.timm
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
-        backbone = timm_encoder(
-            encoder.removeprefix(_TIMM),
-            pretrained=config.timm.pretrained,
-            image_size=config.timm.image_size,
+        return timm_encoder(
+            name,
+            pretrained=how.pretrained,
+            weights=Path(how.weights).expanduser() if how.weights else None,
+            image_size=how.image_size,
+            pool=how.pool,
+            scales=how.scales,
+            sampling=how.sampling,
         )
-    return backbone, fingerprint_of(backbone)
+
+
+def _hf_video(name: str, config: ExtractConfig) -> FrozenEncoder:
+    from ..encoder.hf_video import hf_video_encoder  # transformers is slow to load, and only needed here
+
+    how = config.hf_video
+    return hf_video_encoder(
+        name, window_stride=how.window_stride, pool=how.pool, sampling=how.sampling, fetch=how.fetch
+    )

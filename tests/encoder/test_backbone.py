@@ -113,3 +113,43 @@ def test_gradients_reach_the_first_layer(make_encoder) -> None:
     first = next(encoder.backbone.net.parameters())
     assert first.grad is not None
     assert first.grad.abs().sum() > 0
+
+
+def test_token_is_the_class_token(make_encoder) -> None:
+    backbone = make_encoder(backbone="test_vit", pool="token").backbone
+    torch.testing.assert_close(backbone(pixels()), backbone.net.forward_features(pixels())[:, 0])
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_vit2", "test_vit3"])
+def test_mean_is_that_of_the_patches_alone(make_encoder, name: str) -> None:
+    """Behind a class token, a register, and a register under attention pooling as SigLIP has it."""
+    backbone = make_encoder(backbone=name, pool="mean").backbone
+    assert backbone.net.num_prefix_tokens == 1
+    tokens = backbone.net.forward_features(pixels())
+    assert tokens.shape[1] == 1 + 4
+    torch.testing.assert_close(backbone(pixels()), tokens[:, 1:].mean(1))
+
+
+def test_registers_are_neither_class_token_nor_patches(make_encoder) -> None:
+    backbone = make_encoder(backbone="vit_small_patch14_reg4_dinov2", image_size=28, pool="mean").backbone
+    assert backbone.net.num_prefix_tokens == 5
+    tokens = backbone.net.forward_features(pixels(28))
+    torch.testing.assert_close(backbone(pixels(28)), tokens[:, 5:].mean(1))
+    backbone.pool = "token"
+    torch.testing.assert_close(backbone(pixels(28)), tokens[:, 0])
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext"])
+def test_mean_of_a_map_is_that_of_its_cells(make_encoder, name: str) -> None:
+    backbone = make_encoder(backbone=name, image_size=64, resize_size=64, pool="mean").backbone
+    features = backbone.net.forward_features(pixels(64))
+    assert features.shape[-2:] == (2, 2)
+    torch.testing.assert_close(backbone(pixels(64)), features.mean((2, 3)))
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "test_convnext", "test_vit3"])
+def test_a_class_token_that_is_not_there_is_refused(make_encoder, name: str) -> None:
+    with pytest.raises(
+        ModelError, match=f"pool must be avg or mean for backbone {name}: it has no class token"
+    ):
+        make_encoder(backbone=name, pool="token")

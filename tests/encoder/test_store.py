@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fla_llm.core.errors import ConfigError, ModelError
-from fla_llm.encoder import fingerprint, fingerprint_of, load_encoder, save_encoder, timm_encoder
+from fla_llm.encoder import fingerprint, fingerprint_of, load_encoder, save_encoder
 
 
 @pytest.fixture
@@ -91,24 +91,3 @@ def test_unknown_setting_is_refused(folder: Path) -> None:
         ConfigError, match="config.json: unknown key 'hiden_size'. Did you mean 'hidden_size'"
     ):
         load_encoder(folder)
-
-
-def test_timm_backbone_is_frozen_and_prepared_as_it_was_trained() -> None:
-    encoder = timm_encoder("test_vit.r160_in1k", pretrained=False)
-    assert not encoder.training
-    assert not any(parameter.requires_grad for parameter in encoder.parameters())
-    config = encoder.config
-    assert (config.temporal, config.image_size, config.resize_size) == (False, 160, round(160 / 0.95))
-    assert config.mean == (0.5, 0.5, 0.5)
-
-
-def test_timm_backbone_at_another_size() -> None:
-    config = timm_encoder("test_resnet", image_size=64, pretrained=False).config
-    assert (config.image_size, config.resize_size) == (64, round(64 / 0.95))
-
-
-def test_unknown_timm_backbone_is_refused() -> None:
-    with pytest.raises(
-        ModelError, match="must be a timm model, but is 'test_resnt'. Did you mean 'test_resnet'"
-    ):
-        timm_encoder("test_resnt")

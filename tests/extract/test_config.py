@@ -2,7 +2,7 @@
 
 import pytest
 
-from fla_llm.core.errors import ConfigError, ModelError
+from fla_llm.core.errors import ConfigError
 from fla_llm.extract.config import ExtractConfig, TimmConfig
 from fla_llm.extract.source import load_source
 
@@ -22,8 +22,3 @@ def test_a_random_timm_backbone_is_the_same_by_its_seed() -> None:
     config = ExtractConfig(timm=TimmConfig(pretrained=False, image_size=32))
     first, again = (load_source(ckpt=None, encoder="timm:test_resnet", config=config)[1] for _ in range(2))
     assert first == again
-
-
-def test_an_encoder_that_is_not_timms_is_refused() -> None:
-    with pytest.raises(ModelError, match="--encoder must be timm:NAME, but is 'resnet18'"):
-        load_source(ckpt=None, encoder="resnet18", config=ExtractConfig())
