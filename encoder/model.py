@@ -100,8 +100,7 @@ class VisualEncoder(nn.Module):
         Raises:
             ModelError: the encoder has no temporal module.
         """
-        length = torch.tensor([len(frame_features)], device=frame_features.device)
-        return self.require_temporal()(frame_features, length)[0]
+        return self.require_temporal().single(frame_features)
 
     def require_temporal(self) -> TemporalModule:
         """Return the temporal module, which level "sign" needs.

@@ -32,6 +32,14 @@ class TemporalModule(nn.Module):
         packed = F.relu(self._normalise(mixed[valid]))  # (N, D)
         return pad_packed(packed, lengths)[0]
 
+    def single(self, frames: Tensor) -> Tensor:
+        """Mix one clip's steps, (T, F) -> (T, D): :meth:`forward` of it alone, bit for bit.
+
+        Nothing here waits for a device, which telling steps from padding does.
+        """
+        mixed = self.conv(frames[None].transpose(1, 2))[0].T  # (1, T, F) -> (T, D)
+        return F.relu(self._normalise(mixed.contiguous()))
+
     def _normalise(self, packed: Tensor) -> Tensor:
         if self.training and len(packed) == 1:  # one step has no variance: the running statistics serve
             norm = self.norm

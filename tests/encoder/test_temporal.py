@@ -32,6 +32,15 @@ def test_row_of_a_batch_equals_the_clip_alone(module: TemporalModule) -> None:
         assert not row[len(part) :].any()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_single_clip_is_a_batch_of_one_bit_for_bit(module: TemporalModule, dtype: torch.dtype) -> None:
+    module.eval()
+    for part in packed().split(LENGTHS.tolist()):
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+            batch = module(part.to(dtype), torch.tensor([len(part)]))[0]
+            assert torch.equal(module.single(part.to(dtype)), batch)
+
+
 def test_statistics_are_those_of_valid_steps_only(module: TemporalModule) -> None:
     module.train()
     module(packed(), LENGTHS)

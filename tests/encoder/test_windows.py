@@ -5,18 +5,16 @@ from fla_llm.core.errors import ConfigError
 from fla_llm.encoder import Windows
 
 
-@pytest.mark.parametrize("num_frames", range(1, 30))
 @pytest.mark.parametrize(("frames", "stride"), [(1, 1), (4, 1), (4, 3), (4, 4), (5, 2)])
-def test_every_frame_is_in_a_window_and_no_window_could_be_spared(
-    num_frames: int, frames: int, stride: int
-) -> None:
+def test_every_frame_is_in_a_window_and_no_window_could_be_spared(frames: int, stride: int) -> None:
     windows = Windows(frames=frames, stride=stride)
-    count = windows.count(num_frames)
-    rows = torch.arange(num_frames)[windows.rows(0, count, num_frames=num_frames)]
-    assert len(rows) == count * frames
-    assert set(rows.tolist()) == set(range(num_frames))
-    before = torch.arange(num_frames)[windows.rows(0, count - 1, num_frames=num_frames)]
-    assert count == 1 or set(before.tolist()) != set(range(num_frames))
+    for num_frames in range(1, 30):
+        clip, count = torch.arange(num_frames), windows.count(num_frames)
+        rows = clip[windows.rows(0, count, num_frames=num_frames)]
+        assert len(rows) == count * frames
+        assert set(rows.tolist()) == set(range(num_frames))
+        before = clip[windows.rows(0, count - 1, num_frames=num_frames)]
+        assert count == 1 or set(before.tolist()) != set(range(num_frames))
 
 
 def test_windows_cut_in_two_goes_are_those_cut_in_one() -> None:
