@@ -1,4 +1,7 @@
+from functools import partial
+
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 
@@ -130,7 +133,9 @@ def test_mean_is_that_of_the_patches_alone(make_encoder, name: str) -> None:
     torch.testing.assert_close(backbone(pixels()), tokens[:, 1:].mean(1))
 
 
-def test_registers_are_neither_class_token_nor_patches(make_encoder) -> None:
+def test_registers_are_neither_class_token_nor_patches(make_encoder, monkeypatch) -> None:
+    """DINOv2's four registers; one of its twelve layers is enough to see that."""
+    monkeypatch.setattr(timm, "create_model", partial(timm.create_model, depth=1))
     backbone = make_encoder(backbone="vit_small_patch14_reg4_dinov2", image_size=28, pool="mean").backbone
     assert backbone.net.num_prefix_tokens == 5
     tokens = backbone.net.forward_features(pixels(28))

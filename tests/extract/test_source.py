@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from transformers import VideoMAEConfig, VideoMAEModel
 
 from fla_llm.cache.reader import FeatureCache
+from fla_llm.cache.writer import ShardWriter
 from fla_llm.cli import fla
 from fla_llm.core.errors import ConfigError, ModelError
 from fla_llm.corpora.manifest import Manifest, write_manifest
@@ -67,6 +68,29 @@ def test_cached_features_of_windows_are_live_features(
         np.testing.assert_array_equal(cache[index], features)
     assert cache.num_steps.tolist() == [3, 1, 5, 1, 2, 4]  # of 9, 4, 14, 1, 7 and 12 frames
     assert cache.provenance.step_seconds == 3 / 25
+
+
+def test_an_extraction_of_windows_goes_on_where_it_was_ended(
+    run_extract: Any, tmp_path: Path, videomae: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, fingerprint = load_source(ckpt=None, encoder=f"hf-video:{videomae}", config=CONFIG)
+    work = partial(run_extract, encoder=encoder, fingerprint=fingerprint, config=CONFIG, splits=("train",))
+    work(out=tmp_path / "whole")
+    append, written = ShardWriter.append, []
+
+    def append_three(*args: Any) -> None:
+        written.append(args)
+        if len(written) == 4:
+            raise KeyboardInterrupt
+        append(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ShardWriter, "append", append_three)
+        with pytest.raises(KeyboardInterrupt):
+            work(out=tmp_path / "ended")
+    assert work(out=tmp_path / "ended").clips == 3
+    whole, ended = (tmp_path / name / "train-0-of-1.h5" for name in ("whole", "ended"))
+    assert ended.read_bytes() == whole.read_bytes()
 
 
 def test_the_cache_says_which_clip_encoder_it_was(invoke: Any, tmp_path: Path, videomae: Path) -> None:
