@@ -1,19 +1,27 @@
 """Opening clips (video files, frame folders), choosing frames, and transforming them."""
 
 from .clip import Clip, ClipInfo
+from .container import DamagedVideoError
 from .fit import Fit
 from .frames import decode_all, read_frames
-from .probing import count_frames, probe
-from .sampling import FrameSampling, select_frames
+from .probing import count_frames, probe, read_timeline
+from .sampling import FrameSampling, count_selected, select_at_times, select_frames
+from .timeline import Timeline, choose_frames
 
 __all__ = [
     "Clip",
     "ClipInfo",
+    "DamagedVideoError",
     "Fit",
     "FrameSampling",
+    "Timeline",
+    "choose_frames",
     "count_frames",
+    "count_selected",
     "decode_all",
     "probe",
     "read_frames",
+    "read_timeline",
+    "select_at_times",
     "select_frames",
 ]

@@ -17,6 +17,9 @@ class Clip:
     """Seconds from the stream's beginning, by the file's own clock; None: from the first frame."""
     end_seconds: float | None = None
     """Seconds from the stream's beginning, by the file's own clock; None: to the last frame."""
+    fps: float | None = None
+    """Frames per second where the frames carry no times themselves (a folder of pictures, a bare H.264
+    stream); a video's own times go before it. None: unknown."""
 
     def __post_init__(self) -> None:
         start, end = self.start_seconds or 0.0, self.end_seconds
@@ -24,6 +27,8 @@ class Clip:
             raise DataError(f"{self.path}: start must be 0 s or later, but is {start} s.")
         if end is not None and not (math.isfinite(end) and end > start):
             raise DataError(f"{self.path}: end must be later than start ({start} s), but is {end} s.")
+        if self.fps is not None and not 0 < self.fps < math.inf:
+            raise DataError(f"{self.path}: fps must be a number above 0, but is {self.fps}.")
 
     @property
     def is_cut(self) -> bool:

@@ -34,6 +34,10 @@ BOUND_SECONDS = 1e-6
 """A picture this little before a bound counts as on it: 0.1 s has no exact float."""
 
 
+class DamagedVideoError(DataError):
+    """A video breaks off, or cannot be decoded to its end; frames before the fault may be good."""
+
+
 @contextmanager
 def open_video(clip: "Clip") -> Iterator["VideoStream"]:
     """Open a file and yield its video stream, with the decoder set up but nothing decoded.
@@ -70,12 +74,26 @@ def open_video(clip: "Clip") -> Iterator["VideoStream"]:
 
 
 def read_packets(stream: "VideoStream", clip: "Clip") -> Iterator["Packet[VideoStream]"]:
-    """Yield a stream's packets from the beginning, or from shortly before a cut, to the end of the file."""
+    """Yield a stream's packets from the beginning, or from shortly before a cut, to the end of the file.
+
+    Raises:
+        DamagedVideoError: a packet is not whole, or the file cannot be read to its end.
+    """
+    from av.error import FFmpegError
+
     container, start = container_of(stream), clip.start_seconds or 0.0
     if start > SEEK_MARGIN_SECONDS and container.format.name.startswith(INDEXED_FORMATS):
         ticks = int((start - SEEK_MARGIN_SECONDS) / time_base(stream))
         container.seek(ticks + (stream.start_time or 0), stream=stream)
-    yield from container.demux(stream)
+    try:
+        for index, packet in enumerate(container.demux(stream)):
+            if packet.is_corrupt:
+                raise DamagedVideoError(f"{clip.path} is damaged: packet {index} is not whole.")
+            yield packet
+    except FFmpegError as error:
+        raise DamagedVideoError(
+            f"{clip.path} is damaged: it cannot be read to its end: {reason(error)}."
+        ) from error
 
 
 def shown_seconds(part: "Packet[VideoStream] | VideoFrame", stream: "VideoStream") -> float | None:

@@ -5,12 +5,13 @@ are not there, or be silent. Where a packet may give no picture, the pictures ar
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..core.errors import DataError
 from .clip import Clip
 from .container import (
+    DamagedVideoError,
     container_of,
     is_past,
     is_within,
@@ -21,6 +22,7 @@ from .container import (
     time_base,
 )
 from .decoding import decode_frames
+from .timeline import Timeline, TimelineMaker
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -42,8 +44,8 @@ class Tally:
     """What went by while reading packets."""
 
     packets: int = 0
-    inside: int = 0
-    """Packets whose picture belongs to the clip."""
+    inside: TimelineMaker = field(default_factory=TimelineMaker)
+    """The packets whose picture belongs to the clip."""
     begin_seconds: float | None = None
     """When the first packet's picture is shown."""
     end_seconds: float = 0.0
@@ -54,8 +56,8 @@ class Tally:
     """False when reading stopped behind the cut."""
 
 
-def count_video_frames(clip: "Clip") -> int:
-    """Return how many frames decoding a video, or its cut, will give.
+def video_timeline(clip: "Clip") -> Timeline:
+    """Return how many frames decoding a video, or its cut, will give, and when each is shown.
 
     Raises:
         DataError: the video cannot be read, is cut off, has no frames, or the cut lies beyond its end.
@@ -64,9 +66,31 @@ def count_video_frames(clip: "Clip") -> int:
         tally = _tally(stream, clip)
         if tally.complete and not clip.start_seconds:
             _refuse_cut_off(stream, clip, tally)
-    num_frames = tally.inside if tally.certain else sum(1 for _ in decode_frames(clip))
-    _refuse_beyond_end(clip, tally.end_seconds, num_frames)
-    return num_frames
+    timeline = tally.inside.finish(clip) if tally.certain else decoded_timeline(clip)
+    _refuse_beyond_end(clip, tally.end_seconds, timeline.num_frames)
+    return timeline
+
+
+def decoded_timeline(clip: "Clip", *, keep_partial: bool = False) -> Timeline:
+    """Return a video's timeline as decoding finds it, holding one frame at a time.
+
+    Args:
+        clip: a video file.
+        keep_partial: end it before the first fault, where a frame comes before that.
+
+    Raises:
+        DamagedVideoError: a frame cannot be decoded, and the frames before it are not wanted or not there.
+        DataError: the video cannot be opened.
+    """
+    shown = TimelineMaker()
+    try:
+        for frame in decode_frames(clip):
+            assert frame.time_base is not None, "a decoded frame has a clock"
+            shown.add(frame.time, float(frame.duration * frame.time_base))
+    except DamagedVideoError:
+        if not keep_partial or shown.num_frames == 0:
+            raise
+    return shown.finish(clip)
 
 
 def _tally(stream: "VideoStream", clip: "Clip") -> Tally:
@@ -74,16 +98,15 @@ def _tally(stream: "VideoStream", clip: "Clip") -> Tally:
     for packet in read_packets(stream, clip):
         if packet.size == 0:  # the end, or a frame an AVI file repeats
             continue
-        if packet.is_corrupt:
-            raise DataError(f"{clip.path} is damaged: packet {tally.packets} is not whole.")
         seconds = shown_seconds(packet, stream)
         if tally.packets == 0:
             tally.begin_seconds = seconds
         tally.certain &= _gives_picture(packet, seconds, tally)
         tally.packets += 1
-        tally.inside += is_within(seconds, clip)
+        length = float((packet.duration or 0) * time_base(stream))
+        if is_within(seconds, clip):
+            tally.inside.add(seconds, length)
         if seconds is not None:
-            length = float((packet.duration or 0) * time_base(stream))
             tally.end_seconds = max(tally.end_seconds, seconds + length)
         if is_past(stored_seconds(packet, stream), clip):
             tally.complete = False
@@ -105,13 +128,15 @@ def _gives_picture(packet: "Packet[VideoStream]", seconds: float | None, tally: 
 def _refuse_cut_off(stream: "VideoStream", clip: "Clip", tally: Tally) -> None:
     """Refuse a file that ends before its header says, where headers are to be believed."""
     if stream.container.format.name.startswith("mov") and stream.frames > tally.packets:
-        raise DataError(
+        raise DamagedVideoError(
             f"{clip.path} is cut off: it declares {stream.frames} frames, but holds {tally.packets}."
         )
     declared = _declared_seconds(stream)
     ends = tally.end_seconds + float((stream.start_time or 0) * time_base(stream))
     if declared > ends + CUT_OFF_SECONDS and tally.packets:
-        raise DataError(f"{clip.path} is cut off: it declares {declared:.2f} s, but ends at {ends:.2f} s.")
+        raise DamagedVideoError(
+            f"{clip.path} is cut off: it declares {declared:.2f} s, but ends at {ends:.2f} s."
+        )
 
 
 def _declared_seconds(stream: "VideoStream") -> float:

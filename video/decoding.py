@@ -1,17 +1,26 @@
 """Decoding a video's frames, each scaled, cropped and turned upright in as few steps as can be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from ..core.errors import DataError
 from .clip import Clip
-from .container import is_past, is_within, open_video, read_packets, reason, shown_seconds
+from .container import (
+    DamagedVideoError,
+    is_past,
+    is_within,
+    open_video,
+    read_packets,
+    reason,
+    shown_seconds,
+)
 from .fit import Fit, centre_square, fitted_size
 
 if TYPE_CHECKING:
+    from av.buffer import Buffer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -34,7 +43,7 @@ def first_picture(clip: "Clip") -> Picture:
     with open_video(clip) as stream:
         for frame in _decode(stream, clip):
             sides = frame.height, frame.width
-            height, width = sides if _quarter_turns(frame) % 2 == 0 else sides[::-1]
+            height, width = sides[::-1] if _orientation(frame).is_on_its_side else sides
             rate = stream.average_rate or stream.guessed_rate
             return Picture(height=height, width=width, fps=float(rate) if rate else None)
     raise DataError(f"{clip.path} must hold frames, but none can be decoded.")
@@ -44,7 +53,8 @@ def decode_frames(clip: "Clip") -> Iterator["VideoFrame"]:
     """Yield the decoded frames of a video, or of its cut, in the order they are shown.
 
     Raises:
-        DataError: a frame cannot be decoded, or is damaged; it names the frame reached.
+        DamagedVideoError: a frame cannot be decoded, or is damaged; it names the frame reached.
+        DataError: the video cannot be opened, or is cut by seconds and carries no times.
     """
     with open_video(clip) as stream:
         yield from _decode(stream, clip)
@@ -73,7 +83,7 @@ class Squarer:
             frame, width=width, height=height, format="rgb24", interpolation=Interpolation.AREA
         )
         square = centre_square(scaled.to_ndarray(), size=self.size)
-        return np.rot90(square, _quarter_turns(frame))
+        return _orientation(frame).set_upright(square)
 
 
 def _decode(stream: "VideoStream", clip: "Clip") -> Iterator["VideoFrame"]:
@@ -91,16 +101,40 @@ def _decode(stream: "VideoStream", clip: "Clip") -> Iterator["VideoFrame"]:
                     yield frame
                     index += 1
     except FFmpegError as error:
-        raise DataError(
+        raise DamagedVideoError(
             f"{clip.path} is damaged: frame {index} cannot be decoded: {reason(error)}."
         ) from error
 
 
 def _refuse_damaged(frame: "VideoFrame", clip: "Clip", index: int) -> None:
     if frame.is_corrupt:
-        raise DataError(f"{clip.path} is damaged: frame {index} cannot be decoded whole.")
+        raise DamagedVideoError(f"{clip.path} is damaged: frame {index} cannot be decoded whole.")
 
 
-def _quarter_turns(frame: "VideoFrame") -> int:
-    """Return how many counter-clockwise quarter turns set a frame upright, 0..3, as its metadata says."""
-    return round(frame.rotation / 90) % 4
+@dataclass(frozen=True, kw_only=True)
+class _Orientation:
+    """How a stored picture becomes the one shown: sides exchanged, then rows and columns turned round."""
+
+    is_on_its_side: bool = False
+    flips_rows: bool = False
+    flips_columns: bool = False
+
+    def set_upright(self, picture: np.ndarray) -> np.ndarray:
+        """Return a picture (H, W, 3) as it is shown: a view, (W, H, 3) where it lies on its side."""
+        upright = picture.swapaxes(0, 1) if self.is_on_its_side else picture
+        return upright[:: -1 if self.flips_rows else 1, :: -1 if self.flips_columns else 1]
+
+
+def _orientation(frame: "VideoFrame") -> _Orientation:
+    """Read a frame's display matrix: quarter turns, and mirroring, which a signer's hand must not suffer.
+
+    The matrix (a, b, u; c, d, v; x, y, w) moves a pixel at (x, y) to (a x + c y, b x + d y) (libavutil,
+    display.h), up to a shift. ``VideoFrame.rotation`` tells a mirrored picture from a turned one by nothing.
+    """
+    matrix = cast("Mapping[str, Buffer]", frame.side_data).get("DISPLAYMATRIX")
+    if matrix is None:
+        return _Orientation()
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    if abs(b) > abs(a):
+        return _Orientation(is_on_its_side=True, flips_rows=b < 0, flips_columns=c < 0)
+    return _Orientation(flips_rows=d < 0, flips_columns=a < 0)

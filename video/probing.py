@@ -1,10 +1,11 @@
-"""What a clip holds, found out without decoding it: frames, rate and size."""
+"""What a clip holds, found out without decoding it: frames, times, rate and size."""
 
 from ..core.errors import DataError
 from .clip import Clip, ClipInfo
-from .counting import count_video_frames
+from .counting import video_timeline
 from .decoding import first_picture
 from .folder import first_size, list_pictures
+from .timeline import Timeline, even_timeline
 
 
 def count_frames(clip: Clip) -> int:
@@ -15,10 +16,19 @@ def count_frames(clip: Clip) -> int:
     Raises:
         DataError: no such video, unreadable, cut off, no frames, or times beyond its end.
     """
+    return read_timeline(clip).num_frames
+
+
+def read_timeline(clip: Clip) -> Timeline:
+    """Return how many frames a clip gives and when each is shown, without decoding them.
+
+    Raises:
+        DataError: as :func:`count_frames`.
+    """
     if clip.path.is_dir():
         _refuse_cut_folder(clip)
-        return len(list_pictures(clip.path))
-    return count_video_frames(clip)
+        return even_timeline(clip, len(list_pictures(clip.path)))
+    return video_timeline(clip)
 
 
 def probe(clip: Clip) -> ClipInfo:
