@@ -1,4 +1,5 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 WriteVideo = Callable[..., Path]
+MILLISECOND = Fraction(1, 1000)
 
 
 def gray_frames(num_frames: int, *, height: int = 32, width: int = 48) -> Iterator[np.ndarray]:
@@ -16,8 +18,17 @@ def gray_frames(num_frames: int, *, height: int = 32, width: int = 48) -> Iterat
 
 
 @pytest.fixture
+def indices_of() -> Callable[[np.ndarray], list[int]]:
+    """Tells which of :func:`gray_frames` a clip's frames are."""
+    return lambda frames: [round((float(frame.mean()) - 20) / 5) for frame in frames]
+
+
+@pytest.fixture
 def write_video(tmp_path: Path) -> WriteVideo:
-    """Writes a small video; options are those of the container (movflags) and the codec (g, bf)."""
+    """Writes a small video; options are those of the container (movflags) and the codec (g, bf).
+
+    With ``times_ms`` its frames are shown at those milliseconds, else ``fps`` of them a second.
+    """
 
     def write(
         name: str = "clip.mp4",
@@ -27,14 +38,21 @@ def write_video(tmp_path: Path) -> WriteVideo:
         fps: int = 10,
         codec_options: dict[str, str] | None = None,
         options: dict[str, str] | None = None,
+        times_ms: Sequence[int] | None = None,
+        pix_fmt: str = "yuv420p",
     ) -> Path:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True, parents=True)
         with av.open(f"file:{path}", "w", options=options or {}) as container:
             stream = container.add_stream(codec, rate=fps, options=codec_options or {"g": "6", "bf": "2"})
-            stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
-            for frame in gray_frames(num_frames):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame)))
+            stream.width, stream.height, stream.pix_fmt = 48, 32, pix_fmt
+            if times_ms is not None:
+                stream.codec_context.time_base = MILLISECOND
+            for index, gray in enumerate(gray_frames(len(times_ms or range(num_frames)))):
+                frame = av.VideoFrame.from_ndarray(gray)
+                if times_ms is not None:
+                    frame.pts, frame.time_base = times_ms[index], MILLISECOND
+                container.mux(stream.encode(frame))
             container.mux(stream.encode())
         return path
 
