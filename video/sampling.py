@@ -92,8 +92,8 @@ def select_at_times(
     """Choose the frames shown at ``fps`` moments a second; beyond ``max_frames`` an even subset of them.
 
     The moments are ``(k + phase / stride) / fps`` after the first frame, k = 0, 1, ..., up to the clip's end.
-    A frame is shown until the next one is. One shown over several moments comes several times, as a player's
-    or FFmpeg's fixed rate does it: a step means the same time in every clip, whatever its own rate, and the
+    A frame is shown until the next one is. One shown over several moments comes several times, as by
+    FFmpeg's fps filter: a step means the same time in every clip, whatever its own rate, and the
     number of steps follows from the clip's length. A clip that ends before the first moment gives its last
     frame. Where the frame rate is constant and ``fps`` is that rate / stride, the frames are those of stride.
 

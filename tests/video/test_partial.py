@@ -8,7 +8,16 @@ import numpy as np
 import pytest
 
 from fla_llm.core.errors import DataError
-from fla_llm.video import Clip, DamagedVideoError, FrameSampling, count_frames, decode_all, read_frames
+from fla_llm.video import (
+    Clip,
+    DamagedVideoError,
+    FrameSampling,
+    Timeline,
+    count_frames,
+    decode_all,
+    read_frames,
+    select_frames,
+)
 
 KEPT = FrameSampling(stride=3, max_frames=5)
 
@@ -88,6 +97,16 @@ def test_selection_is_that_of_a_clip_that_ends_at_the_fault(
         read_frames(bad, sampling=sampling, phase=phase, size=8, keep_partial=True),
         read_frames(ends_there, sampling=sampling, phase=phase, size=8),
     )
+
+
+def test_frames_too_few_for_the_packets_are_kept(write_video, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = Clip(path=write_video())
+    declared = Timeline(clip=clip, num_frames=31, times=None)
+    monkeypatch.setattr("fla_llm.video.frames.read_timeline", lambda clip: declared)
+    with pytest.raises(DamagedVideoError, match="clip.mp4 must give 31 frames, .* but gives 30"):
+        read_frames(clip, sampling=KEPT, size=8)
+    kept = read_frames(clip, sampling=KEPT, size=8, keep_partial=True)
+    np.testing.assert_array_equal(kept, decode_all(clip, size=8)[select_frames(30, sampling=KEPT)])
 
 
 def test_keeping_changes_nothing_of_a_good_video(write_video) -> None:
