@@ -1,5 +1,7 @@
 """Memory follows the frames kept, not the length of the file nor what a header declares."""
 
+import ctypes
+import gc
 import os
 import resource
 import struct
@@ -24,7 +26,13 @@ LONG, SHORT = 8000, 400
 
 
 def peak_growth(work: Callable[[], Any]) -> int:
-    """Return by how many bytes ``work`` raises a fork's peak memory, FFmpeg's and NumPy's included."""
+    """Return by how many bytes ``work`` raises a fork's peak memory, FFmpeg's and NumPy's included.
+
+    What this process has freed but not given back would hide it.
+    """
+    gc.collect()
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # of glibc
+        trim(0)
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
