@@ -35,6 +35,7 @@ from fla_llm.extract.clips import ClipDataset, ClipStream
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.extraction import extract
 from fla_llm.extract.result import Extracted
+from fla_llm.extract.views import View
 from fla_llm.video import Clip, probe
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
@@ -76,7 +77,8 @@ class Bench:
             return result.frames / (time.perf_counter() - begin), result
 
     def _decode(self, *, workers: int) -> Iterator[tuple[int, np.ndarray]]:
-        clips = ClipDataset(self.manifest, self.manifest.samples, config=self.encoder.config, phase=0)
+        views = [View(sample=sample) for sample in self.manifest.samples]
+        clips = ClipDataset(self.manifest, views, config=self.encoder.config, extraction=ExtractConfig())
         return ClipStream(clips, workers=workers, result=Extracted()).frames(filler=0)
 
     def _encode(self) -> Iterator[tuple[int, np.ndarray]]:

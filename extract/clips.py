@@ -7,11 +7,13 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
 from ..core.errors import DataError
-from ..core.sample import Sample
 from ..corpora.manifest import Manifest
 from ..encoder.frozen import FrozenConfig
-from ..video.frames import read_frames
+from ..video.frames import decode_all, read_frames
+from ..video.sampling import select_frames
+from .config import ExtractConfig
 from .result import Extracted
+from .views import View, augmented
 
 FILLER = -1
 """The number of the black frames a resumed run begins with; clips are numbered from 0."""
@@ -22,31 +24,50 @@ _CLIPS_AHEAD = 2
 
 
 class ClipDataset(Dataset[Item]):
-    """Clips by number: their frames (T, S, S, 3) as the encoder sees them, or why they cannot be read."""
+    """Views of clips by number: their frames (T, S, S, 3) as the encoder sees them, or why there are none."""
 
     def __init__(
-        self, manifest: Manifest, samples: Sequence[Sample], *, config: FrozenConfig, phase: int
+        self,
+        manifest: Manifest,
+        views: Sequence[View],
+        *,
+        config: FrozenConfig,
+        extraction: ExtractConfig,
     ) -> None:
+        """Take ``views`` of the videos of ``manifest``, for an encoder of this config."""
         self.config = config
-        self._phase = phase
+        self._extraction = extraction
         self._manifest = manifest
-        self._samples = list(samples)
+        self._views = list(views)
 
     def __len__(self) -> int:
-        return len(self._samples)
+        return len(self._views)
 
     def __getitem__(self, index: int) -> Item:
-        config = self.config
+        config, view = self.config, self._views[index]
         try:
-            clip = self._manifest.clip(self._samples[index])
-            frames = read_frames(
-                clip, sampling=config.sampling, phase=self._phase, size=config.resize_size, fit=config.fit
-            )
+            frames = self._read(view)
         except DataError as error:
             return index, str(error)
+        if view.number:
+            return index, augmented(frames, view, size=config.image_size, config=self._extraction)
         margin = (config.resize_size - config.image_size) // 2
         middle = slice(margin, margin + config.image_size)
         return index, np.ascontiguousarray(frames[:, middle, middle])  # what is cut off need not travel
+
+    def _read(self, view: View) -> np.ndarray:
+        config, clip = self.config, self._manifest.clip(view.sample)
+        if self._has_views(view) and clip.path.is_dir():
+            # All pictures, for a clip's views are kept or left out together: a damaged picture may be in
+            # the phase of one of them only. (A video file is decoded to its end at any phase.)
+            frames = decode_all(clip, size=config.resize_size, fit=config.fit)
+            return frames[select_frames(len(frames), sampling=config.sampling, phase=view.phase)]
+        return read_frames(
+            clip, sampling=config.sampling, phase=view.phase, size=config.resize_size, fit=config.fit
+        )
+
+    def _has_views(self, view: View) -> bool:
+        return view.sample.split == "train" and self._extraction.views > 0
 
 
 class ClipStream:

@@ -7,6 +7,7 @@ from typing import Literal
 from ..core.device import Precision
 from ..core.errors import ConfigError
 from ..video.sampling import FrameSampling
+from ..video.transforms import AugmentConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +78,20 @@ class ExtractConfig:
     """For ``--encoder timm:NAME`` alone."""
     hf_video: HfVideoConfig = HfVideoConfig()
     """For ``--encoder hf-video:NAME`` alone."""
+    views: int = 0
+    """Augmented passes of each training video that are kept besides the clean one."""
+    augment: AugmentConfig = AugmentConfig()
+    """How far a view may be moved and its light changed."""
     seed: int = 0
-    """Draws the random weights of a timm backbone that is not pretrained; nothing else is random."""
+    """Draws the views, and the random weights of a timm backbone that is not pretrained."""
 
     def __post_init__(self) -> None:
         if self.frame_batch < 1:
             raise ConfigError(f"frame_batch must be at least 1, but is {self.frame_batch}.")
         if self.phase < 0:
             raise ConfigError(f"phase must be 0 or more, but is {self.phase}.")
+        if self.views < 0:
+            raise ConfigError(f"views must be 0 or more, but is {self.views}.")
         if self.workers is not None and self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, but is {self.workers}.")
 

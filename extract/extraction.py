@@ -74,9 +74,8 @@ def _skip(plan: ShardPlan, result: Extracted) -> None:
     say(f"{plan.path} is finished: skipped")
     result.skipped.append(plan.path)
     reason = f"It could not be read when {plan.path.name} was written; mend it and delete that shard."
-    result.rejected += [
-        Rejected(split=plan.split, id=id_, reason=reason) for id_, _ in plan.finished.rejected
-    ]
+    once = dict.fromkeys(id_ for id_, _ in plan.finished.rejected)  # not once for each view
+    result.rejected += [Rejected(split=plan.split, id=id_, reason=reason) for id_ in once]
 
 
 def _write_shard(
@@ -90,8 +89,8 @@ def _write_shard(
 ) -> None:
     place = {"split": plan.split, "index": plan.index, "count": plan.count}
     with ShardWriter(plan.folder, **place, rows=plan.rows, provenance=plan.provenance) as writer:
-        pending = plan.samples[len(plan.samples) - len(writer.pending) :]
-        clips = ClipDataset(manifest, pending, config=encoder.config, phase=config.phase)
+        pending = plan.views[len(plan.views) - len(writer.pending) :]
+        clips = ClipDataset(manifest, pending, config=encoder.config, extraction=config)
         stream = ClipStream(clips, workers=config.num_workers, result=result)
         encoded = encode(
             encoder,
@@ -102,7 +101,8 @@ def _write_shard(
             dtype=resolve_dtype(config.precision, device),
         )
         _fill(writer, encoded, stream.rejected, name=plan.path.stem, result=result)
-        rejected = [Rejected(split=plan.split, id=e.id, reason=e.rejected or "") for e in writer.rejected]
+        once = {entry.id: entry.rejected or "" for entry in writer.rejected}  # not once for each view
+        rejected = [Rejected(split=plan.split, id=id_, reason=reason) for id_, reason in once.items()]
         with result.timed("write"):
             writer.finish()
         result.rejected += rejected
@@ -126,7 +126,7 @@ def _fill(
             with result.timed("write"):
                 _reject_until(pending[index], writer, reasons)
                 writer.append(pending[index], features)
-            result.clips += 1
+            result.clips += pending[index].view == 0
             result.frames += len(features)
             bar.update(writer.num_written - bar.n)
         _reject_until(None, writer, reasons)
@@ -146,5 +146,6 @@ def _reject_until(row: CacheRow | None, writer: ShardWriter, reasons: list[str])
     """Reject the rows before ``row`` (None: all that are left): they never came to be encoded."""
     while writer.next_row is not None and writer.next_row != row:
         reason = reasons.pop(0)
-        say(f"{writer.next_row.id}: {reason}")
+        if writer.next_row.view == 0:
+            say(f"{writer.next_row.id}: {reason}")
         writer.reject(writer.next_row, reason)

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from ..cache.finished import read_finished
-from ..cache.format import CacheRow, Provenance, partial_folder, shard_name
+from ..cache.format import CacheRow, Provenance, parse_shard_name, partial_folder, shard_name
 from ..cache.shard import ShardIndex
+from ..core.config import config_to_dict
 from ..core.device import resolve_dtype
 from ..core.errors import CacheError, ConfigError, DataError
 from ..core.sample import SPLITS, Sample
@@ -21,6 +22,7 @@ from ..encoder.encode import Level
 from ..encoder.frozen import FrozenEncoder
 from ..video.sampling import select_frames
 from .config import ExtractConfig
+from .views import View, views_of
 
 _PACKAGES = ("fla-llm", "torch", "timm", "av", "pillow")
 """What has a say in the numbers: code, kernels, architectures, decoders."""
@@ -39,8 +41,12 @@ class ShardPlan:
     count: int
     samples: tuple[Sample, ...]
     provenance: Provenance
+    views: tuple[View, ...]
+    """Its rows in order: of each sample the clean pass, then the augmented ones."""
     num_steps: int
-    """Steps of all its videos, by the manifest."""
+    """Steps of all its rows, by the manifest."""
+    extra_steps: int
+    """Those of them that views add to the clean passes."""
 
     @property
     def path(self) -> Path:
@@ -49,23 +55,30 @@ class ShardPlan:
 
     @property
     def rows(self) -> list[CacheRow]:
-        """What the cache tells of each video."""
+        """What the cache tells of each row."""
         return [
             CacheRow(
-                id=sample.id,
-                text=sample.text,
-                language=sample.language,
-                signer=sample.signer or "",
-                num_frames=sample.num_frames,
-                offset=self.provenance.preprocessing["phase"],
+                id=view.sample.id,
+                text=view.sample.text,
+                language=view.sample.language,
+                signer=view.sample.signer or "",
+                num_frames=view.sample.num_frames,
+                view=view.number,
+                offset=view.phase,
             )
-            for sample in self.samples
+            for view in self.views
         ]
 
     @property
     def size_bytes(self) -> int:
         """About how large the shard will be: two bytes a number."""
-        return self.num_steps * self.provenance.feature_size * 2 + len(self.samples) * _ROW_BYTES
+        return self.num_steps * self.provenance.feature_size * 2 + len(self.views) * _ROW_BYTES
+
+    @property
+    def views_bytes(self) -> int:
+        """About how much of that the augmented views are."""
+        rows = len(self.views) - len(self.samples)
+        return self.extra_steps * self.provenance.feature_size * 2 + rows * _ROW_BYTES
 
     @cached_property
     def finished(self) -> ShardIndex | None:
@@ -104,6 +117,8 @@ def plan_shards(
     for split in _splits(manifest, splits):
         everything = manifest.split(split)
         samples = tuple(everything[index::count])
+        views = views_of(samples, config=config, sampling=encoder.config.sampling)
+        steps = [_steps(view, encoder) for view in views]
         rates = {sample.fps for sample in everything}
         step = encoder.step_frames / rates.pop() if len(rates) == 1 else None
         plans.append(
@@ -114,7 +129,9 @@ def plan_shards(
                 count=count,
                 samples=samples,
                 provenance=Provenance(**made_by, corpus=manifest.corpus, split=split, step_seconds=step),
-                num_steps=sum(_steps(sample, encoder=encoder, config=config) for sample in samples),
+                views=views,
+                num_steps=sum(steps),
+                extra_steps=sum(n for n, view in zip(steps, views, strict=True) if view.number),
             )
         )
     return plans
@@ -133,6 +150,7 @@ def describe_plans(plans: Sequence[ShardPlan], out: Path) -> tuple[dict[str, Any
             }
             for plan in plans
         ],
+        "views_bytes": sum(plan.views_bytes for plan in plans),
         "disk_needed_bytes": disk_needed(plans),
         "disk_free_bytes": disk_free(out),
     }
@@ -142,7 +160,17 @@ def describe_plans(plans: Sequence[ShardPlan], out: Path) -> tuple[dict[str, Any
         for plan in plans
     ]
     needed, free = content["disk_needed_bytes"], content["disk_free_bytes"]
+    lines += views_cost(plans)
     return content, "\n".join([*lines, f"disk: {needed / 1e9:.2f} GB needed, {free / 1e9:.2f} GB free"])
+
+
+def views_cost(plans: Sequence[ShardPlan]) -> list[str]:
+    """Return a line that says what views cost on disk; without views, none."""
+    most = max((view.number for plan in plans for view in plan.views), default=0)
+    added, whole = sum(plan.views_bytes for plan in plans), sum(plan.size_bytes for plan in plans)
+    if not most:
+        return []
+    return [f"{most} views of each training video add {added / 1e9:.2f} GB: {whole / 1e9:.2f} GB in all"]
 
 
 def disk_needed(plans: Sequence[ShardPlan]) -> int:
@@ -159,6 +187,7 @@ def check_plans(plans: Sequence[ShardPlan], manifest: Manifest, out: Path) -> No
 
     Raises:
         CacheError: the disk has too little room.
+        CacheError: the folder holds shards of another set.
         DataError: none of a shard's videos is there: the corpus lies elsewhere on this machine.
     """
     needed, free = disk_needed(plans), disk_free(out)
@@ -168,8 +197,21 @@ def check_plans(plans: Sequence[ShardPlan], manifest: Manifest, out: Path) -> No
             "Choose another folder, or extract less at a time: --split, --shard i/n."
         )
     for plan in plans:
+        _check_set(plan)
         if plan.finished is None and plan.samples:
             _check_videos(plan, manifest)
+
+
+def _check_set(plan: ShardPlan) -> None:
+    """Refuse to mix sets: shards of 8 and of 4 would hold videos twice, and no reader takes them."""
+    names = [parse_shard_name(path.name) for path in sorted(plan.folder.glob("*.h5"))]
+    for split, _, count in filter(None, names):
+        if split == plan.split and count != plan.count:
+            raise CacheError(
+                f"{plan.folder} must hold one set of {split} shards, but holds some of {count} "
+                f"and would get some of {plan.count}.\n"
+                f"Say which by --shard i/{count}, or delete the set that is not wanted."
+            )
 
 
 def _check_videos(plan: ShardPlan, manifest: Manifest) -> None:
@@ -196,9 +238,10 @@ def _splits(manifest: Manifest, wanted: Sequence[str]) -> list[str]:
     return [split for split in there if not wanted or split in wanted]
 
 
-def _steps(sample: Sample, *, encoder: FrozenEncoder, config: ExtractConfig) -> int:
-    """Return how many steps the encoder will make of a clip."""
-    seen = select_frames(sample.num_frames, sampling=encoder.config.sampling, phase=config.phase)
+def _steps(view: View, encoder: FrozenEncoder) -> int:
+    """Return how many steps the encoder will make of a view."""
+    sampling = encoder.config.sampling
+    seen = select_frames(view.sample.num_frames, sampling=sampling, phase=view.phase)
     return encoder.num_steps(len(seen))
 
 
@@ -213,11 +256,15 @@ def _provenance(
     if config.phase >= stride:
         raise ConfigError(f"phase must be below the encoder's stride ({stride}), but is {config.phase}.")
     settings = encoder.settings
+    preprocessing = {key: settings[key] for key in _PREPROCESSING} | {"phase": config.phase}
+    if config.views:  # also of splits without views: the shards of a cache agree
+        drawn = {"count": config.views, "seed": config.seed, "augment": config_to_dict(config.augment)}
+        preprocessing["views"] = drawn
     return {
         "encoder_fingerprint": fingerprint,
         "encoder_config": settings,
         "level": level,
-        "preprocessing": {key: settings[key] for key in _PREPROCESSING} | {"phase": config.phase},
+        "preprocessing": preprocessing,
         "frame_batch": config.frame_batch,
         "compute_dtype": str(resolve_dtype(config.precision, device)).removeprefix("torch."),
         "device_kind": device.type,

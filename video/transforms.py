@@ -8,6 +8,7 @@ one grid for the clip; torchvision's ``affine`` takes as long for it but cannot 
 import math
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -108,7 +109,7 @@ def _relight(pixels: Tensor, *, draws: list[float], config: AugmentConfig) -> Te
     """Scale the clip's mean value by the brightness, the distance from it by the contrast."""
     brightness = 1.0 + _spread(draws[0], config.brightness)
     contrast = 1.0 + _spread(draws[1], config.contrast)
-    mean = pixels.mean().item()
+    mean = float(pixels.numpy().mean(dtype=np.float64))  # torch's would depend on the number of threads
     return pixels.mul_(contrast).add_((brightness - contrast) * mean)
 
 
