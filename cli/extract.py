@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -66,7 +67,22 @@ class ScalesType(click.ParamType):
     "--split", "splits", multiple=True, type=click.Choice(SPLITS), help="May be repeated.  [default: all]"
 )
 @click.option(
-    "--shard", type=ShardType(), default="0/1", show_default=True, help="Every n-th video, from the i-th."
+    "--shard",
+    type=ShardType(),
+    help="Every n-th video, from the i-th.  [default: as a Slurm array or torchrun says, else 0/1]",
+)
+@click.option(
+    "--shards", "num_shards", type=click.IntRange(min=1), metavar="N", help="All of N shards, not one."
+)
+@click.option(
+    "--devices", metavar="LIST|all", help="A process for each, such as cuda:0,cuda:1: they share the shards."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(("local", "ray")),
+    default="local",
+    show_default=True,
+    help="ray: a Ray task for each of --shards.",
 )
 @click.option(
     "--level", type=click.Choice(("sign", "frame")),
@@ -82,9 +98,9 @@ class ScalesType(click.ParamType):
 @click.pass_context
 def command(
     context: click.Context, ckpt: Path | None, encoder: str | None, scales: str | None, manifest: Path,
-    out: Path, splits: tuple[str, ...], shard: tuple[int, int], level: str | None, root: str | None,
-    config_source: str | None, overrides: tuple[str, ...], seed: int | None, device: str,
-    limit: int | None, dry_run: bool, as_json: bool,
+    out: Path, splits: tuple[str, ...], shard: tuple[int, int] | None, num_shards: int | None,
+    devices: str | None, engine: str, level: str | None, root: str | None, config_source: str | None, overrides: tuple[str, ...],
+    seed: int | None, device: str, limit: int | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Run the frozen encoder once over every video of a manifest, into a feature cache.
 
@@ -95,31 +111,45 @@ def command(
         raise click.UsageError("Give either --ckpt DIR or --encoder KIND:NAME.")
     if scales is not None and not (encoder or "").startswith("timm:"):
         raise click.UsageError("--scales is for --encoder timm:NAME alone.")
+    _refuse_contradictions(shard, num_shards, devices, engine=engine, device=device)
     from ..core.config import load_config
     from ..core.device import resolve_device
-    from ..corpora.manifest import read_manifest
     from ..extract.config import ExtractConfig
-    from ..extract.extraction import extract
-    from ..extract.plan import check_plans, describe_plans, plan_shards
-    from ..extract.source import load_source
+    from ..extract.job import Job
+    from ..extract.plan import describe_plans
+    from ..extract.workers import choose_workers, extract_with
 
     if level is not None:
         overrides = (*overrides, f"level={level}")
     if scales is not None:
         overrides = (*overrides, f"timm.scales={scales}")
-    config = load_config(ExtractConfig, source=config_source, overrides=with_seed(overrides, seed))
-    corpus = read_manifest(manifest, root=Path(root) if root else None, limit=limit)
-    model, fingerprint = load_source(ckpt=ckpt, encoder=encoder, config=config)
-    order = {
-        "encoder": model, "fingerprint": fingerprint, "out": out, "splits": splits, "shard": shard,
-        "config": config, "device": resolve_device(device),
-    }  # fmt: skip
+    job = Job(
+        manifest=manifest, root=Path(root) if root else None, limit=limit, ckpt=ckpt, encoder=encoder,
+        out=out, splits=splits,
+        config=load_config(ExtractConfig, source=config_source, overrides=with_seed(overrides, seed)),
+    )  # fmt: skip
+    workers = choose_workers(
+        shard=shard, num_shards=num_shards, devices=devices, engine=engine, device=device,
+        environment=os.environ,
+    )  # fmt: skip
     if dry_run:
-        plans = plan_shards(corpus, **order)
-        check_plans(plans, corpus, out)
-        content, text = describe_plans(plans, out)
-        emit(as_json, content, text)
+        place = resolve_device(str(workers.device))  # with Ray it may be on other machines alone
+        emit(as_json, *describe_plans(job.load().check(workers.shards, device=place), out))
         return
-    result = extract(corpus, **order)
+    result = extract_with(workers, job)
     emit(as_json, result.to_dict(), result.describe())
     context.exit(int(bool(result.rejected)))
+
+
+def _refuse_contradictions(
+    shard: tuple[int, int] | None, num_shards: int | None, devices: str | None, *, engine: str, device: str
+) -> None:
+    """Refuse options that say two things about who writes what."""
+    several = {"--shards": num_shards, "--devices": devices, "--engine ray": engine == "ray" or None}
+    given = [name for name, value in several.items() if value is not None]
+    if shard is not None and given:
+        raise click.UsageError(f"--shard names one shard, {given[0]} is about all: give either.")
+    if devices is not None and (device != "auto" or engine == "ray"):
+        raise click.UsageError("--devices takes the place of --device and --engine: give it alone.")
+    if engine == "ray" and num_shards is None:
+        raise click.UsageError("--engine ray needs --shards N: a task for each.")

@@ -1,0 +1,97 @@
+"""``--engine ray``: the shards as Ray tasks, on this machine or on a cluster.
+
+Only paths and settings travel: every task reads the manifest, the encoder and the videos, and writes its
+shard, where it runs. So the paths must be the same on all machines.
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ..core.errors import ModelError
+from ..core.progress import say
+from .job import Job, merged, write_shards
+from .result import Extracted
+from .shards import Shard
+
+
+def extract_on_ray(job: Job, shards: Sequence[Shard], *, device: str) -> Extracted:
+    """Write each shard in a Ray task: on the cluster at ``RAY_ADDRESS``, else on one started here.
+
+    A task takes a GPU where ``device`` is one, and the CPUs that are then its share. When one fails, the
+    others finish.
+
+    Args:
+        job: what, by which encoder, to where.
+        shards: (i, n) of each.
+        device: ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        ModelError: Ray is not installed.
+        FlaError: the first that a task ended with, after the others have finished.
+    """
+    ray, begin = _import_ray(), time.monotonic()
+    with _cluster(ray):
+        cpus, gpus = _share(ray.cluster_resources(), tasks=len(shards), on_gpu=device == "cuda")
+        task = ray.remote(num_cpus=cpus, num_gpus=gpus)(write_shards)
+        own = job.absolute().sharing_cores(max(1, (os.cpu_count() or 1) // cpus))
+        pending = {
+            task.remote(own, [shard], device=device, threads=cpus if device == "cpu" else None): shard
+            for shard in shards
+        }
+        results = _collect(ray, pending)
+    return merged([results[shard] for shard in shards], seconds=time.monotonic() - begin)
+
+
+def _import_ray() -> Any:
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            "--engine ray needs the package ray, which is not installed.\nRun: pip install 'fla-llm[ray]'"
+        ) from error
+    return ray
+
+
+@contextmanager
+def _cluster(ray: Any) -> Iterator[None]:
+    """Be connected to a cluster: to the one there is, to ``RAY_ADDRESS``, or to one of our own."""
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported unless asked
+    address = os.environ.get("RAY_ADDRESS") or "local"
+    quiet = {"include_dashboard": False} if address == "local" else {}
+    ray.init(address=address, logging_level="ERROR", **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _share(resources: dict[str, float], *, tasks: int, on_gpu: bool) -> tuple[int, int]:
+    """Return the CPUs and GPUs of one task: the CPUs are shared by as many tasks as can run at a time."""
+    at_a_time = min(tasks, int(resources.get("GPU", 1)) if on_gpu else tasks)
+    return max(1, int(resources.get("CPU", 1)) // max(1, at_a_time)), int(on_gpu)
+
+
+def _collect(ray: Any, pending: dict[Any, Shard]) -> dict[Shard, Extracted]:
+    """Wait for every task; raise the first failure once all have ended."""
+    results: dict[Shard, Extracted] = {}
+    failure: BaseException | None = None
+    while pending:
+        (done,), _ = ray.wait(list(pending), num_returns=1)
+        shard = pending.pop(done)
+        name = f"shard {shard[0]}/{shard[1]}"
+        try:
+            results[shard] = ray.get(done)
+        except ray.exceptions.RayTaskError as error:
+            say(f"{name}: {error.cause}")
+            failure = failure or error.cause
+        else:
+            say(f"{name} is done, {len(pending)} to go")
+    if failure is not None:
+        raise failure
+    return results

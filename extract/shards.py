@@ -1,0 +1,100 @@
+"""Which shards a process writes: as it is told, or as its place in a Slurm array or under torchrun says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..core.errors import ConfigError
+
+Shard = tuple[int, int]
+"""(i, n): every n-th sample of a split, from the i-th, counted from 0."""
+WHOLE: Shard = (0, 1)
+_BY_HAND = "Say which shard this is by --shard i/n."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A shard that the environment names."""
+
+    shard: Shard
+    source: str
+    """What named it, in words."""
+
+
+def shard_of_environment(environment: Mapping[str, str]) -> Found | None:
+    """Return the shard that belongs to this task of a Slurm array, or to this process of torchrun.
+
+    An array's steps (``0-14:2``) are counted out; its n is the number of its tasks. One of several parts
+    only counts: an array of one task, or one process under torchrun, names nothing.
+
+    Args:
+        environment: ``os.environ``, or what stands for it.
+
+    Raises:
+        ConfigError: the array is not an even range, both kinds are there at once, or a variable is no number.
+    """
+    found = [place for place in (_slurm(environment), _torchrun(environment)) if place is not None]
+    if len(found) > 1:
+        raise ConfigError(
+            f"The shard must be named once, but {found[0].source} and {found[1].source} both name one.\n"
+            f"{_BY_HAND}"
+        )
+    return found[0] if found else None
+
+
+def assign(
+    *, shard: Shard | None, count: int | None, environment: Mapping[str, str]
+) -> tuple[list[Shard], str | None]:
+    """Return the shards this command writes, and what named them where that was not the user.
+
+    Args:
+        shard: the one that is asked for; or
+        count: how many there are in all, all of them asked for. Neither: as the environment says.
+        environment: as :func:`shard_of_environment` takes it.
+
+    Raises:
+        ConfigError: all shards are asked for in each of several tasks, or as the environment's.
+    """
+    if shard is not None:
+        return [shard], None
+    found = shard_of_environment(environment)
+    if count is None:
+        return ([WHOLE], None) if found is None else ([found.shard], found.source)
+    if found is not None:
+        raise ConfigError(
+            f"All shards must be written by one command, but this is one of the tasks of {found.source}.\n"
+            "Leave out --shards, --devices and --engine, or run the command outside."
+        )
+    return [(index, count) for index in range(count)], None
+
+
+def _slurm(environment: Mapping[str, str]) -> Found | None:
+    if "SLURM_ARRAY_TASK_ID" not in environment:
+        return None
+    id_ = _number(environment, "SLURM_ARRAY_TASK_ID")
+    first, last = _number(environment, "SLURM_ARRAY_TASK_MIN"), _number(environment, "SLURM_ARRAY_TASK_MAX")
+    count = _number(environment, "SLURM_ARRAY_TASK_COUNT")
+    step, rest = divmod(last - first, count - 1) if count > 1 else (1, last - first)
+    if rest or step < 1 or not first <= id_ <= last or (id_ - first) % step:
+        raise ConfigError(
+            "A Slurm array must be a whole range such as 0-7 to name shards, "
+            f"but has {count} tasks from {first} to {last}, this one {id_}.\n{_BY_HAND}"
+        )
+    source = f"Slurm array {first}-{last}{f':{step}' if step > 1 else ''}, task {id_}"
+    return Found(shard=((id_ - first) // step, count), source=source) if count > 1 else None
+
+
+def _torchrun(environment: Mapping[str, str]) -> Found | None:
+    if not {"RANK", "WORLD_SIZE"} <= set(environment):
+        return None
+    rank, world = _number(environment, "RANK"), _number(environment, "WORLD_SIZE")
+    if not 0 <= rank < world:
+        raise ConfigError(f"RANK must lie in 0..WORLD_SIZE - 1, but is {rank} of {world}.\n{_BY_HAND}")
+    source = f"torchrun, rank {rank} of {world}"
+    return Found(shard=(rank, world), source=source) if world > 1 else None
+
+
+def _number(environment: Mapping[str, str], name: str) -> int:
+    value = environment.get(name, "")
+    if not value.isascii() or not value.isdigit():
+        raise ConfigError(f"{name} must be a whole number, but is {value!r}.\n{_BY_HAND}")
+    return int(value)
