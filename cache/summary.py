@@ -33,7 +33,8 @@ def describe(summary: dict[str, Any]) -> str:
     lines = [str(summary["folder"])]
     for split, held in summary["splits"].items():
         lines.append(
-            f"  {split}: {held['videos']} videos in {held['shards']} shard(s), {held['steps']} steps, "
+            f"  {split}: {held['videos']} videos in {held['shards']} shard(s), "
+            f"{_in_views(held['views'])}{held['steps']} steps, "
             f"{held['shortest']} to {held['longest']} a video, {held['size_bytes'] / 1e6:.1f} MB"
         )
         lines += [f"    could not be read, and is left out: {id_}" for id_ in held["rejected"]]
@@ -48,15 +49,20 @@ def _in_words(value: Any) -> str:
     return str(value)
 
 
+def _in_views(views: int) -> str:
+    return f"{views} augmented views of each, " if views else ""
+
+
 def _summarise_split(shards: list[ShardIndex]) -> dict[str, Any]:
     steps = [int(count) for shard in shards for count in shard.num_steps]
     return {
         "shards": len(shards),
-        "videos": len(steps),
+        "videos": len({row.id for shard in shards for row in shard.rows}),
+        "views": max((row.view for shard in shards for row in shard.rows), default=0),
         "steps": sum(steps),
         "shortest": min(steps, default=0),
         "longest": max(steps, default=0),
         "step_seconds": shards[0].provenance.step_seconds,
         "size_bytes": sum(shard.path.stat().st_size for shard in shards),
-        "rejected": [id_ for shard in shards for id_, _ in shard.rejected],
+        "rejected": list(dict.fromkeys(id_ for shard in shards for id_, _ in shard.rejected)),
     }

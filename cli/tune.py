@@ -26,6 +26,7 @@ from .options import (
 )  # fmt: skip
 @click.option("--llm", required=True, metavar="ID|DIR", help="A Hugging Face id, or a model's directory.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
+@click.option("--in-memory", is_flag=True, help="Read all features first and keep them in memory.")
 @resume_option
 @config_options
 @seed_option
@@ -37,6 +38,7 @@ def command(
     features: tuple[Path, ...],
     llm: str,
     out: Path,
+    in_memory: bool,
     resume: bool,
     config_source: str | None,
     overrides: tuple[str, ...],
@@ -62,5 +64,8 @@ def command(
         planned = asdict(plan(features, llm=llm, config=config, device=device, limit=limit))
         emit(as_json, planned, table(planned))
         return
-    tuned = tune(features, llm=llm, config=config, out=out, resume=resume, device=device, limit=limit)
+    tuned = tune(
+        features, llm=llm, config=config, out=out, resume=resume, device=device, limit=limit,
+        in_memory=in_memory,
+    )  # fmt: skip
     emit(as_json, tuned.to_dict(), table(tuned.to_dict()))

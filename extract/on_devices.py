@@ -86,6 +86,7 @@ def extract_on_devices(
     """
     begin, shares = time.monotonic(), _shares(shards, devices)
     own = job.sharing_cores(len(shares))
+    usual = multiprocessing.get_start_method()
     context: Any = multiprocessing.get_context(method)  # its type lacks what all contexts have
     processes: list[BaseProcess] = []
     readers: dict[Connection, Share] = {}
@@ -93,7 +94,7 @@ def extract_on_devices(
         try:
             for share in shares:
                 reader, writer = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(own, share, writer), name=share.name)
+                process = context.Process(target=_work, args=(own, share, writer, usual), name=share.name)
                 process.start()
                 writer.close()  # else the end of the process would not end the pipe
                 processes.append(process)
@@ -149,8 +150,10 @@ def _receive(reader: Connection, share: Share) -> Outcome:
         )
 
 
-def _work(job: Job, share: Share, writer: Connection) -> None:
+def _work(job: Job, share: Share, writer: Connection, usual: str) -> None:
     """Write a share's shards and send what came of it; the body of each process."""
+    # Else the processes that decode would also be started afresh, which takes seconds for each shard.
+    multiprocessing.set_start_method(usual, force=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all at once; the parent ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()

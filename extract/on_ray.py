@@ -46,6 +46,8 @@ def extract_on_ray(job: Job, shards: Sequence[Shard], *, device: str) -> Extract
 
 
 def _import_ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported unless asked
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # lines alike but for their numbers are progress
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -61,7 +63,6 @@ def _cluster(ray: Any) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported unless asked
     address = os.environ.get("RAY_ADDRESS") or "local"
     quiet = {"include_dashboard": False} if address == "local" else {}
     ray.init(address=address, logging_level="ERROR", **quiet)

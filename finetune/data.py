@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..cache.reader import FeatureCache, splits_in
 from ..core.errors import CacheError, DataError
+from ..core.progress import progress
 from ..core.seeds import derive_seed
 from ..training.batches import BatchDataset, Collate, make_batches
 from ..training.evaluation import EvaluationSet
@@ -35,7 +36,7 @@ class FeatureItems:
             view_seed: draws views; None always takes view 0.
 
         Raises:
-            CacheError: encoders differ, or an id is in two caches.
+            CacheError: encoders differ, an id is in two caches, or view 0 is wanted and not there.
         """
         _check_same_encoder(caches)
         self.caches = list(caches)
@@ -107,7 +108,12 @@ class FeatureItems:
                     f"Caches given together must hold different clips, but {id!r} is in two of them "
                     f"({cache.provenance.corpus}, split {cache.provenance.split})."
                 )
-            self._rows[id] = [(cache, index) for _, index in sorted(views)]
+            views.sort()
+            if self.view_seed is None and views[0][0] != 0:
+                raise CacheError(
+                    f"Clip {id!r} must have its clean pass (view 0), but has only view {views[0][0]}."
+                )
+            self._rows[id] = [(cache, index) for _, index in views]
 
 
 class Reordered:
@@ -135,14 +141,29 @@ class Reordered:
         return [lengths[i] for i in self.order]
 
 
-def open_caches(features: Sequence[Path], split: str) -> list[FeatureCache]:
+def open_caches(features: Sequence[Path], split: str, *, in_memory: bool = False) -> list[FeatureCache]:
     """Open one split of every cache that has it.
+
+    Args:
+        features: the caches' folders.
+        split: ``train``, ``dev`` or ``test``.
+        in_memory: read all features now and keep them.
 
     Raises:
         CacheError: a folder is no cache, or no folder has the split.
     """
     having = [folder for folder in features if split in splits_in(folder)]
-    return [FeatureCache(folder, split) for folder in having or features]
+    caches = [FeatureCache(folder, split, in_memory=in_memory) for folder in having or features]
+    if in_memory:
+        _read_all(caches)
+    return caches
+
+
+def _read_all(caches: Sequence[FeatureCache]) -> None:
+    """Read every row once: processes that load batches are forked anew for each epoch, and then share it."""
+    rows = [(cache, index) for cache in caches for index in range(len(cache))]
+    for cache, index in progress(rows, desc=f"reading {caches[0].provenance.split}", unit="clip"):
+        cache[index]
 
 
 def collate(items: Sequence[Mapping[str, Any]], *, wording: Wording) -> dict[str, Tensor]:

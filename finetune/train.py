@@ -50,6 +50,7 @@ def tune(
     resume: bool = False,
     device: str = "auto",
     limit: int | None = None,
+    in_memory: bool = False,
 ) -> Tuned:
     """Tune a language model on cached features.
 
@@ -61,11 +62,12 @@ def tune(
         resume: go on from the last checkpoint.
         device: as :func:`resolve_device` takes it.
         limit: clips of each split and cache, for a trial.
+        in_memory: keep all features in memory.
 
     Raises:
         RunError, CacheError, DataError, ModelError: as their sentences say.
     """
-    train, dev = open_clips(features, config=config, limit=limit)
+    train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
     place = _local(resolve_device(device))
     join_processes(place)
     if is_main_process():
@@ -121,16 +123,19 @@ def plan(
 
 
 def open_clips(
-    features: Sequence[Path], *, config: TuneConfig, limit: int | None = None
+    features: Sequence[Path], *, config: TuneConfig, limit: int | None = None, in_memory: bool = False
 ) -> tuple[FeatureItems, FeatureItems | None]:
     """Return the clips of ``train``, and of ``dev`` where a cache has it.
+
+    Of a training clip's views one is drawn for each epoch; dev is always the clean pass.
 
     Raises:
         CacheError: there is no dev, and the settings want the best checkpoint on it.
     """
-    train = FeatureItems(open_caches(features, "train"), limit=limit, view_seed=config.seed)
+    caches = open_caches(features, "train", in_memory=in_memory)
+    train = FeatureItems(caches, limit=limit, view_seed=config.seed)
     if any("dev" in splits_in(folder) for folder in features):
-        return train, FeatureItems(open_caches(features, "dev"), limit=limit)
+        return train, FeatureItems(open_caches(features, "dev", in_memory=in_memory), limit=limit)
     if config.training.select == "best":
         raise CacheError(
             f"{', '.join(map(str, features))}: there is no dev split to choose the best checkpoint by.\n"

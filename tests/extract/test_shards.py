@@ -1,6 +1,5 @@
 """Which shard a process takes: as told, or by its place in a Slurm array or under torchrun."""
 
-
 import pytest
 
 from fla_llm.core.errors import ConfigError
