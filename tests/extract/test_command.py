@@ -70,6 +70,10 @@ def test_a_timm_backbone_is_taken_as_it_is(invoke: Invoke) -> None:
         (["--shard", "2/2"], "must be i/n with i from 0 to n - 1, but is '2/2'"),
         (["--shard", "first"], "must be i/n"),
         (["--encoder", "timm:resnet18"], "either --ckpt DIR or --encoder"),
+        (["--shard", "0/2", "--shards", "2"], "--shard names one shard, --shards is about all"),
+        (["--shard", "0/2", "--engine", "ray"], "--shard names one shard, --engine ray is about all"),
+        (["--devices", "cpu,cpu"], "--devices takes the place of --device and --engine"),
+        (["--engine", "ray"], "--engine ray needs --shards N"),
     ],
 )
 def test_a_wrong_command_line_gives_exit_code_2(invoke: Invoke, args: list[str], message: str) -> None:
@@ -90,3 +94,29 @@ def test_the_fingerprint_is_the_directorys(invoke: Invoke, tmp_path: Path) -> No
 
     invoke("--split", "dev")
     assert FeatureCache(tmp_path / "cache").fingerprint == fingerprint(tmp_path / "stage1")
+
+
+def test_all_shards_are_written_by_one_command(invoke: Invoke) -> None:
+    report = json.loads(invoke("--shards", "2").stdout)
+    names = [Path(path).name for path in report["shards"]]
+    assert names == ["train-0-of-2.h5", "dev-0-of-2.h5", "train-1-of-2.h5", "dev-1-of-2.h5"]
+    assert report["clips"] == 8
+
+
+def test_a_task_of_an_array_takes_its_own_shard(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"ID": 2, "MIN": 1, "MAX": 3, "COUNT": 3}.items():
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", str(value))
+    result = invoke("--split", "dev")
+    assert [Path(path).name for path in json.loads(result.stdout)["shards"]] == ["dev-1-of-3.h5"]
+    assert "shard 1/3, as Slurm array 1-3, task 2\n" in result.stderr
+    given = invoke("--split", "train", "--shard", "0/1")
+    assert [Path(path).name for path in json.loads(given.stdout)["shards"]] == ["train-0-of-1.h5"]
+    assert "Slurm" not in given.stderr
+
+
+def test_what_views_cost_is_said_before_they_are_made(invoke: Invoke) -> None:
+    dry = invoke("--set", "views=2", "--dry-run")
+    assert json.loads(dry.stdout)["views_bytes"] > 0
+    real = invoke("--set", "views=2")
+    cost, start = (real.stderr.find(text) for text in ("2 views of each training video add", "extract train"))
+    assert 0 <= cost < start

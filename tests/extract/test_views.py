@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 
 from fla_llm.cache.reader import FeatureCache
+from fla_llm.cache.summary import describe, summarise
 from fla_llm.cache.writer import ShardWriter
 from fla_llm.core.errors import CacheError, ConfigError
 from fla_llm.corpora.manifest import Manifest
@@ -153,8 +154,13 @@ def test_a_bad_picture_leaves_out_all_views_and_is_reported_once(
     }
 
 
-def test_views_are_not_further_clips(run_extract: Run) -> None:
+def test_views_are_not_further_clips(run_extract: Run, tmp_path: Path) -> None:
     assert run_extract(config=CONFIG).clips == 8
+    summary = summarise(tmp_path / "cache")
+    assert {split: (held["videos"], held["views"]) for split, held in summary["splits"].items()} == {
+        "train": (6, 2), "dev": (2, 0),
+    }  # fmt: skip
+    assert "train: 6 videos in 1 shard(s), 2 augmented views of each, " in describe(summary)
 
 
 def test_the_plan_tells_what_views_cost(manifest: Manifest, encoder: VisualEncoder, tmp_path: Path) -> None:
