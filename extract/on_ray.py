@@ -16,6 +16,9 @@ from .job import Job, merged, write_shards
 from .result import Extracted
 from .shards import Shard
 
+LOCAL = {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
+"""How a Ray of our own is started: the tasks are all it does, so they are not put last (Ray's 15)."""
+
 
 def extract_on_ray(job: Job, shards: Sequence[Shard], *, device: str) -> Extracted:
     """Write each shard in a Ray task: on the cluster at ``RAY_ADDRESS``, else on one started here.
@@ -64,8 +67,7 @@ def _cluster(ray: Any) -> Iterator[None]:
         yield
         return
     address = os.environ.get("RAY_ADDRESS") or "local"
-    quiet = {"include_dashboard": False} if address == "local" else {}
-    ray.init(address=address, logging_level="ERROR", **quiet)
+    ray.init(address=address, logging_level="ERROR", **(LOCAL if address == "local" else {}))
     try:
         yield
     finally:

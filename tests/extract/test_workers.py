@@ -23,7 +23,7 @@ from fla_llm.extract import job as job_module
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.job import Job, merged, write_shards
 from fla_llm.extract.on_devices import extract_on_devices, parse_devices
-from fla_llm.extract.on_ray import _share, extract_on_ray
+from fla_llm.extract.on_ray import LOCAL, _share, extract_on_ray
 from fla_llm.extract.prefixed import Prefixed
 from fla_llm.extract.result import Extracted, Rejected
 from fla_llm.extract.workers import choose_workers
@@ -239,7 +239,7 @@ def test_lines_stay_whole_behind_their_prefix() -> None:
 def ray_of_two() -> Iterator[Any]:
     """A local Ray with two workers."""
     ray = pytest.importorskip("ray", reason="ray is not installed: pip install 'fla-llm[ray]'")
-    ray.init(address="local", num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=2, logging_level="ERROR", **LOCAL)
     yield ray
     ray.shutdown()
 
@@ -266,3 +266,12 @@ def test_without_ray_the_remedy_is_named(job: Job, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(ModelError, match=r"needs the package ray.*\nRun: pip install 'fla-llm\[ray\]'"):
         extract_on_ray(job, TWO, device="cpu")
+
+
+@pytest.mark.cuda
+def test_every_gpu_writes_what_one_does(job: Job, tmp_path: Path) -> None:
+    devices = parse_devices("all") * 2  # also where there is one only
+    shards = [(index, 4) for index in range(4)]
+    write_shards(replace(job, out=tmp_path / "whole"), shards, device=devices[0])
+    extract_on_devices(job, shards, devices=devices)
+    assert bytes_in(job.out) == bytes_in(tmp_path / "whole")
