@@ -101,7 +101,7 @@ def test_threads_do_not_change_a_view() -> None:
     assert all(torch.equal(results[0], other) for other in results[1:])
 
 
-@pytest.mark.parametrize("kept", [1, 4, 5, 9])
+@pytest.mark.parametrize("kept", [1, 5, 9])
 def test_killed_after_any_view_and_resumed_gives_the_same_bytes(
     run_extract: Run, manifest: Manifest, tmp_path: Path, kept: int
 ) -> None:
