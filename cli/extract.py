@@ -100,7 +100,8 @@ def command(
     context: click.Context, ckpt: Path | None, encoder: str | None, scales: str | None, manifest: Path,
     out: Path, splits: tuple[str, ...], shard: tuple[int, int] | None, num_shards: int | None,
     devices: str | None, engine: str, level: str | None, root: str | None, config_source: str | None,
-    overrides: tuple[str, ...], seed: int | None, device: str, limit: int | None, dry_run: bool, as_json: bool,
+    overrides: tuple[str, ...], seed: int | None, device: str, limit: int | None, dry_run: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Run the frozen encoder once over every video of a manifest, into a feature cache.
 

@@ -13,7 +13,7 @@ import torch
 from ..core.device import resolve_device
 from ..core.progress import say
 from ..corpora.manifest import Manifest, read_manifest
-from ..encoder.model import VisualEncoder
+from ..encoder.frozen import FrozenEncoder
 from .config import ExtractConfig
 from .extraction import extract
 from .plan import ShardPlan, check_plans, plan_shards, views_cost
@@ -73,7 +73,7 @@ class LoadedJob:
 
     job: Job
     manifest: Manifest
-    encoder: VisualEncoder
+    encoder: FrozenEncoder
     fingerprint: str
 
     def plan(self, shards: Sequence[Shard], *, device: torch.device) -> list[ShardPlan]:
