@@ -1,12 +1,15 @@
 """How near extraction comes to the speed its parts allow: python bench/extract_speed.py SOURCE [options].
 
-SOURCE is a manifest or a folder of videos. Three things are measured in turn, several times over, all in
-frames that reach the encoder per second: D, decoding and transforming alone, on all cores; E, the encoder
-alone, on all cores, on frames in memory; and the whole extraction, to a shard on disk. Were nothing lost,
-the whole would run at 1 / (1/D + 1/E) on a CPU; printed is the share of it that is reached. (With a GPU
-the two overlap: there the bound is the smaller of D and E.)
+SOURCE is a manifest, a folder of videos, or ``pictures``: folders of generated PNGs of PHOENIX-2014T's size.
+Measured in turn, several times over, in frames that reach the encoder per second: D, decoding and
+transforming alone, on all cores; E, the encoder alone, on all cores, on frames in memory; the whole
+extraction, to a shard on disk; and the loop of bench/naive.py. Were nothing lost, the whole would run at
+1 / (1/D + 1/E) on a CPU, where both share the cores, and at the smaller of D and E on CUDA; ``ratio`` is the
+share of it that is reached. ``encoder_gain`` is E over the naive loop's speed inside the encoder,
+``whole_gain`` the same from end to end.
 
-The encoder has random weights: its speed is that of a trained one.
+The encoder has random weights: its speed is that of a trained one. For How2Sign, --limit 12
+keeps it under six minutes on two cores.
 """
 
 import argparse
@@ -14,6 +17,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +26,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 
-from fla_llm.core.device import resolve_device, resolve_dtype
+from fla_llm.core.device import has_native_bf16, resolve_device, resolve_dtype
 from fla_llm.core.progress import say
 from fla_llm.core.sample import Sample
 from fla_llm.corpora.manifest import Manifest, is_manifest, read_manifest
@@ -31,12 +36,18 @@ from fla_llm.encoder.config import EncoderConfig
 from fla_llm.encoder.encode import encode
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import fingerprint_of
-from fla_llm.extract.clips import ClipDataset, ClipStream
+from fla_llm.extract.clips import ClipDataset
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.extraction import extract
 from fla_llm.extract.result import Extracted
+from fla_llm.extract.settle import settle
+from fla_llm.extract.stream import ClipStream
+from fla_llm.extract.threads import available_cores
 from fla_llm.extract.views import View
 from fla_llm.video import Clip, probe
+
+sys.path.insert(0, str(Path(__file__).parent))
+from naive import naive  # noqa: E402
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
 
@@ -48,15 +59,18 @@ class Bench:
         self, manifest: Manifest, encoder: VisualEncoder, *, config: ExtractConfig, device: str
     ) -> None:
         self.manifest = replace(manifest, samples=tuple(replace(s, split="train") for s in manifest.samples))
-        self.encoder = encoder
-        self.config = config
+        self.encoder, self.fingerprint = encoder, fingerprint_of(encoder)
         self.device = resolve_device(device)
-        self.frames = list(self._decode(workers=config.num_workers))
+        self.config = settle(
+            config, encoder=encoder, fingerprint=self.fingerprint, out=Path("no-folder"), device=self.device,
+            leave_note=False,
+        )  # fmt: skip
+        torch.set_num_threads(self.config.num_threads)
+        self.frames = list(self._decode(workers=available_cores()))
 
     def decode(self) -> float:
         """Return the rate D: decoding and transforming alone, by a process a core."""
-        cores = os.cpu_count() or 1
-        return _rate(lambda: sum(len(frames) for _, frames in self._decode(workers=cores)))
+        return _rate(lambda: sum(len(frames) for _, frames in self._decode(workers=available_cores())))
 
     def encode(self) -> float:
         """Return the rate E: the encoder alone, on decoded frames."""
@@ -69,27 +83,47 @@ class Bench:
             result = extract(
                 self.manifest,
                 encoder=self.encoder,
-                fingerprint=fingerprint_of(self.encoder),
+                fingerprint=self.fingerprint,
                 out=Path(folder),
                 config=self.config,
                 device=self.device,
             )
             return result.frames / (time.perf_counter() - begin), result
 
+    def naive(self) -> tuple[float, float]:
+        """Return the naive loop's rates, inside the encoder and from end to end."""
+        with tempfile.TemporaryDirectory() as folder:
+            count, inside, seconds = naive(self.manifest, self.encoder, out=Path(folder), device=self.device)
+        return count / inside, count / seconds
+
     def _decode(self, *, workers: int) -> Iterator[tuple[int, np.ndarray]]:
         views = [View(sample=sample) for sample in self.manifest.samples]
         clips = ClipDataset(self.manifest, views, config=self.encoder.config, extraction=ExtractConfig())
-        return ClipStream(clips, workers=workers, result=Extracted()).frames(filler=0)
+        ids = [sample.id for sample in self.manifest.samples]
+        return ClipStream(clips, ids=ids, workers=workers, result=Extracted()).frames()
 
     def _encode(self) -> Iterator[tuple[int, np.ndarray]]:
         return encode(
             self.encoder,
             self.frames,
-            frame_batch=self.config.frame_batch,
+            frame_batch=self.config.frame_batch or 0,
             level="sign",
             device=self.device,
             dtype=resolve_dtype(self.config.precision, self.device),
         )
+
+    def turn(self) -> tuple[dict[str, float], Extracted]:
+        """Measure everything once, in turn."""
+        decoded, encoded, (whole, result), (inside, end) = (
+            self.decode(), self.encode(), self.whole(), self.naive(),
+        )  # fmt: skip
+        bound = min(decoded, encoded) if self.device.type == "cuda" else 1 / (1 / decoded + 1 / encoded)
+        figures = {
+            "D": decoded, "E": encoded, "whole": whole, "ratio": whole / bound,
+            "naive_encoder": inside, "naive_whole": end,
+            "encoder_gain": encoded / inside, "whole_gain": whole / end,
+        }  # fmt: skip
+        return figures, result
 
 
 def _rate(work: Callable[[], int]) -> float:
@@ -119,23 +153,61 @@ def read_source(source: Path, limit: int | None) -> Manifest:
     return Manifest(corpus="folder", root=source.absolute(), samples=tuple(samples))
 
 
+def make_pictures(root: Path, *, clips: int) -> Manifest:
+    """Write folders of smooth random pictures, 210 x 260, 100 frames each: PHOENIX-2014T's clips have 116."""
+    generator, samples = np.random.default_rng(0), []
+    for number in range(clips):
+        folder = root / f"clip{number:03}"
+        folder.mkdir()
+        coarse = generator.integers(0, 256, (2, 9, 8, 3), dtype=np.uint8)
+        ends = [
+            np.asarray(Image.fromarray(end).resize((210, 260), Image.Resampling.BICUBIC)) for end in coarse
+        ]
+        for frame in range(100):
+            mixed = (
+                ends[0] * (1 - frame / 100) + ends[1] * (frame / 100) + generator.normal(0, 2, (260, 210, 3))
+            )
+            picture = Image.fromarray(mixed.clip(0, 255).astype(np.uint8))
+            picture.save(folder / f"images{frame:04}.png")
+        samples.append(
+            Sample(
+                id=folder.name,
+                split="train",
+                video=folder.name,
+                text="-",
+                language="de",
+                num_frames=100,
+                fps=25.0,
+            )
+        )
+    return Manifest(corpus="pictures", root=root, samples=tuple(samples))
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", type=Path, help="a manifest or a folder of videos")
+    parser.add_argument("source", type=Path, help="a manifest, a folder of videos, or: pictures")
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--image-size", type=int, default=112)
-    parser.add_argument("--frame-batch", type=int, default=ExtractConfig().frame_batch)
+    parser.add_argument("--frame-batch", type=int, help="default: as in fla extract")
     parser.add_argument("--workers", type=int, help="default: as in fla extract")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--limit", type=int, help="only the first N videos")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        if str(args.source) == "pictures":
+            measure(args, make_pictures(Path(folder), clips=args.limit or 30))
+        else:
+            measure(args, read_source(args.source, args.limit))
+
+
+def measure(args: argparse.Namespace, manifest: Manifest) -> None:
     torch.manual_seed(0)
     encoder = VisualEncoder(
         EncoderConfig(
@@ -144,27 +216,32 @@ def main() -> None:
     )
     config = ExtractConfig(frame_batch=args.frame_batch, workers=args.workers)
     load = os.getloadavg()[0]
-    bench = Bench(read_source(args.source, args.limit), encoder.eval(), config=config, device=args.device)
-    rates: dict[str, list[float]] = {"D": [], "E": [], "whole": [], "ratio": []}
+    bench = Bench(manifest, encoder.eval(), config=config, device=args.device)
+    rates: dict[str, list[float]] = {}
     bench.encode()  # warm up: kernels are chosen on the first run
     for turn in range(args.repeats):
-        decoded, encoded, (whole, result) = bench.decode(), bench.encode(), bench.whole()
-        ratio = whole * (1 / decoded + 1 / encoded)
-        for name, value in zip(rates, (decoded, encoded, whole, ratio), strict=True):
-            rates[name].append(value)
+        figures, result = bench.turn()
+        for name, value in figures.items():
+            rates.setdefault(name, []).append(value)
         shares = ", ".join(f"{work} {share:.0%}" for work, share in result.shares.items())
-        say(f"{turn + 1}: D {decoded:.0f}, E {encoded:.0f}, whole {whole:.0f}, ratio {ratio:.2f} ({shares})")
+        say(
+            f"{turn + 1}: "
+            + ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+            + f" ({shares})"
+        )
     report = {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "threads": torch.get_num_threads(),
-        "workers": config.num_workers,
+        "machine": f"{platform.processor() or platform.machine()}, {available_cores()} cores",
+        "multiplies_bf16_itself": has_native_bf16(bench.device),
+        "target_of_encoder_gain": 3 if bench.device.type == "cpu" and has_native_bf16(bench.device) else None,
+        "threads": bench.config.num_threads,
+        "workers": bench.config.num_workers,
         "device": args.device,
-        "load_average_at_start": load,
+        "load_average_at_start_and_end": (load, os.getloadavg()[0]),
         "clips": len(bench.manifest.samples),
         "frames": sum(len(frames) for _, frames in bench.frames),
         "backbone": args.backbone,
         "image_size": args.image_size,
-        "frame_batch": args.frame_batch,
+        "frame_batch": bench.config.frame_batch,
         **{
             name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
             for name, values in rates.items()

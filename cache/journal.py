@@ -1,7 +1,8 @@
 """The journal of an unfinished shard: nothing that was written to it is lost when the process is killed.
 
 ``<shard>.partial/features.bin``   feature bytes of one video after another
-``<shard>.partial/index.jsonl``    first the plan's digest, then a line for each video, after its bytes
+``<shard>.partial/index.jsonl``    first the plan's digest and what the writer notes, then a line for each
+                                   video, after its bytes
 ``<shard>.partial/lock``           held while a process writes
 
 An HDF5 file cannot do this: killed between two of the library's writes, it is often unreadable as
@@ -12,11 +13,12 @@ their checksum, so that not even a power cut needs a sync after each video.
 import json
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,20 +46,23 @@ class Entry:
 class Journal:
     """The open, locked journal of one shard."""
 
-    def __init__(self, folder: Path, *, plan: str, feature_size: int) -> None:
+    def __init__(
+        self, folder: Path, *, plan: str, feature_size: int, note: Mapping[str, object] | None = None
+    ) -> None:
         """Open a journal, or begin it anew where it belongs to another plan.
 
         Args:
             folder: ``<shard>.partial``; made if it is not there.
             plan: digest of all that decides the shard's bytes; a journal of another plan is emptied.
             feature_size: D.
+            note: what the header line tells besides; of a journal that is gone on with, the old note stays.
 
         Raises:
             CacheError: another process has it open.
         """
         self.folder = folder
         self.entries: list[Entry] = []
-        self._plan = plan
+        self._header = {"plan": plan, **(note or {})}
         self._feature_size = feature_size
         self._lock = FolderLock(folder)
         self._features = (folder / "features.bin").open("ab+", buffering=0)
@@ -113,14 +118,13 @@ class Journal:
         """Keep the whole lines whose bytes are there; cut off everything behind them."""
         self._index.seek(0)
         header, *lines = self._index.read().split(b"\n")[:-1] or [b""]  # a torn last line has no newline
-        own = _line({"plan": self._plan})
-        if header + b"\n" != own:
+        if _parse_header(header).get("plan") != self._header["plan"]:
             if header:
                 say(f"{self.folder} was begun for other videos or another encoder, and is begun anew.")
             self._index.truncate(0)
-            _write_all(self._index, own)
-            lines = []
-        kept = len(own)
+            header, lines = _line(self._header)[:-1], []
+            _write_all(self._index, header + b"\n")
+        kept = len(header) + 1
         self._features.seek(0)
         for line in lines:
             entry = self._parse(line)
@@ -141,6 +145,23 @@ class Journal:
         if entry.start != self._end or os.fstat(self._features.fileno()).st_size < entry.start + size:
             return None
         return entry if zlib.crc32(self._features.read(size)) == entry.crc32 else None
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """Return a journal's header line: the plan's digest and what the writer noted; {} where there is none."""
+    try:
+        with (folder / "index.jsonl").open("rb") as file:
+            return _parse_header(file.readline())
+    except FileNotFoundError:
+        return {}
+
+
+def _parse_header(line: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(line)
+    except ValueError:  # torn, or nothing yet
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def discard_journal(folder: Path) -> None:

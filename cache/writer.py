@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from errno import EDQUOT, ENOSPC
@@ -40,6 +40,7 @@ class ShardWriter:
         count: int,
         rows: Sequence[CacheRow],
         provenance: Provenance,
+        note: Mapping[str, object] | None = None,
     ) -> None:
         """Begin a shard, or go on with one that was begun by the same plan.
 
@@ -50,6 +51,7 @@ class ShardWriter:
             count: how many shards the split has.
             rows: all rows planned, in order.
             provenance: what makes the features.
+            note: what the journal's header line tells besides the plan, for whoever goes on with it.
 
         Raises:
             CacheError: an (id, view) comes twice, a text cannot be stored, the shard is there already,
@@ -60,7 +62,10 @@ class ShardWriter:
         self._rows = tuple(rows)
         self._provenance = provenance
         self._journal = Journal(
-            partial_folder(self.path), plan=_digest(rows, provenance), feature_size=provenance.feature_size
+            partial_folder(self.path),
+            plan=_digest(rows, provenance),
+            feature_size=provenance.feature_size,
+            note=note,
         )
         if self.path.exists():
             self._journal.remove()

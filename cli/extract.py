@@ -88,6 +88,13 @@ class ScalesType(click.ParamType):
     "--level", type=click.Choice(("sign", "frame")),
     help="After the temporal module or before it.  [default: after, where there is one]",
 )  # fmt: skip
+@click.option(
+    "--views", type=click.IntRange(min=0), metavar="K", help="Also K augmented passes of each training video."
+)
+@click.option(
+    "--fps", type=click.FloatRange(min=0, min_open=True), help="Frames a second to look at, by the clock."
+)
+@click.option("--keep-partial", is_flag=True, help="Of a damaged video take the frames before its fault.")
 @root_option
 @config_options
 @seed_option
@@ -99,9 +106,9 @@ class ScalesType(click.ParamType):
 def command(
     context: click.Context, ckpt: Path | None, encoder: str | None, scales: str | None, manifest: Path,
     out: Path, splits: tuple[str, ...], shard: tuple[int, int] | None, num_shards: int | None,
-    devices: str | None, engine: str, level: str | None, root: str | None, config_source: str | None,
-    overrides: tuple[str, ...], seed: int | None, device: str, limit: int | None, dry_run: bool,
-    as_json: bool,
+    devices: str | None, engine: str, level: str | None, views: int | None, fps: float | None,
+    keep_partial: bool, root: str | None, config_source: str | None, overrides: tuple[str, ...],
+    seed: int | None, device: str, limit: int | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Run the frozen encoder once over every video of a manifest, into a feature cache.
 
@@ -120,10 +127,11 @@ def command(
     from ..extract.plan import describe_plans
     from ..extract.workers import choose_workers, extract_with
 
-    if level is not None:
-        overrides = (*overrides, f"level={level}")
-    if scales is not None:
-        overrides = (*overrides, f"timm.scales={scales}")
+    named = {
+        "level": level, "timm.scales": scales, "views": views, "fps": fps,
+        "keep_partial": keep_partial or None,
+    }  # fmt: skip
+    overrides = (*overrides, *(f"{key}={value}" for key, value in named.items() if value is not None))
     job = Job(
         manifest=manifest, root=Path(root) if root else None, limit=limit, ckpt=ckpt, encoder=encoder,
         out=out, splits=splits,
@@ -135,7 +143,7 @@ def command(
     )  # fmt: skip
     if dry_run:
         place = resolve_device(str(workers.device))  # with Ray it may be on other machines alone
-        emit(as_json, *describe_plans(job.load().check(workers.shards, device=place), out))
+        emit(as_json, *describe_plans(job.load().check(workers.shards, device=place, leave_note=False), out))
         return
     result = extract_with(workers, job)
     emit(as_json, result.to_dict(), result.describe())

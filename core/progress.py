@@ -3,12 +3,16 @@
 import math
 import sys
 from collections.abc import Iterable, Sized
+from threading import RLock
 from typing import Any
 
 from tqdm import tqdm
 
 _LINE = "{desc}: {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 _LINES_PER_JOB = 10
+
+# tqdm's own lock is shared with forked processes: one that is killed while it prints would hold it for ever.
+tqdm.set_lock(RLock())
 
 
 class _Lines(tqdm):
@@ -26,16 +30,25 @@ class _Lines(tqdm):
 
 
 def progress(
-    iterable: Iterable[Any] | None = None, *, desc: str, total: int | None = None, unit: str = "it"
+    iterable: Iterable[Any] | None = None,
+    *,
+    desc: str,
+    total: int | None = None,
+    initial: int = 0,
+    unit: str = "it",
 ) -> Any:
-    """Wrap ``iterable`` (or count by ``update``) with progress on standard error."""
+    """Wrap ``iterable`` (or count by ``update``) with progress on standard error.
+
+    What an earlier run did is ``initial``: it is no part of the speed, nor of the time left.
+    """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     if sys.stderr.isatty():
-        return tqdm(iterable, desc=desc, total=total, unit=unit, file=sys.stderr)
+        return tqdm(iterable, desc=desc, total=total, initial=initial, unit=unit, file=sys.stderr)
     every = max(1, math.ceil((total or 1000) / _LINES_PER_JOB))
     pace = {"miniters": every, "mininterval": 0, "maxinterval": math.inf}
-    return _Lines(iterable, desc=desc, total=total, unit=unit, file=sys.stderr, bar_format=_LINE, **pace)
+    figures = {"total": total, "initial": initial, "unit": unit, "bar_format": _LINE}
+    return _Lines(iterable, desc=desc, file=sys.stderr, **figures, **pace)
 
 
 def say(message: str) -> None:

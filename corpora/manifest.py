@@ -60,7 +60,12 @@ class Manifest:
                 "Give --root DIR, the folder where they lie on this machine."
             )
         path = resolve_inside(self.root, sample.video)
-        return Clip(path=path, start_seconds=sample.start_seconds, end_seconds=sample.end_seconds)
+        return Clip(
+            path=path,
+            start_seconds=sample.start_seconds,
+            end_seconds=sample.end_seconds,
+            fps=sample.fps,
+        )
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

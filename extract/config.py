@@ -1,13 +1,16 @@
 """Settings of an extraction."""
 
-import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ..core.device import Precision
 from ..core.errors import ConfigError
 from ..video.sampling import FrameSampling
 from ..video.transforms import AugmentConfig
+from .threads import available_cores, default_threads
+
+FRAME_BATCH = 32
+"""Frames the backbone sees at a time where nothing else is said and nothing is gained by more: on a CPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,14 +69,24 @@ class ExtractConfig:
 
     level: Literal["sign", "frame"] | None = None
     """Features after the temporal module or before it; None: after it, where the encoder has one."""
-    frame_batch: int = 32
-    """Frames the backbone sees at a time. Part of what decides the last bits of a feature."""
+    frame_batch: int | None = None
+    """Frames the backbone sees at a time, part of what decides the last bits of a feature; None: as the cache
+    has it already, else the fastest on CUDA (tried before the first clip), 32 elsewhere."""
     precision: Precision = "auto"
     """Number format to compute in; auto: bf16 where the hardware has it, else fp32."""
     phase: int = 0
     """The first frame kept of each clip, below the encoder's ``sampling.stride``."""
     workers: int | None = None
     """Processes that decode; 0: none besides the one that encodes; None: one a core, at most 16."""
+    threads: int | None = None
+    """Threads the encoder computes with on a CPU, part of what decides the last bits of a feature; None: as
+    the shard was begun with, else what OMP_NUM_THREADS says, else one a core."""
+    compile: bool = False
+    """Let torch compile the encoder: quicker after a minute on some GPUs; last bits may differ."""
+    fps: float | None = None
+    """Look at so many frames a second by each clip's own clock, instead of as the encoder samples."""
+    keep_partial: bool = False
+    """Of a damaged video take the frames before its fault, instead of leaving it out."""
     timm: TimmConfig = TimmConfig()
     """For ``--encoder timm:NAME`` alone."""
     hf_video: HfVideoConfig = HfVideoConfig()
@@ -86,8 +99,11 @@ class ExtractConfig:
     """Draws the views, and the random weights of a timm backbone that is not pretrained."""
 
     def __post_init__(self) -> None:
-        if self.frame_batch < 1:
-            raise ConfigError(f"frame_batch must be at least 1, but is {self.frame_batch}.")
+        for name in ("frame_batch", "threads"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, but is {value}.")
+        if self.fps is not None and not 0 < self.fps < float("inf"):
+            raise ConfigError(f"fps must be a number above 0, but is {self.fps}.")
         if self.phase < 0:
             raise ConfigError(f"phase must be 0 or more, but is {self.phase}.")
         if self.views < 0:
@@ -95,7 +111,16 @@ class ExtractConfig:
         if self.workers is not None and self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, but is {self.workers}.")
 
+    def sampling(self, own: FrameSampling) -> FrameSampling:
+        """Return which frames are looked at, where the encoder itself would look at ``own``."""
+        return own if self.fps is None else replace(own, fps=self.fps)
+
     @property
     def num_workers(self) -> int:
         """The number of processes that decode."""
-        return min(os.cpu_count() or 1, 16) if self.workers is None else self.workers
+        return min(available_cores(), 16) if self.workers is None else self.workers
+
+    @property
+    def num_threads(self) -> int:
+        """The number of threads the encoder computes with on a CPU."""
+        return self.threads or default_threads()

@@ -1,6 +1,7 @@
 """The frozen encoder runs once over every video: decoding ahead, encoding, writing to a shard."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,15 @@ from ..core.progress import progress, say
 from ..corpora.manifest import Manifest
 from ..encoder.encode import encode
 from ..encoder.frozen import FrozenEncoder
-from .clips import FILLER, ClipDataset, ClipStream
+from .clips import ClipDataset
 from .config import ExtractConfig
 from .plan import ShardPlan, check_plans, level_of, plan_shards
 from .result import Extracted, Rejected
+from .settle import settle
+from .signals import Stopped, stopped_by_signals
+from .stream import ClipStream
+from .threads import torch_threads
+from .writing import WriterThread
 
 
 def extract(
@@ -45,27 +51,27 @@ def extract(
     Raises:
         CacheError: a shard is there that was made by something else, another process is writing it,
             or the disk is too small.
-        DataError: a split has no sample, none of its videos is there, or features are not finite.
+        ConfigError: the device has too little memory, or the phase is not below the encoder's stride.
+        DataError: a split has no sample, none of its videos is there, a decoding process died, or features
+            are not finite.
         ModelError: the level is ``sign`` and the encoder has no temporal module.
+        Stopped: SIGTERM or SIGINT came; what is done is kept.
     """
-    plans = plan_shards(
-        manifest,
-        encoder=encoder,
-        fingerprint=fingerprint,
-        out=out,
-        splits=splits,
-        shard=shard,
-        config=config,
-        device=device,
-    )
+    order = {
+        "encoder": encoder, "fingerprint": fingerprint, "out": out, "splits": splits, "shard": shard,
+        "device": device,
+    }  # fmt: skip
+    config = settle(config, **order)
+    plans = plan_shards(manifest, **order, config=config)
     check_plans(plans, manifest, out)
     result = Extracted()
-    for plan in plans:
-        if plan.finished is not None:
-            _skip(plan, result)
-        else:
-            _write_shard(plan, manifest, encoder=encoder, config=config, device=device, result=result)
-        result.shards.append(plan.path)
+    with torch_threads(config.num_threads), stopped_by_signals():
+        for plan in plans:
+            if plan.finished is not None:
+                _skip(plan, result)
+            else:
+                _write_shard(plan, manifest, encoder=encoder, config=config, device=device, result=result)
+            result.shards.append(plan.path)
     return result
 
 
@@ -87,25 +93,57 @@ def _write_shard(
     device: torch.device,
     result: Extracted,
 ) -> None:
-    place = {"split": plan.split, "index": plan.index, "count": plan.count}
-    with ShardWriter(plan.folder, **place, rows=plan.rows, provenance=plan.provenance) as writer:
-        pending = plan.views[len(plan.views) - len(writer.pending) :]
-        clips = ClipDataset(manifest, pending, config=encoder.config, extraction=config)
-        stream = ClipStream(clips, workers=config.num_workers, result=result)
-        encoded = encode(
-            encoder,
-            stream.frames(filler=writer.steps_written % config.frame_batch),
-            frame_batch=config.frame_batch,
-            level=level_of(encoder, config),
-            device=device,
-            dtype=resolve_dtype(config.precision, device),
-        )
-        _fill(writer, encoded, stream.rejected, name=plan.path.stem, result=result)
+    frame_batch = plan.provenance.frame_batch
+    with _open_writer(plan, config) as writer, _saying_how_to_go_on(writer):
+        views = plan.views[len(plan.views) - len(writer.pending) :]
+        clips = ClipDataset(manifest, views, config=encoder.config, extraction=config)
+        ids = [view.sample.id for view in views]
+        with ClipStream(clips, ids=ids, workers=config.num_workers, result=result) as stream:
+            encoded = encode(
+                encoder,
+                stream.frames(),
+                frame_batch=frame_batch,
+                filled=writer.steps_written % encoder.windows.per_batch(frame_batch),
+                compile=config.compile,
+                level=level_of(encoder, config),
+                device=device,
+                dtype=resolve_dtype(config.precision, device),
+            )
+            _fill(writer, encoded, stream.rejected, name=plan.path.stem, result=result)
         once = {entry.id: entry.rejected or "" for entry in writer.rejected}  # not once for each view
         rejected = [Rejected(split=plan.split, id=id_, reason=reason) for id_, reason in once.items()]
         with result.timed("write"):
             writer.finish()
         result.rejected += rejected
+
+
+def _open_writer(plan: ShardPlan, config: ExtractConfig) -> ShardWriter:
+    made_by = plan.provenance
+    return ShardWriter(
+        plan.folder,
+        split=plan.split,
+        index=plan.index,
+        count=plan.count,
+        rows=plan.rows,
+        provenance=made_by,
+        note={
+            "encoder": made_by.encoder_fingerprint,
+            "frame_batch": made_by.frame_batch,
+            "threads": config.num_threads,
+        },
+    )
+
+
+@contextmanager
+def _saying_how_to_go_on(writer: ShardWriter) -> Iterator[None]:
+    try:
+        yield
+    except Stopped as stopped:
+        say(
+            f"Ended by {stopped.signal.name}: {writer.num_written} of {writer.num_rows} clips of "
+            f"{writer.path} are done and kept.\nRun the same command again: it goes on from there."
+        )
+        raise
 
 
 def _fill(
@@ -118,19 +156,19 @@ def _fill(
 ) -> None:
     """Add the pending videos to the writer, in order: their features, or why there are none."""
     pending = writer.pending
-    with progress(desc=f"extract {name}", total=writer.num_rows, unit="clip") as bar:
-        bar.update(writer.num_rows - len(pending))
+    done, total = writer.num_written, writer.num_rows
+    with (
+        progress(desc=f"extract {name}", total=total, initial=done, unit="clip") as bar,
+        WriterThread(writer, result=result) as thread,
+    ):
         for index, features in _timed(encoded, result):
-            if index == FILLER:
-                continue
-            with result.timed("write"):
-                _reject_until(pending[index], writer, reasons)
-                writer.append(pending[index], features)
+            num_rejected = _reject_until(pending[index], thread, reasons)
+            thread.append(features)
             result.clips += pending[index].view == 0
             result.frames += len(features)
-            bar.update(writer.num_written - bar.n)
-        _reject_until(None, writer, reasons)
-        bar.update(writer.num_written - bar.n)
+            bar.set_postfix_str(f"{result.frames_per_second:.0f} frames/s", refresh=False)
+            bar.update(1 + num_rejected)
+        bar.update(_reject_until(None, thread, reasons))
 
 
 def _timed(encoded: Iterator[tuple[int, np.ndarray]], result: Extracted) -> Iterator[tuple[int, np.ndarray]]:
@@ -142,10 +180,13 @@ def _timed(encoded: Iterator[tuple[int, np.ndarray]], result: Extracted) -> Iter
         yield item
 
 
-def _reject_until(row: CacheRow | None, writer: ShardWriter, reasons: list[str]) -> None:
-    """Reject the rows before ``row`` (None: all that are left): they never came to be encoded."""
-    while writer.next_row is not None and writer.next_row != row:
+def _reject_until(row: CacheRow | None, thread: WriterThread, reasons: list[str]) -> int:
+    """Reject the rows before ``row`` (None: all that are left) and count them: they were never encoded."""
+    count = 0
+    while (next_row := thread.next_row) is not None and next_row != row:
         reason = reasons.pop(0)
-        if writer.next_row.view == 0:
-            say(f"{writer.next_row.id}: {reason}")
-        writer.reject(writer.next_row, reason)
+        if next_row.view == 0:
+            say(f"{next_row.id}: {reason}")
+        thread.reject(reason)
+        count += 1
+    return count

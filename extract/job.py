@@ -4,6 +4,7 @@ One function writes shards, :func:`write_shards`. A single process calls it, and
 ``--devices`` and every task of ``--engine ray``: what they write is the same to the byte.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from .config import ExtractConfig
 from .extraction import extract
 from .plan import ShardPlan, check_plans, plan_shards, views_cost
 from .result import Extracted
+from .settle import settle
 from .shards import Shard
 from .source import load_source
 
@@ -76,30 +78,38 @@ class LoadedJob:
     encoder: FrozenEncoder
     fingerprint: str
 
-    def plan(self, shards: Sequence[Shard], *, device: torch.device) -> list[ShardPlan]:
-        """Return the plans of these shards of each split; raises as :func:`.plan.plan_shards`."""
-        return [
-            plan
-            for shard in shards
-            for plan in plan_shards(
-                self.manifest,
-                encoder=self.encoder,
-                fingerprint=self.fingerprint,
-                out=self.job.out,
-                splits=self.job.splits,
-                shard=shard,
-                config=self.job.config,
-                device=device,
-            )
-        ]
-
-    def check(self, shards: Sequence[Shard], *, device: torch.device) -> list[ShardPlan]:
-        """Refuse to begin what cannot end well, all shards together; say what views cost; return the plans.
+    def plan(
+        self, shards: Sequence[Shard], *, device: torch.device, leave_note: bool = True
+    ) -> list[ShardPlan]:
+        """Return the plans of these shards of each split.
 
         Raises:
-            FlaError: as :func:`.plan.check_plans` and :func:`.plan.plan_shards`.
+            FlaError: as :func:`.settle.settle` and :func:`.plan.plan_shards`.
         """
-        plans = self.plan(shards, device=device)
+        plans = []
+        for shard in shards:
+            order = {
+                "encoder": self.encoder, "fingerprint": self.fingerprint, "out": self.job.out,
+                "splits": self.job.splits, "shard": shard, "device": device,
+            }  # fmt: skip
+            config = settle(self.job.config, **order, leave_note=leave_note)
+            plans += plan_shards(self.manifest, **order, config=config)
+        return plans
+
+    def check(
+        self, shards: Sequence[Shard], *, device: torch.device, leave_note: bool = True
+    ) -> list[ShardPlan]:
+        """Refuse to begin what cannot end well, all shards together; say what views cost; return the plans.
+
+        Args:
+            shards: (i, n) of each.
+            device: where the encoder would compute.
+            leave_note: keep a frame batch that was found by trying for the processes that write.
+
+        Raises:
+            FlaError: as :func:`.plan.check_plans` and :meth:`plan`.
+        """
+        plans = self.plan(shards, device=device, leave_note=leave_note)
         check_plans(plans, self.manifest, self.job.out)
         for line in views_cost(plans):
             say(line)
@@ -130,13 +140,13 @@ def write_shards(job: Job, shards: Sequence[Shard], *, device: str, threads: int
         job: what, by which encoder, to where.
         shards: (i, n) of each.
         device: as ``--device`` takes it.
-        threads: CPU threads a computation may use; None: as many as torch takes.
+        threads: CPU threads a computation may use where no journal and no setting says; None: as settled.
 
     Raises:
         FlaError: as :func:`.extraction.extract` and :meth:`Job.load`.
     """
     if threads is not None:
-        torch.set_num_threads(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
     return job.load().write(shards, device=resolve_device(device))
 
 

@@ -20,7 +20,7 @@ from ..core.sample import SPLITS, Sample
 from ..corpora.manifest import Manifest
 from ..encoder.encode import Level
 from ..encoder.frozen import FrozenEncoder
-from ..video.sampling import select_frames
+from ..video.sampling import FrameSampling, count_selected
 from .config import ExtractConfig
 from .views import View, views_of
 
@@ -113,14 +113,13 @@ def plan_shards(
     if not 0 <= index < count:
         raise ValueError(f"shard must be (i, n) with 0 <= i < n, but is {shard}")
     made_by = _provenance(encoder, fingerprint=fingerprint, config=config, device=device)
+    sampling = config.sampling(encoder.config.sampling)
     plans = []
     for split in _splits(manifest, splits):
         everything = manifest.split(split)
         samples = tuple(everything[index::count])
-        views = views_of(samples, config=config, sampling=encoder.config.sampling)
-        steps = [_steps(view, encoder) for view in views]
-        rates = {sample.fps for sample in everything}
-        step = encoder.step_frames / rates.pop() if len(rates) == 1 else None
+        views = views_of(samples, config=config, sampling=sampling)
+        steps = [_steps(view, encoder, sampling) for view in views]
         plans.append(
             ShardPlan(
                 folder=out,
@@ -128,7 +127,12 @@ def plan_shards(
                 index=index,
                 count=count,
                 samples=samples,
-                provenance=Provenance(**made_by, corpus=manifest.corpus, split=split, step_seconds=step),
+                provenance=Provenance(
+                    **made_by,
+                    corpus=manifest.corpus,
+                    split=split,
+                    step_seconds=_step_seconds(encoder, sampling, {s.fps for s in everything}),
+                ),
                 views=views,
                 num_steps=sum(steps),
                 extra_steps=sum(n for n, view in zip(steps, views, strict=True) if view.number),
@@ -238,11 +242,18 @@ def _splits(manifest: Manifest, wanted: Sequence[str]) -> list[str]:
     return [split for split in there if not wanted or split in wanted]
 
 
-def _steps(view: View, encoder: FrozenEncoder) -> int:
+def _steps(view: View, encoder: FrozenEncoder, sampling: FrameSampling) -> int:
     """Return how many steps the encoder will make of a view."""
-    sampling = encoder.config.sampling
-    seen = select_frames(view.sample.num_frames, sampling=sampling, phase=view.phase)
-    return encoder.num_steps(len(seen))
+    sample = view.sample
+    seen = count_selected(sample.num_frames, sampling=sampling, phase=view.phase, clip_fps=sample.fps)
+    return encoder.num_steps(seen)
+
+
+def _step_seconds(encoder: FrozenEncoder, sampling: FrameSampling, rates: set[float]) -> float | None:
+    """Return the seconds from one step to the next; None where clips differ in their frame rate."""
+    if sampling.fps is not None:
+        return encoder.step_frames / sampling.stride / sampling.fps
+    return encoder.step_frames / rates.pop() if len(rates) == 1 else None
 
 
 def _provenance(
@@ -257,6 +268,8 @@ def _provenance(
         raise ConfigError(f"phase must be below the encoder's stride ({stride}), but is {config.phase}.")
     settings = encoder.settings
     preprocessing = {key: settings[key] for key in _PREPROCESSING} | {"phase": config.phase}
+    preprocessing["sampling"] = config_to_dict(config.sampling(encoder.config.sampling))
+    preprocessing |= {key: True for key in ("compile", "keep_partial") if getattr(config, key)}
     if config.views:  # also of splits without views: the shards of a cache agree
         drawn = {"count": config.views, "seed": config.seed, "augment": config_to_dict(config.augment)}
         preprocessing["views"] = drawn

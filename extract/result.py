@@ -9,6 +9,12 @@ from typing import Any, Literal
 
 Work = Literal["decode", "encode", "write"]
 
+_ADVICE: dict[Work, str] = {
+    "decode": "Most of the time went into waiting for decoded clips: more cores would help.",
+    "encode": "Most of the time went into the encoder: a faster device would help: a GPU, or more cores.",
+    "write": "Most of the time went into waiting for the disk: a faster one would help.",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
@@ -34,7 +40,7 @@ class Extracted:
     frames: int = 0
     """Frames encoded now."""
     spent: dict[Work, float] = field(default_factory=lambda: {"decode": 0.0, "encode": 0.0, "write": 0.0})
-    """Seconds spent waiting for decoded clips, encoding, and writing."""
+    """Seconds spent waiting for decoded clips, in the encoder, and waiting for what is written."""
 
     @property
     def seconds(self) -> float:
@@ -50,6 +56,11 @@ class Extracted:
     def shares(self) -> dict[Work, float]:
         """What part of the time each kind of work took; 0 where there was nothing to do."""
         return {work: seconds / self.seconds if self.seconds else 0.0 for work, seconds in self.spent.items()}
+
+    @property
+    def advice(self) -> str:
+        """What would make it faster; empty where there was nothing to do."""
+        return _ADVICE[max(self.spent, key=self.spent.__getitem__)] if self.frames else ""
 
     @contextmanager
     def timed(self, work: Work, *, without: Work | None = None) -> Iterator[None]:
@@ -72,6 +83,7 @@ class Extracted:
             "seconds": self.seconds,
             "frames_per_second": self.frames_per_second,
             "shares": self.shares,
+            "advice": self.advice,
         }
 
     def describe(self) -> str:
@@ -80,8 +92,9 @@ class Extracted:
         shares = ", ".join(f"{work} {share:.0%}" for work, share in self.shares.items())
         lines.append(
             f"{self.clips} clips, {self.frames} frames in {self.seconds:.1f} s: "
-            f"{self.frames_per_second:.1f} frames/s; time waiting for {shares}"
+            f"{self.frames_per_second:.1f} frames/s; time waiting to {shares}"
         )
+        lines += [self.advice] if self.advice else []
         if self.rejected:
             lines.append(f"{len(self.rejected)} videos are left out:")
             lines += [f"  {video.split} {video.id}: {video.reason}" for video in self.rejected]

@@ -13,7 +13,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.files import read_json
 from ..core.progress import progress
 from ..encoder import VisualEncoder, encode, fingerprint, load_encoder
-from ..extract import ExtractConfig
+from ..extract.config import FRAME_BATCH, ExtractConfig
 from ..finetune.model import StageTwoModel
 from ..finetune.store import RUN, check_features, load_stage_two
 from ..training.config import DecodingConfig
@@ -78,7 +78,7 @@ def _features(
     return encode(
         encoder,
         _readable(encoder, videos, faults),
-        frame_batch=config.frame_batch,
+        frame_batch=FRAME_BATCH,
         level="sign",
         device=device,
         dtype=resolve_dtype(config.precision, device),

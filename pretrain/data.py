@@ -16,7 +16,7 @@ from ..corpora.manifest import Manifest
 from ..training.batches import BatchDataset, make_batches
 from ..training.evaluation import EvaluationSet
 from ..training.model import IGNORED
-from ..video.sampling import select_frames
+from ..video.sampling import count_selected
 from ..video.transforms import augment, centre_crop
 from .config import PretrainConfig
 from .frames import FrameStore
@@ -113,7 +113,9 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
 def training_batches(clips: TrainingClips) -> BatchDataset:
     """Form the batches of a training split, once."""
     training, sampling = clips.config.training, clips.config.encoder.sampling
-    lengths = [len(select_frames(sample.num_frames, sampling=sampling)) for sample in clips.samples]
+    lengths = [
+        count_selected(sample.num_frames, sampling=sampling, clip_fps=sample.fps) for sample in clips.samples
+    ]
     batches = make_batches(
         lengths, max_clips=training.batch_clips, max_steps=training.batch_steps, seed=clips.config.seed
     )
@@ -152,7 +154,7 @@ def evaluation_set(
     """As :func:`clip_evaluation_set`, for clips of a store."""
     shown = samples if order is None else [samples[other] for other in order]
     lengths = [
-        len(select_frames(sample.num_frames, sampling=config.encoder.sampling, phase=phase))
+        count_selected(sample.num_frames, sampling=config.encoder.sampling, phase=phase, clip_fps=sample.fps)
         for sample in shown
     ]
     clips = EvaluationClips(shown, store=store, image_size=config.encoder.image_size, phase=phase)

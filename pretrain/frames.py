@@ -12,9 +12,10 @@ from ..core.progress import progress, say
 from ..core.sample import Sample
 from ..corpora.manifest import Manifest
 from ..encoder.config import EncoderConfig
-from ..video import count_frames
 from ..video.frames import decode_all, read_frames
-from ..video.sampling import select_frames
+from ..video.probing import read_timeline
+from ..video.sampling import count_selected
+from ..video.timeline import Timeline, choose_frames
 
 GIB = 2**30
 
@@ -34,8 +35,8 @@ class _Kept:
     """The frames that some phase looks at (K, S, S, 3), uint8."""
     indices: list[int]
     """Their numbers in the clip (K), ascending."""
-    num_frames: int
-    """Frames of the clip."""
+    timeline: Timeline
+    """All frames of the clip."""
 
 
 class FrameStore:
@@ -59,7 +60,7 @@ class FrameStore:
             return read_frames(
                 clip, sampling=config.sampling, phase=phase, size=config.resize_size, fit=config.fit
             )
-        chosen = select_frames(kept.num_frames, sampling=config.sampling, phase=phase)
+        chosen = choose_frames(kept.timeline, sampling=config.sampling, phase=phase)
         return kept.frames[np.searchsorted(kept.indices, chosen)]
 
     @property
@@ -97,7 +98,7 @@ class FrameStore:
         """Tell which clips are kept, by the frame counts of the manifest."""
         plan, room = [], (gib - self.filled_gib) * GIB
         for sample in samples:
-            size = len(self._seen(sample.num_frames, phases)) * 3 * self._config.resize_size**2
+            size = self._count_seen(sample, phases) * 3 * self._config.resize_size**2
             plan.append(size <= room)
             room -= size if size <= room else 0
         return plan
@@ -106,21 +107,29 @@ class FrameStore:
         """Keep a clip, or see that it can be opened; return why it cannot."""
         try:
             clip = self._manifest.clip(sample)
+            timeline = read_timeline(clip)
+            indices = self._seen(timeline, phases)
             if not is_kept:
-                count_frames(clip)
                 return None
             frames = decode_all(clip, size=self._config.resize_size, fit=self._config.fit)
         except DataError as error:
             return str(error)
-        num_frames = len(frames)
-        indices = self._seen(num_frames, phases)
-        if len(indices) < num_frames:
+        if len(indices) < len(frames):
             frames = frames[indices]
-        self._kept[sample.split, sample.id] = _Kept(frames=frames, indices=indices, num_frames=num_frames)
+        self._kept[sample.split, sample.id] = _Kept(frames=frames, indices=indices, timeline=timeline)
         return None
 
-    def _seen(self, num_frames: int, phases: Sequence[int]) -> list[int]:
+    def _seen(self, timeline: Timeline, phases: Sequence[int]) -> list[int]:
         """Return the frames that any of the phases looks at."""
         sampling = self._config.sampling
-        chosen = (select_frames(num_frames, sampling=sampling, phase=phase) for phase in phases)
+        chosen = (choose_frames(timeline, sampling=sampling, phase=phase) for phase in phases)
         return sorted({index for indices in chosen for index in indices})
+
+    def _count_seen(self, sample: Sample, phases: Sequence[int]) -> int:
+        """Return how many frames the phases look at, at most, by the manifest."""
+        sampling = self._config.sampling
+        counts = (
+            count_selected(sample.num_frames, sampling=sampling, phase=phase, clip_fps=sample.fps)
+            for phase in phases
+        )
+        return min(sample.num_frames, sum(counts))

@@ -27,6 +27,7 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # what an extraction takes
 
 
 @pytest.fixture(autouse=True)

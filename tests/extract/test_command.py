@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from fla_llm.cache import FeatureCache
 from fla_llm.cli import fla
 from fla_llm.core.errors import DataError, ModelError
 from fla_llm.corpora.manifest import Manifest, write_manifest
@@ -90,7 +91,6 @@ def test_faults_of_files_are_errors_of_ours(invoke: Invoke, tmp_path: Path) -> N
 
 
 def test_the_fingerprint_is_the_directorys(invoke: Invoke, tmp_path: Path) -> None:
-    from fla_llm.cache.reader import FeatureCache
 
     invoke("--split", "dev")
     assert FeatureCache(tmp_path / "cache").fingerprint == fingerprint(tmp_path / "stage1")
@@ -120,3 +120,11 @@ def test_what_views_cost_is_said_before_they_are_made(invoke: Invoke) -> None:
     real = invoke("--set", "views=2")
     cost, start = (real.stderr.find(text) for text in ("2 views of each training video add", "extract train"))
     assert 0 <= cost < start
+
+
+def test_options_that_name_settings_reach_them(invoke: Invoke, tmp_path: Path) -> None:
+    assert invoke("--fps", "5", "--views", "1", "--keep-partial", "--split", "train").exit_code == 0
+    provenance = FeatureCache(tmp_path / "cache", "train").provenance
+    assert provenance.preprocessing["sampling"]["fps"] == 5
+    assert provenance.preprocessing["views"]["count"] == 1
+    assert provenance.preprocessing["keep_partial"] is True

@@ -10,6 +10,8 @@ from fla_llm.extract.source import load_source
 def test_faulty_settings_are_named() -> None:
     with pytest.raises(ConfigError, match="frame_batch must be at least 1, but is 0"):
         ExtractConfig(frame_batch=0)
+    with pytest.raises(ConfigError, match="threads must be at least 1, but is -2"):
+        ExtractConfig(threads=-2)
     with pytest.raises(ConfigError, match="workers must be 0 or more, but is -1"):
         ExtractConfig(workers=-1)
     with pytest.raises(ConfigError, match="phase must be 0 or more, but is -1"):

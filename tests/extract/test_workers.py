@@ -201,7 +201,7 @@ def test_who_writes_what(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 def test_processes_share_the_cores_that_decode(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
     assert job.sharing_cores(2).config.workers == 0
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr("fla_llm.extract.config.available_cores", lambda: 8)
     auto = replace(job, config=replace(job.config, workers=None))
     assert [auto.sharing_cores(n).config.workers for n in (2, 16)] == [4, 1]
 
