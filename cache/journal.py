@@ -14,9 +14,8 @@ import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ import numpy as np
 from ..core.progress import say
 from .format import FEATURE_DTYPE
 from .lock import FolderLock
+from .output import write_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,28 +59,42 @@ class Journal:
 
         Raises:
             CacheError: another process has it open.
+            OSError: the disk is full, or fails.
         """
         self.folder = folder
         self.entries: list[Entry] = []
         self._header = {"plan": plan, **(note or {})}
         self._feature_size = feature_size
-        self._lock = FolderLock(folder)
-        self._features = (folder / "features.bin").open("ab+", buffering=0)
-        self._index = (folder / "index.jsonl").open("ab+", buffering=0)
-        self._recover()
+        with ExitStack() as opened:
+            self._lock = FolderLock(folder)
+            opened.callback(self._lock.release)
+            self._features = opened.enter_context((folder / "features.bin").open("ab+", buffering=0))
+            self._index = opened.enter_context((folder / "index.jsonl").open("ab+", buffering=0))
+            self._recover()
+            self._opened = opened.pop_all()
 
     def add(self, *, id: str, view: int, features: np.ndarray) -> None:
-        """Write a video's features (T, D), then the line that makes them count."""
+        """Write a video's features (T, D), then the line that makes them count.
+
+        Raises:
+            OSError: the disk is full, or fails; the journal is closed then.
+        """
         data = features.astype(FEATURE_DTYPE, copy=False).tobytes()
         start = self._end
-        _write_all(self._features, data)
-        self._write_line(
-            Entry(id=id, view=view, start=start, num_steps=len(features), crc32=zlib.crc32(data))
-        )
+        with self._closed_on_error():
+            write_all(self._features, data)
+            self._write_line(
+                Entry(id=id, view=view, start=start, num_steps=len(features), crc32=zlib.crc32(data))
+            )
 
     def reject(self, *, id: str, view: int, reason: str) -> None:
-        """Write down that a video could not be read."""
-        self._write_line(Entry(id=id, view=view, start=self._end, rejected=reason))
+        """Write down that a video could not be read.
+
+        Raises:
+            OSError: as :meth:`add`.
+        """
+        with self._closed_on_error():
+            self._write_line(Entry(id=id, view=view, start=self._end, rejected=reason))
 
     def features(self) -> Iterator[np.ndarray]:
         """Yield the features (T, D) of each video that has some, in the order they were added."""
@@ -97,9 +111,7 @@ class Journal:
 
     def close(self) -> None:
         """Close the files and give back the lock; what was added stays."""
-        self._features.close()
-        self._index.close()
-        self._lock.release()
+        self._opened.close()
 
     @property
     def _end(self) -> int:
@@ -109,9 +121,18 @@ class Journal:
     def _num_bytes(self, entry: Entry) -> int:
         return entry.num_steps * self._feature_size * np.dtype(FEATURE_DTYPE).itemsize
 
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        """Let nothing be added behind half a video: only opening the journal anew cuts that off."""
+        try:
+            yield
+        except BaseException:
+            self.close()
+            raise
+
     def _write_line(self, entry: Entry) -> None:
         line = {key: value for key, value in asdict(entry).items() if value is not None}
-        _write_all(self._index, _line(line))
+        write_all(self._index, _line(line))
         self.entries.append(entry)
 
     def _recover(self) -> None:
@@ -123,7 +144,7 @@ class Journal:
                 say(f"{self.folder} was begun for other videos or another encoder, and is begun anew.")
             self._index.truncate(0)
             header, lines = _line(self._header)[:-1], []
-            _write_all(self._index, header + b"\n")
+            write_all(self._index, header + b"\n")
         kept = len(header) + 1
         self._features.seek(0)
         for line in lines:
@@ -187,10 +208,3 @@ def _delete(folder: Path, lock: FolderLock) -> None:
 
 def _line(content: dict[str, object]) -> bytes:
     return json.dumps(content, ensure_ascii=False).encode() + b"\n"
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    """Write all of ``data``: an unbuffered file may take less than it is given."""
-    view = memoryview(data)
-    while view:
-        view = view[file.write(view) :]

@@ -32,12 +32,17 @@ class FolderLock:
 
         Raises:
             CacheError: another process holds it, or the file system has no locks.
+            OSError: the disk is full, or fails.
         """
         self.path = folder / "lock"
         self._descriptor = self._take()
         _held.add(self._descriptor)
-        os.ftruncate(self._descriptor, 0)
-        os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
+        except OSError:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Give the lock back; a second call does nothing."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..core.errors import CacheError
 from .format import FEATURE_DTYPE, CacheRow, Provenance, from_attributes, to_attributes
+from .output import HDF5Output
 from .seal import SEAL_BYTES, read_seal
 
 TEXT_COLUMNS = ("id", "text", "language", "signer")
@@ -54,9 +55,13 @@ def write_shard(
         crc32: the checksum of each row's feature bytes.
         rejected: (id, view) of planned videos that are missing here.
         provenance: what made the features.
+
+    Raises:
+        OSError: the disk is full, or fails.
     """
     # The oldest file format: its object headers have no room for times, and every HDF5 reads it.
-    with h5py.File(path, "w", userblock_size=SEAL_BYTES, libver="earliest", track_order=False) as file:
+    layout: dict[str, Any] = {"userblock_size": SEAL_BYTES, "libver": "earliest", "track_order": False}
+    with HDF5Output(path) as output, h5py.File(output, "w", **layout) as file:
         file.attrs.update(to_attributes(provenance))
         group, num_steps = file.create_group("features"), []
         for row, array in enumerate(features):

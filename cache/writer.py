@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -55,18 +54,17 @@ class ShardWriter:
 
         Raises:
             CacheError: an (id, view) comes twice, a text cannot be stored, the shard is there already,
-                or another process is writing it.
+                another process is writing it, or the disk is full.
         """
         _check_rows(rows)
         self.path = folder / shard_name(split, index, count)
         self._rows = tuple(rows)
         self._provenance = provenance
-        self._journal = Journal(
-            partial_folder(self.path),
-            plan=_digest(rows, provenance),
-            feature_size=provenance.feature_size,
-            note=note,
-        )
+        plan = _digest(rows, provenance)
+        with _full_disk_named(self.path):
+            self._journal = Journal(
+                partial_folder(self.path), plan=plan, feature_size=provenance.feature_size, note=note
+            )
         if self.path.exists():
             self._journal.remove()
             raise CacheError(
@@ -157,9 +155,9 @@ class ShardWriter:
                 provenance=self._provenance,
             )
             write_seal(temporary)
-        temporary.replace(self.path)
-        sync_folder(self.path.parent)
-        self._journal.remove()
+            temporary.replace(self.path)
+            sync_folder(self.path.parent)
+            self._journal.remove()
         return self.path
 
     def __enter__(self) -> "ShardWriter":
@@ -168,7 +166,8 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._journal.close()
+        with _full_disk_named(self.path):  # some file systems tell only now
+            self._journal.close()
 
     def _check_next(self, row: CacheRow) -> None:
         if row != self.next_row:
@@ -210,7 +209,7 @@ def _full_disk_named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in (ENOSPC, EDQUOT) and os.strerror(ENOSPC) not in str(error):  # h5py: as text
+        if error.errno not in (ENOSPC, EDQUOT):
             raise
         raise CacheError(
             f"The disk is full: {path} cannot be finished.\n"
