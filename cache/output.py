@@ -22,9 +22,9 @@ class HDF5Output:
         with HDF5Output(path) as output, h5py.File(output, "w") as file: ...
 
     Left to itself, HDF5 on a full disk leaves objects open that it could not write, h5py raises now OSError
-    and now RuntimeError, and Python ends with a segmentation fault (HDF5 2.0, on a disk of a megabyte). So
-    the first error is kept, what HDF5 does afterwards changes nothing, and leaving the block raises the error.
-    h5py also passes over how many bytes a write took; here every byte is written.
+    and now RuntimeError, and Python ends with a segmentation fault (HDF5 2.0, on a disk of a megabyte).
+    So the first error is kept, what HDF5 does afterwards changes nothing, and leaving the block raises
+    the error. h5py also passes over how many bytes a write took; here every byte is written.
     """
 
     def __init__(self, path: Path) -> None:

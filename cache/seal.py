@@ -18,42 +18,49 @@ _TAG = "fla feature cache"
 
 def write_seal(path: Path) -> None:
     """Fill the user block of a closed HDF5 file, and sync the file to disk."""
-    text = f"{_TAG} {FORMAT_VERSION}\nsha256 {sha256_file(path, offset=SEAL_BYTES)}\n"
+    seal = _seal_of(path)
     with path.open("rb+") as file:
-        file.write(text.encode("ascii").ljust(SEAL_BYTES, b"\0"))
+        file.write(seal)
         file.flush()
         os.fsync(file.fileno())
 
 
-def read_seal(path: Path) -> str:
-    """Return the SHA-256 that a shard's user block promises.
+def read_seal(path: Path) -> bytes:
+    """Return the user block of a shard, and with it the SHA-256 it promises.
 
     Raises:
         CacheError: the file is no feature cache, or of a newer format.
     """
     try:
         with path.open("rb") as file:
-            lines = file.read(SEAL_BYTES).rstrip(b"\0").decode("ascii", errors="replace").split("\n")
+            seal = file.read(SEAL_BYTES)
     except OSError as error:
         raise CacheError(f"{path} cannot be read: {error.strerror}.") from error
-    if not lines[0].startswith(f"{_TAG} "):
+    first = seal.split(b"\n")[0].decode("ascii", errors="replace")
+    if not first.startswith(f"{_TAG} "):
         raise CacheError(
             f"{path} must be a feature cache, but is another kind of file.\n"
             "Keep caches in a folder of their own, or move this file out of it."
         )
-    version = lines[0].removeprefix(f"{_TAG} ")
+    version = first.removeprefix(f"{_TAG} ")
     if version != str(FORMAT_VERSION):
         raise CacheError(
             f"{path} must have format version {FORMAT_VERSION}, but has {version!r}.\n"
             "Read it with the version of fla that wrote it, or extract it again."
         )
-    return lines[1].removeprefix("sha256 ") if len(lines) > 1 else ""
+    return seal
 
 
 def seal_holds(path: Path) -> bool:
-    """Tell whether everything behind the user block is as it was written; HDF5 is not opened.
+    """Tell whether a shard is as it was written, its user block too; HDF5 is not opened.
 
     Raises:
         CacheError: as :func:`read_seal`.
     """
-    return read_seal(path) == sha256_file(path, offset=SEAL_BYTES)
+    return read_seal(path) == _seal_of(path)
+
+
+def _seal_of(path: Path) -> bytes:
+    """Return the user block that belongs in front of what is behind it."""
+    text = f"{_TAG} {FORMAT_VERSION}\nsha256 {sha256_file(path, offset=SEAL_BYTES)}\n"
+    return text.encode("ascii").ljust(SEAL_BYTES, b"\0")

@@ -66,7 +66,7 @@ def _verify_shard(path: Path, *, deep: bool) -> Iterator[Fault]:
         yield Fault(shard=path.name, video=None, reason=str(error))
         return
     if not seal_holds(path):
-        reason = "Its bytes are not those that were written: the SHA-256 in its user block differs."
+        reason = "Its bytes are not those that were written: the user block with their SHA-256 differs."
         yield Fault(shard=path.name, video=None, reason=reason)
     if deep:
         yield from _check_videos(path, seconds=_BASE_SECONDS + path.stat().st_size / _BYTES_PER_SECOND)
@@ -81,8 +81,8 @@ def _check_videos(path: Path, *, seconds: float) -> Iterator[Fault]:
     except subprocess.TimeoutExpired as error:
         output, end = error.stdout or b"", f"took longer than {seconds:.0f} s"
     at = None
-    for line in output.decode(errors="replace").splitlines():
-        at, reason = json.loads(line) if line.endswith("]") else (at, None)
+    for line in output.split(b"\n")[:-1]:  # a child that was ended may leave half a line
+        at, reason = json.loads(line)
         if reason is not None:
             yield Fault(shard=path.name, video=at, reason=reason)
     if end is not None:

@@ -1,6 +1,7 @@
 """Damage is found without parsing it, and traced to the video when asked."""
 
 import importlib
+import random
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
-from fla_llm.cache.seal import write_seal
+from fla_llm.cache.check import check_shard
+from fla_llm.cache.seal import SEAL_BYTES, write_seal
 from fla_llm.cache.verify import verify
 from fla_llm.core.errors import CacheError
 
@@ -40,12 +42,46 @@ def test_a_flipped_bit_is_found_and_its_video_named(maker: Any) -> None:
     assert "CRC-32" in verify(maker.folder, deep=True)[1].reason
 
 
-def test_any_flipped_bit_is_found(maker: Any) -> None:
+def test_a_thousand_flipped_bits_are_found(maker: Any) -> None:
+    """All over the file: user block with its padding, HDF5's structures and gaps, features, index."""
+    path = maker.write(maker.rows(4))
+    whole = path.read_bytes()
+    generator = random.Random(0)
+    bits = [generator.randrange(8 * len(whole)) for _ in range(800)]
+    bits += [generator.randrange(8 * SEAL_BYTES) for _ in range(200)]
+    for bit in bits:
+        flip(path, at=bit // 8, bit=bit % 8)
+        assert verify(maker.folder), f"bit {bit}"
+        path.write_bytes(whole)
+    assert verify(maker.folder) == []
+
+
+def test_deep_down_no_flipped_bit_hangs_or_crashes(maker: Any) -> None:
+    """The superblock and the structures behind it lead a parser furthest astray."""
     path = maker.write(maker.rows(2))
     whole = path.read_bytes()
-    for at in range(0, len(whole), 1997):
-        flip(path, at=at)
-        assert verify(maker.folder) or 60 < at < 512  # behind the digest, the user block is empty
+    generator = random.Random(1)
+    for bit in (generator.randrange(8 * SEAL_BYTES, 8 * len(whole)) for _ in range(20)):
+        flip(path, at=bit // 8, bit=bit % 8)
+        assert "SHA-256" in verify(maker.folder, deep=True)[0].reason
+        path.write_bytes(whole)
+
+
+def test_deep_down_a_flipped_bit_of_a_video_names_that_video(maker: Any) -> None:
+    path = maker.write(maker.rows(4))
+    generator = random.Random(2)
+    with h5py.File(path) as file:
+        places = [(file[f"features/{n}"].id.get_offset(), file[f"features/{n}"].nbytes) for n in range(4)]
+    whole = path.read_bytes()
+    for number in [*range(4)] * 50:
+        start, size = places[number]
+        flip(path, at=start + generator.randrange(size), bit=generator.randrange(8))
+        assert [(video, fault) for video, fault in check_shard(path) if fault] == [
+            (
+                f"trä/{number}",
+                "Its features are not those that were written: the CRC-32 in the index differs.",
+            )
+        ]
         path.write_bytes(whole)
 
 

@@ -270,12 +270,3 @@ def test_rows_come_in_order_and_whole(maker: Any) -> None:
 def test_a_shard_of_bad_videos_alone_is_empty_and_readable(maker: Any) -> None:
     maker.write(maker.rows(4)[3:], bad=BAD)
     assert len(FeatureCache(maker.folder)) == 0
-
-
-def test_a_full_disk_is_named(maker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with maker.writer(maker.rows(1)) as writer:
-        with Path("/dev/full").open("wb", buffering=0) as full:
-            monkeypatch.setattr(writer._journal, "_features", full)
-            with pytest.raises(CacheError, match=r"The disk is full: .*train-0-of-1.h5 cannot be finished"):
-                writer.append(maker.row(0), maker.features(0))
-        monkeypatch.undo()
