@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import h5py
 import numpy as np
 
 from ..core.errors import CacheError
+from .disk import is_local
 from .format import FEATURE_DTYPE, CacheRow, Provenance, parse_shard_name, provenance_difference, shard_name
 from .seal import read_seal
 from .shard import ShardIndex, damaged, read_index
@@ -22,6 +24,7 @@ class FeatureCache:
     """
 
     rows: list[CacheRow]
+    """What is known of each video; a further view of a clip is a row of its own."""
     num_steps: np.ndarray
     """Steps of each row, (N,) int64."""
     provenance: Provenance
@@ -38,7 +41,7 @@ class FeatureCache:
         Raises:
             CacheError: the folder holds no cache or other files, lacks a shard, or its shards disagree.
         """
-        shards = read_shards(Path(folder), split)
+        shards = read_shards(shard_paths(Path(folder), split))
         self._paths = [shard.path for shard in shards]
         self._places = [(s, row) for s, shard in enumerate(shards) for row in range(len(shard.rows))]
         self.rows = [row for shard in shards for row in shard.rows]
@@ -53,7 +56,20 @@ class FeatureCache:
         """The fingerprint of the encoder that made the features."""
         return self.provenance.encoder_fingerprint
 
+    @cached_property
+    def views(self) -> dict[str, tuple[int, ...]]:
+        """The numbers of each id's rows, in the order of their views: ``cache[cache.views["x"][0]]``.
+
+        Ids stand in the order of their first rows. Where all splits are open, an id that is in two has
+        the rows of both.
+        """
+        views: dict[str, list[int]] = {}
+        for number in sorted(range(len(self)), key=lambda number: self.rows[number].view):
+            views.setdefault(self.rows[number].id, []).append(number)
+        return {row.id: tuple(views[row.id]) for row in self.rows}
+
     def __len__(self) -> int:
+        """Return how many rows there are."""
         return len(self.rows)
 
     def __getitem__(self, index: int) -> np.ndarray:
@@ -77,12 +93,16 @@ class FeatureCache:
 
 
 class _ShardFile:
-    """One open shard: HDF5 says where a video's bytes are, the memory map hands them out."""
+    """One open shard: HDF5 says where a video's bytes are, the memory map hands them out.
+
+    Over a network all goes through HDF5: when a server fails, a read raises an error, and a map ends the
+    process with SIGBUS.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._features: Any = h5py.File(path, "r", locking=False)["features"]
-        self._bytes = np.memmap(path, dtype=np.uint8, mode="r")
+        self._bytes = np.memmap(path, dtype=np.uint8, mode="r") if is_local(path) else None
         self._starts: dict[int, int | None] = {}
 
     def read(self, row: int, *, shape: tuple[int, int]) -> np.ndarray:
@@ -94,13 +114,13 @@ class _ShardFile:
         if row not in self._starts:
             self._starts[row] = self._find(row, shape)
         start = self._starts[row]
-        if start is None:
-            return np.asarray(self._features[str(row)][()], dtype=np.float16)
+        if start is None or self._bytes is None:
+            return self._read_plainly(row)
         data = self._bytes[start : start + 2 * shape[0] * shape[1]]
         return np.frombuffer(data.tobytes(), dtype=FEATURE_DTYPE).reshape(shape).astype(np.float16)
 
     def _find(self, row: int, shape: tuple[int, int]) -> int | None:
-        """Return where the bytes begin, or None if they are not laid out plainly in the file."""
+        """Return where the bytes begin, or None where they are not mapped or not laid out plainly."""
         try:
             dataset = self._features[str(row)]
             start = dataset.id.get_offset()
@@ -109,7 +129,14 @@ class _ShardFile:
         if dataset.shape != shape or dataset.dtype != np.float16:
             raise damaged(self._path, f"video {row} is {dataset.shape} {dataset.dtype}, not {shape} float16")
         plain = start is not None and dataset.chunks is None and dataset.dtype == np.dtype(FEATURE_DTYPE)
-        return start if plain and start + dataset.nbytes <= len(self._bytes) else None
+        size = 0 if self._bytes is None else len(self._bytes)
+        return start if plain and start + dataset.nbytes <= size else None
+
+    def _read_plainly(self, row: int) -> np.ndarray:
+        try:
+            return np.asarray(self._features[str(row)][()], dtype=np.float16)
+        except (OSError, RuntimeError) as error:
+            raise damaged(self._path, f"video {row}: {error}") from error
 
 
 def splits_in(folder: Path | str) -> list[str]:
@@ -118,13 +145,13 @@ def splits_in(folder: Path | str) -> list[str]:
     return sorted({name[0] for name in names if name})
 
 
-def read_shards(folder: Path, split: str | None = None) -> list[ShardIndex]:
-    """Return the indices of a cache's shards, in the order of the splits' names and shard numbers.
+def read_shards(paths: Sequence[Path]) -> list[ShardIndex]:
+    """Return the indices of shards that belong together.
 
     Raises:
-        CacheError: as :class:`FeatureCache`.
+        CacheError: one is damaged, two disagree, or an id comes twice in a split.
     """
-    shards = [read_index(path) for path in shard_paths(folder, split)]
+    shards = [read_index(path) for path in paths]
     firsts: dict[str, ShardIndex] = {}
     for shard in shards:
         _check_agreement(shards[0], shard)
@@ -135,15 +162,40 @@ def read_shards(folder: Path, split: str | None = None) -> list[ShardIndex]:
 
 
 def shard_paths(folder: Path, split: str | None = None) -> list[Path]:
-    """Return the shards of a cache, all of each split.
+    """Return the shards of a cache, all of each split, in the order of the splits' names and shard numbers.
 
     Raises:
-        CacheError: there are none, one is missing, or an ``*.h5`` file is not named like a shard.
+        CacheError: as :func:`planned_paths`, or one is missing.
+    """
+    paths = planned_paths(folder, split)
+    if missing := [path.name for path in paths if not path.exists()]:
+        raise CacheError(
+            f"{folder} must hold all shards of a split, but lacks {', '.join(missing)}.\n"
+            "Finish its extraction."
+        )
+    return paths
+
+
+def planned_paths(folder: Path, split: str | None = None) -> list[Path]:
+    """Return all shards of the splits a cache has any of, those too that are not there yet.
+
+    Raises:
+        CacheError: there are none, some of two sets, or an ``*.h5`` file is not named like a shard.
     """
     if not folder.is_dir():
         raise CacheError(
             f"{folder} must be the folder of a feature cache, but is not there.\nRun: fla extract"
         )
+    counts = _count_shards(folder)
+    if not counts or (split is not None and split not in counts):
+        found = f"only {', '.join(sorted(counts))}" if counts else "none"
+        raise CacheError(f"{folder} must hold shards ({split or 'split'}-0-of-1.h5), but there are {found}.")
+    wanted = [split] if split else sorted(counts)
+    return [folder / shard_name(name, i, counts[name]) for name in wanted for i in range(counts[name])]
+
+
+def _count_shards(folder: Path) -> dict[str, int]:
+    """Return how many shards each split is to have, by the names of those that are there."""
     counts: dict[str, int] = {}
     for path in sorted(folder.glob("*.h5")):
         name = parse_shard_name(path.name)
@@ -155,17 +207,7 @@ def shard_paths(folder: Path, split: str | None = None) -> list[Path]:
                 f"{folder} must hold one set of {name[0]} shards, but holds some of {counts[name[0]]} "
                 f"and some of {name[2]}.\nDelete the set that is not wanted."
             )
-    if not counts or (split is not None and split not in counts):
-        found = f"only {', '.join(sorted(counts))}" if counts else "none"
-        raise CacheError(f"{folder} must hold shards ({split or 'split'}-0-of-1.h5), but there are {found}.")
-    wanted = [split] if split else sorted(counts)
-    paths = [folder / shard_name(name, i, counts[name]) for name in wanted for i in range(counts[name])]
-    if missing := [path.name for path in paths if not path.exists()]:
-        raise CacheError(
-            f"{folder} must hold all shards of a split, but lacks {', '.join(missing)}.\n"
-            "Finish its extraction."
-        )
-    return paths
+    return counts
 
 
 def _check_agreement(first: ShardIndex, other: ShardIndex) -> None:

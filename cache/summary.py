@@ -1,30 +1,41 @@
-"""What a cache holds, for ``fla cache info``."""
+"""What a cache holds, and what it still lacks, for ``fla cache info``."""
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .reader import read_shards
+from .format import parse_shard_name
+from .journal import count_videos
+from .reader import planned_paths, read_shards
 from .shard import ShardIndex
 
 
 def summarise(folder: Path) -> dict[str, Any]:
-    """Return what a cache holds and what made it, as JSON can hold it.
+    """Return what a cache holds, what it lacks, and what made it, as JSON can hold it.
+
+    ``missing``: the shards that belong to a split that is there, and are not. ``unfinished``: those that
+    are being written, or were when their process ended, with the number of videos they have.
 
     Raises:
-        CacheError: the folder holds no cache or other files, lacks a shard, or its shards disagree.
+        CacheError: the folder holds no cache or other files, or its shards are damaged or disagree.
     """
-    shards = read_shards(folder)
+    unfinished = _unfinished(folder)
+    begun_only = unfinished and not any(folder.glob("*.h5"))
+    paths = [] if begun_only else planned_paths(folder)
+    shards = read_shards([path for path in paths if path.exists()])
     splits: dict[str, list[ShardIndex]] = {}
     for shard in shards:
         splits.setdefault(shard.provenance.split, []).append(shard)
-    made_by = asdict(shards[0].provenance)
-    del made_by["split"], made_by["step_seconds"]  # these differ between splits
+    made_by = asdict(shards[0].provenance) if shards else {}
+    missing = [path.name for path in paths if not path.exists()]
     return {
         "folder": str(folder),
+        "is_complete": not missing and not unfinished,
         "splits": {split: _summarise_split(parts) for split, parts in splits.items()},
-        "provenance": made_by,
-        "unfinished": sorted(path.name for path in folder.glob("*.partial")),
+        "missing": missing,
+        "unfinished": unfinished,
+        # these two differ between splits
+        "provenance": {k: v for k, v in made_by.items() if k not in ("split", "step_seconds")},
     }
 
 
@@ -32,15 +43,32 @@ def describe(summary: dict[str, Any]) -> str:
     """Return a summary as lines for people."""
     lines = [str(summary["folder"])]
     for split, held in summary["splits"].items():
-        lines.append(
-            f"  {split}: {held['videos']} videos in {held['shards']} shard(s), "
-            f"{_in_views(held['views'])}{held['steps']} steps, "
-            f"{held['shortest']} to {held['longest']} a video, {held['size_bytes'] / 1e6:.1f} MB"
-        )
+        lines.append(f"  {split}: {_describe_split(held, summary['provenance']['feature_size'])}")
         lines += [f"    could not be read, and is left out: {id_}" for id_ in held["rejected"]]
-    lines += [f"  unfinished: {name}" for name in summary["unfinished"]]
+    lines += [f"  missing: {name}" for name in summary["missing"]]
+    lines += [f"  unfinished: {part['shard']}, {part['videos']} videos" for part in summary["unfinished"]]
     lines += [f"  {key}: {_in_words(value)}" for key, value in summary["provenance"].items()]
     return "\n".join(lines)
+
+
+def _unfinished(folder: Path) -> list[dict[str, Any]]:
+    """Return the shards that have a journal and are not there yet."""
+    paths = {path.with_suffix(".h5"): path for path in sorted(folder.glob("*.partial"))}
+    return [
+        {"shard": shard.name, "videos": count_videos(journal)}
+        for shard, journal in paths.items()
+        if parse_shard_name(shard.name) and not shard.exists()
+    ]
+
+
+def _describe_split(held: dict[str, Any], feature_size: int) -> str:
+    seconds = held["step_seconds"]
+    step = "steps of different lengths" if seconds is None else f"{seconds:.4g} s a step"
+    return (
+        f"{held['videos']} videos in {held['shards']} shard(s), {_in_views(held['views'])}"
+        f"{held['steps']} steps of {feature_size}, "
+        f"{held['shortest']} to {held['longest']} a video, {step}, {held['size_bytes'] / 1e6:.1f} MB"
+    )
 
 
 def _in_words(value: Any) -> str:

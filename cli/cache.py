@@ -19,12 +19,17 @@ def command() -> None:
 @command.command()
 @_folder_argument
 @json_option
-def info(folder: Path, as_json: bool) -> None:
-    """Say what the cache in DIR holds and what made it."""
+@click.pass_context
+def info(context: click.Context, folder: Path, as_json: bool) -> None:
+    """Say what the cache in DIR holds, what it lacks, and what made it.
+
+    Exit code 1: a shard is missing or unfinished; it is listed.
+    """
     from ..cache.summary import describe, summarise
 
     summary = summarise(folder)
     emit(as_json, summary, describe(summary))
+    context.exit(int(not summary["is_complete"]))
 
 
 @command.command()

@@ -3,6 +3,7 @@
 import multiprocessing
 import pickle
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
+from fla_llm.cache import reader
 from fla_llm.cache.reader import FeatureCache, _ShardFile, splits_in
 from fla_llm.core.errors import CacheError
 
@@ -59,6 +61,53 @@ def test_the_memory_map_and_h5py_agree(maker: Any) -> None:
     file._starts = dict.fromkeys(range(3))  # as if the offsets were not to be had
     for row in range(3):
         np.testing.assert_array_equal(file.read(row, shape=(row + 1, maker.width)), mapped[row])
+
+
+@pytest.mark.parametrize("local", [False, True])
+def test_only_a_local_disk_is_mapped(maker: Any, monkeypatch: pytest.MonkeyPatch, local: bool) -> None:
+    maker.write(maker.rows(2))
+    monkeypatch.setattr(reader, "is_local", lambda path: local)
+    cache = FeatureCache(maker.folder)
+    np.testing.assert_array_equal(cache[1], maker.features(1))
+    assert (cache._files[0]._bytes is not None) == local
+
+
+def test_opening_reads_indices_and_no_video(maker: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So it takes as long for a thousand clips as columns of a thousand entries do."""
+    maker.write(maker.rows(1000))
+    asked: list[str] = []
+    getitem = h5py.Group.__getitem__
+
+    def listed(group: h5py.Group, name: Any) -> Any:
+        asked.append(f"{group.name}/{name}".lstrip("/"))
+        return getitem(group, name)
+
+    monkeypatch.setattr(h5py.Group, "__getitem__", listed)
+    cache = FeatureCache(maker.folder)
+    assert len(cache) == 1000
+    assert [name for name in asked if name.startswith("features/")] == []
+    assert len(asked) < 20
+    cache[7]
+    assert asked[-1] == "features/7"
+
+
+def test_views_of_a_clip_are_found_by_its_id(maker: Any) -> None:
+    """Whatever shard they are in, and in whatever order; each is a row of its own."""
+    rows = [replace(maker.row(n), view=view) for n, view in ((0, 0), (1, 1), (0, 2), (1, 0), (0, 1), (2, 1))]
+    for index in range(2):
+        with maker.writer(rows[index::2], index=index, count=2) as writer:
+            for row in writer.pending:
+                writer.append(row, maker.features(row.view))
+            writer.finish()
+    cache = FeatureCache(maker.folder)
+    assert len(cache) == len(cache.rows) == 6
+    assert list(cache.views) == list(dict.fromkeys(row.id for row in cache.rows))
+    for id, numbers in cache.views.items():
+        assert {cache.rows[number].id for number in numbers} == {id}
+        for number in numbers:
+            np.testing.assert_array_equal(cache[number], maker.features(cache.rows[number].view))
+    views = {id: [cache.rows[n].view for n in numbers] for id, numbers in cache.views.items()}
+    assert views == {"trä/0": [0, 1, 2], "trä/1": [0, 1], "trä/2": [1]}
 
 
 def test_shards_make_one_sequence(maker: Any) -> None:

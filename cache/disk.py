@@ -1,0 +1,32 @@
+"""Which disk a file is on: of this machine, or reached over a network."""
+
+import os
+from pathlib import Path
+
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "afs", "9p"}
+_MOUNTS = Path("/proc/self/mountinfo")
+
+
+def is_local(path: Path) -> bool:
+    """Tell whether a file is on a disk of this machine; where the system does not list its mounts, it is.
+
+    FUSE counts as a network: SSHFS and the mounts of object stores are made with it.
+    """
+    if not _MOUNTS.exists():
+        return True
+    device = path.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines():
+        mount, _, kind = line.partition(" - ")
+        if mount.split(" ")[2] == number:
+            return not _is_network(kind.split(" ")[0])
+    return True
+
+
+def _is_network(kind: str) -> bool:
+    """Tell by a file system's name.
+
+    >>> _is_network("nfs4"), _is_network("fuse.sshfs"), _is_network("ext4")
+    (True, True, False)
+    """
+    return kind in _NETWORK or kind.startswith("fuse")
