@@ -185,12 +185,6 @@ def _parse_header(line: bytes) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def count_videos(folder: Path) -> int:
-    """Return how many videos a journal holds, those counted that could not be read; no lock is taken."""
-    index = folder / "index.jsonl"
-    return max(0, index.read_bytes().count(b"\n") - 1) if index.exists() else 0
-
-
 def discard_journal(folder: Path) -> None:
     """Remove the journal that a process left when it was killed just after finishing its shard.
 
@@ -201,6 +195,12 @@ def discard_journal(folder: Path) -> None:
         lock = FolderLock(folder)
         _delete(folder, lock)
         lock.release()
+
+
+def count_videos(folder: Path) -> int:
+    """Return how many videos a journal holds, those counted that could not be read; no lock is taken."""
+    index = folder / "index.jsonl"
+    return max(0, index.read_bytes().count(b"\n") - 1) if index.exists() else 0
 
 
 def _delete(folder: Path, lock: FolderLock) -> None:
