@@ -41,7 +41,7 @@ class FeatureCache:
         Raises:
             CacheError: the folder holds no cache or other files, lacks a shard, or its shards disagree.
         """
-        shards = read_shards(shard_paths(Path(folder), split))
+        shards = read_shards(Path(folder), split)
         self._paths = [shard.path for shard in shards]
         self._places = [(s, row) for s, shard in enumerate(shards) for row in range(len(shard.rows))]
         self.rows = [row for shard in shards for row in shard.rows]
@@ -145,8 +145,17 @@ def splits_in(folder: Path | str) -> list[str]:
     return sorted({name[0] for name in names if name})
 
 
-def read_shards(paths: Sequence[Path]) -> list[ShardIndex]:
-    """Return the indices of shards that belong together.
+def read_shards(folder: Path, split: str | None = None) -> list[ShardIndex]:
+    """Return the indices of a cache's shards, in the order of the splits' names and shard numbers.
+
+    Raises:
+        CacheError: as :class:`FeatureCache`.
+    """
+    return read_agreeing(shard_paths(folder, split))
+
+
+def read_agreeing(paths: Sequence[Path]) -> list[ShardIndex]:
+    """Return the indices of shards that belong together, perhaps not all that do.
 
     Raises:
         CacheError: one is damaged, two disagree, or an id comes twice in a split.

@@ -25,18 +25,39 @@ def write_seal(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def read_seal(path: Path) -> bytes:
-    """Return the user block of a shard, and with it the SHA-256 it promises.
+def read_seal(path: Path) -> str:
+    """Return the SHA-256 that a shard's user block promises.
 
     Raises:
         CacheError: the file is no feature cache, or of a newer format.
     """
+    lines = _read_block(path).rstrip(b"\0").decode("ascii", errors="replace").split("\n")
+    return lines[1].removeprefix("sha256 ") if len(lines) > 1 else ""
+
+
+def seal_holds(path: Path) -> bool:
+    """Tell whether a shard is as it was written, its user block too; HDF5 is not opened.
+
+    Raises:
+        CacheError: as :func:`read_seal`.
+    """
+    return _read_block(path) == _seal_of(path)
+
+
+def _seal_of(path: Path) -> bytes:
+    """Return the user block that belongs in front of what is behind it."""
+    text = f"{_TAG} {FORMAT_VERSION}\nsha256 {sha256_file(path, offset=SEAL_BYTES)}\n"
+    return text.encode("ascii").ljust(SEAL_BYTES, b"\0")
+
+
+def _read_block(path: Path) -> bytes:
+    """Return the user block of a file that has the name and version of a shard."""
     try:
         with path.open("rb") as file:
-            seal = file.read(SEAL_BYTES)
+            block = file.read(SEAL_BYTES)
     except OSError as error:
         raise CacheError(f"{path} cannot be read: {error.strerror}.") from error
-    first = seal.split(b"\n")[0].decode("ascii", errors="replace")
+    first = block.split(b"\n")[0].decode("ascii", errors="replace")
     if not first.startswith(f"{_TAG} "):
         raise CacheError(
             f"{path} must be a feature cache, but is another kind of file.\n"
@@ -48,19 +69,4 @@ def read_seal(path: Path) -> bytes:
             f"{path} must have format version {FORMAT_VERSION}, but has {version!r}.\n"
             "Read it with the version of fla that wrote it, or extract it again."
         )
-    return seal
-
-
-def seal_holds(path: Path) -> bool:
-    """Tell whether a shard is as it was written, its user block too; HDF5 is not opened.
-
-    Raises:
-        CacheError: as :func:`read_seal`.
-    """
-    return read_seal(path) == _seal_of(path)
-
-
-def _seal_of(path: Path) -> bytes:
-    """Return the user block that belongs in front of what is behind it."""
-    text = f"{_TAG} {FORMAT_VERSION}\nsha256 {sha256_file(path, offset=SEAL_BYTES)}\n"
-    return text.encode("ascii").ljust(SEAL_BYTES, b"\0")
+    return block

@@ -6,7 +6,7 @@ from typing import Any
 
 from .format import parse_shard_name
 from .journal import count_videos
-from .reader import planned_paths, read_shards
+from .reader import planned_paths, read_agreeing
 from .shard import ShardIndex
 
 
@@ -22,7 +22,7 @@ def summarise(folder: Path) -> dict[str, Any]:
     unfinished = _unfinished(folder)
     begun_only = unfinished and not any(folder.glob("*.h5"))
     paths = [] if begun_only else planned_paths(folder)
-    shards = read_shards([path for path in paths if path.exists()])
+    shards = read_agreeing([path for path in paths if path.exists()])
     splits: dict[str, list[ShardIndex]] = {}
     for shard in shards:
         splits.setdefault(shard.provenance.split, []).append(shard)
@@ -66,8 +66,8 @@ def _describe_split(held: dict[str, Any], feature_size: int) -> str:
     step = "steps of different lengths" if seconds is None else f"{seconds:.4g} s a step"
     return (
         f"{held['videos']} videos in {held['shards']} shard(s), {_in_views(held['views'])}"
-        f"{held['steps']} steps of {feature_size}, "
-        f"{held['shortest']} to {held['longest']} a video, {step}, {held['size_bytes'] / 1e6:.1f} MB"
+        f"{held['steps']} steps of {feature_size}, {held['shortest']} to {held['longest']} a video, "
+        f"{step}, {held['size_bytes'] / 1e6:.1f} MB"
     )
 
 

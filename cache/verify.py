@@ -52,7 +52,7 @@ def verify(folder: Path, *, deep: bool = False) -> list[Fault]:
         if faults:
             shard_paths(folder)  # by names alone: what is damaged is not opened here
         else:
-            read_shards(shard_paths(folder))
+            read_shards(folder)
     except CacheError as error:
         if str(error) not in {fault.reason for fault in faults}:
             faults.append(Fault(shard=str(folder), video=None, reason=str(error)))

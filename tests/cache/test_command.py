@@ -22,7 +22,7 @@ def test_info_says_what_is_there_and_what_made_it(maker: Any) -> None:
     summary = json.loads(result.stdout)
     assert (result.exit_code, summary["is_complete"]) == (0, True)
     assert summary["splits"]["train"] == {
-        "shards": 1, "videos": 4, "steps": 7, "shortest": 1, "longest": 3, "step_seconds": 0.16,
+        "shards": 1, "videos": 4, "views": 0, "steps": 7, "shortest": 1, "longest": 3, "step_seconds": 0.16,
         "size_bytes": path.stat().st_size, "rejected": ["trä/3"],
     }  # fmt: skip
     assert summary["provenance"]["encoder_fingerprint"] == "3f2a"
