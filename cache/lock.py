@@ -64,12 +64,15 @@ class FolderLock:
             os.close(descriptor)  # the holder before us removed the folder while we waited for it
 
     def _open(self) -> int:
+        folder = self.path.parent
         while True:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
+                folder.mkdir(parents=True, exist_ok=True)
                 return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            except FileNotFoundError:  # the holder before us removed the folder in this moment
-                continue
+            except (FileNotFoundError, FileExistsError):
+                # The holder before us removed the folder in this moment, before the open or amid the mkdir.
+                if folder.exists() and not folder.is_dir():
+                    raise
 
     def _is_current(self, descriptor: int) -> bool:
         try:
