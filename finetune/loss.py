@@ -1,14 +1,18 @@
 """Cross-entropy at labelled positions only, in chunks.
 
 Vocabulary is the second line of the memory budget: fp32 logits of 1,000 tokens are half a GiB for Llama 3. So
-logits exist only where a label is, ``CHUNK_TOKENS`` at a time, and are recomputed in the backward pass.
+logits exist only where a label is, ``CHUNK_TOKENS`` at a time. What the backward pass needs of a chunk is its
+gradient for the hidden states, as small as the states themselves: with a frozen head it is computed at once,
+in the forward pass. Where the head is trained too, a chunk's logits are computed again in the backward pass.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
@@ -16,39 +20,59 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CHUNK_TOKENS = 256  # as in TRL's chunked loss
-Head = Callable[[Tensor], Tensor]
+Loss = Callable[[Tensor, Tensor], Tensor]
 
-# Models whose head is just ``lm_head``, and those with something after or before it.
+# Models whose head is just ``lm_head``, and those with something after or before it. Each has its test.
 PLAIN = {"llama", "mistral", "qwen2", "qwen3", "gemma", "phi", "phi3", "xglm", "mt5", "m2m_100"}
 SOFT_CAPPED = {"gemma2", "gemma3_text"}
 BIASED = {"bart", "mbart"}
 SCALED = {"t5"}
+TESTED = PLAIN | SOFT_CAPPED | BIASED | SCALED
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Head:
+    """What turns the decoder's last hidden states (N, D) into logits (N, V), as one architecture does it."""
+
+    linear: nn.Module
+    scale: float = 1.0
+    """Of the states, before the head."""
+    bias: Tensor | None = None
+    """Added to the logits, (1, V)."""
+    cap: float | None = None
+    """Logits are bent into -cap..cap by tanh."""
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        """Return the logits."""
+        logits = self.linear(hidden if self.scale == 1.0 else hidden * self.scale)
+        if self.bias is not None:
+            logits = logits + self.bias
+        return logits if self.cap is None else torch.tanh(logits / self.cap) * self.cap
+
+    @property
+    def is_trained(self) -> bool:
+        """Tell whether its weights want a gradient."""
+        return any(parameter.requires_grad for parameter in self.linear.parameters())
 
 
 def head_of(llm: "PreTrainedModel") -> Head | None:
-    """Return what turns the decoder's last hidden states (N, D) into logits (N, V).
+    """Return the model's head.
 
     None for an architecture that is not known here: then the model's own logits are used, at all positions.
     """
     kind: str = llm.config.model_type
-    head: Any = llm.get_output_embeddings()
-    if kind in PLAIN:
-        return head
+    if kind not in TESTED:
+        return None
+    config: Any = llm.config
+    linear: Any = llm.get_output_embeddings()
     if kind in SOFT_CAPPED:
-        return _soft_capped(head, llm.config.final_logit_softcapping)
+        return Head(linear=linear, cap=config.final_logit_softcapping)
     if kind in BIASED:
         bias: Any = llm.final_logits_bias
-        return lambda hidden: head(hidden) + bias[0]
-    if kind in SCALED:
-        scale = llm.config.d_model**-0.5 if llm.config.scale_decoder_outputs else 1.0
-        return lambda hidden: head(hidden * scale)
-    return None
-
-
-def _soft_capped(head: Head, cap: float | None) -> Head:
-    if cap is None:
-        return head
-    return lambda hidden: torch.tanh(head(hidden) / cap) * cap
+        return Head(linear=linear, bias=bias)
+    if kind in SCALED and config.scale_decoder_outputs:
+        return Head(linear=linear, scale=config.d_model**-0.5)
+    return Head(linear=linear)
 
 
 def summed_cross_entropy(
@@ -73,10 +97,44 @@ def summed_cross_entropy(
         logits = states if head is None else head(states)
         return cross_entropy(logits.float(), targets, reduction="sum", label_smoothing=label_smoothing)
 
-    if head is None or len(targets) <= chunk_tokens:
+    if head is None:
         return loss(states, targets)
+    if head.is_trained:
+        return _recomputed(states, targets, loss=loss, chunk_tokens=chunk_tokens)
+    if torch.is_grad_enabled() and states.requires_grad:
+        return _FrozenHead.apply(states, targets, loss, chunk_tokens)
     chunks = zip(states.split(chunk_tokens), targets.split(chunk_tokens), strict=True)
-    total = torch.zeros((), device=states.device)
-    for chunk_states, chunk_targets in chunks:
-        total = total + checkpoint(loss, chunk_states, chunk_targets, use_reentrant=False)
+    return sum((loss(*chunk) for chunk in chunks), start=states.new_zeros((), dtype=torch.float32))
+
+
+def _recomputed(states: Tensor, targets: Tensor, *, loss: Loss, chunk_tokens: int) -> Tensor:
+    total = states.new_zeros((), dtype=torch.float32)
+    for chunk in zip(states.split(chunk_tokens), targets.split(chunk_tokens), strict=True):
+        total = total + checkpoint(loss, *chunk, use_reentrant=False)
     return total
+
+
+class _FrozenHead(torch.autograd.Function):
+    """The summed loss with its gradient for the states; nothing else of a chunk outlives it."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, targets: Tensor, loss: Loss, chunk_tokens: int) -> Tensor:
+        gradient = torch.empty_like(states)
+        total = states.new_zeros((), dtype=torch.float32)
+        for start in range(0, len(states), chunk_tokens):
+            rows = slice(start, start + chunk_tokens)
+            with torch.enable_grad():
+                chunk = states[rows].detach().requires_grad_()
+                part = loss(chunk, targets[rows])
+            (gradient[rows],) = torch.autograd.grad(part, chunk)
+            total += part.detach()
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # type: ignore[override]  # the decorator hides the parameters' names
+        ctx: Any, *given: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        return gradient * given[0], None, None, None

@@ -10,14 +10,24 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
+    BartConfig,
     Gemma2Config,
+    Gemma3TextConfig,
+    GemmaConfig,
+    GraniteConfig,
     LlamaConfig,
+    M2M100Config,
     MBartConfig,
+    MistralConfig,
     MT5Config,
+    Phi3Config,
+    PhiConfig,
     PretrainedConfig,
     PreTrainedTokenizerFast,
+    Qwen2Config,
     Qwen3Config,
     T5Config,
+    XGLMConfig,
 )
 
 from fla_llm.cache.format import CacheRow, Provenance
@@ -42,20 +52,38 @@ _T5 = {
     "d_model": 64, "d_kv": 32, "d_ff": 64, "num_layers": 2, "num_heads": 2,
     "decoder_start_token_id": 0, "pad_token_id": 0, "eos_token_id": 2,
 }  # fmt: skip
+_BART = {
+    "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64,
+    "max_position_embeddings": 64, "init_std": INIT, "scale_embedding": True, "decoder_start_token_id": 2,
+    "forced_eos_token_id": None, **_IDS,
+}  # fmt: skip
 _CONFIGS: dict[str, Callable[[int], PretrainedConfig]] = {
     "llama": lambda v: LlamaConfig(
         vocab_size=v, tie_word_embeddings=True, initializer_range=INIT, **_DECODER
     ),
+    "mistral": lambda v: MistralConfig(vocab_size=v, head_dim=32, **_DECODER),
+    "qwen2": lambda v: Qwen2Config(vocab_size=v, **_DECODER),
     "qwen3": lambda v: Qwen3Config(vocab_size=v, head_dim=32, **_DECODER),
+    "gemma": lambda v: GemmaConfig(vocab_size=v, head_dim=32, initializer_range=INIT, **_DECODER),
     "gemma2": lambda v: Gemma2Config(
         vocab_size=v, head_dim=32, final_logit_softcapping=0.2, attn_implementation="eager", **_DECODER
     ),
-    "mbart": lambda v: MBartConfig(
-        vocab_size=v, d_model=64, encoder_layers=2, decoder_layers=2, encoder_attention_heads=2,
-        decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64, max_position_embeddings=64,
-        init_std=INIT, scale_embedding=True, decoder_start_token_id=2, forced_eos_token_id=None, **_IDS,
+    "gemma3_text": lambda v: Gemma3TextConfig(
+        vocab_size=v, head_dim=32, final_logit_softcapping=0.2, **_DECODER
     ),
+    "phi": lambda v: PhiConfig(vocab_size=v, initializer_range=INIT, **_DECODER),
+    "phi3": lambda v: Phi3Config(vocab_size=v, initializer_range=INIT, **_DECODER),
+    "xglm": lambda v: XGLMConfig(
+        vocab_size=v, d_model=64, ffn_dim=64, num_layers=2, attention_heads=2, max_position_embeddings=64,
+        init_std=INIT, **_IDS,
+    ),
+    "granite": lambda v: GraniteConfig(vocab_size=v, logits_scaling=2.0, **_DECODER),
+    "bart": lambda v: BartConfig(vocab_size=v, **_BART),
+    "mbart": lambda v: MBartConfig(vocab_size=v, **_BART),
+    "m2m_100": lambda v: M2M100Config(vocab_size=v, **_BART),
     "t5": lambda v: T5Config(vocab_size=v, **_T5),
+    "t5-untied": lambda v: T5Config(vocab_size=v, tie_word_embeddings=False, **_T5),
     "mt5": lambda v: MT5Config(vocab_size=v, **_T5),
 }  # fmt: skip
 
@@ -89,8 +117,10 @@ def llm_folder(
             auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
             torch.manual_seed(1)
             model = auto.from_config(config)
-            if kind == "mbart":
+            if kind in ("bart", "mbart"):
                 model.final_logits_bias = torch.nn.Buffer(torch.randn(1, len(tokenizer)) / 4)
+            if kind == "t5-untied":
+                model.lm_head.weight = torch.nn.Parameter(torch.randn(len(tokenizer), 64) / 8)
             model.save_pretrained(made[kind])
             tokenizer.save_pretrained(made[kind])
         return made[kind]

@@ -7,11 +7,11 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from fla_llm.finetune.family import pad_rows, positions_of
-from fla_llm.finetune.loss import summed_cross_entropy
+from fla_llm.finetune.loss import TESTED, Head, summed_cross_entropy
 from fla_llm.finetune.model import StageTwoModel
 from fla_llm.training.model import IGNORED
 
-SHAPES = ["llama", "qwen3", "gemma2", "mbart", "t5", "mt5"]
+SHAPES = [*sorted(TESTED), "t5-untied"]
 
 
 def own_loss(model: StageTwoModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -63,7 +63,7 @@ def test_an_unknown_architecture_uses_its_own_logits(
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_chunks_add_up_to_the_whole(smoothing: float) -> None:
-    head = torch.nn.Linear(6, 11)
+    head = Head(linear=torch.nn.Linear(6, 11))
     states, targets = torch.randn(7, 6, requires_grad=True), torch.randint(0, 11, (7,))
     whole = cross_entropy(head(states), targets, reduction="sum", label_smoothing=smoothing)
     chunked = summed_cross_entropy(states, targets, head=head, label_smoothing=smoothing, chunk_tokens=3)
