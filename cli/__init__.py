@@ -17,6 +17,7 @@ COMMANDS = {
     "prepare": "a corpus's release -> manifest.jsonl",
     "pretrain": "stage one: manifest -> visual encoder",
     "extract": "frozen encoder, run once over every video -> feature cache",
+    "quantise": "a language model -> its 4-bit copy, for tune --llm",
     "tune": "stage two: feature cache + LLM -> translation model",
     "evaluate": "score a run of either stage on a split",
     "translate": "a video -> a sentence",

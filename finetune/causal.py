@@ -3,6 +3,8 @@
 Padded right in training and left in generation, where every row must end at the token it goes on from.
 """
 
+import inspect
+
 import torch
 from torch import Tensor
 
@@ -34,7 +36,9 @@ class CausalFamily(Family):
         return self.llm.generate(inputs_embeds=embeds, attention_mask=mask, **self.search_settings(decoding))
 
     def _states(self, embeds: Tensor, mask: Tensor) -> Tensor:
-        inputs = {"inputs_embeds": embeds, "attention_mask": mask, "position_ids": positions_of(mask)}
+        inputs = {"inputs_embeds": embeds, "attention_mask": mask}
+        if "position_ids" in inspect.signature(self.llm.forward).parameters:  # ALiBi models read the mask
+            inputs["position_ids"] = positions_of(mask)
         if self.head is None:
             return self.llm(**inputs, use_cache=False).logits
         return self.llm.get_decoder()(**inputs, use_cache=False).last_hidden_state

@@ -10,6 +10,7 @@ from .prompt import check_prompt
 
 PRESETS = Path(__file__).parent
 Quantise = Literal["nf4", "int8", "none"]
+Train = Literal["lora+projector", "lora", "projector", "full"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,22 +25,34 @@ class LoraSettings:
     """On the adapter's input, in training."""
     targets: str = "all-linear"
     """``all-linear``, or names of linear modules separated by commas: ``q_proj,v_proj``."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(rank) instead (rsLoRA): wide adapters then learn as fast as narrow ones."""
+    dora: bool = False
+    """Train the length of each column of the weights beside its direction (DoRA); slower."""
+    b_rate_ratio: float = 1.0
+    """Learning rate of the adapters' B over that of A (LoRA+, whose authors take 16); 1 is plain LoRA."""
 
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise ConfigError(f"'lora.rank' must be at least 1, but is {self.rank}.")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"'lora.dropout' must be in 0..1, but is {self.dropout}.")
+        if self.b_rate_ratio <= 0:
+            raise ConfigError(f"'lora.b_rate_ratio' must be above 0, but is {self.b_rate_ratio}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectorConfig:
     """What turns a feature into something shaped like a word embedding."""
 
-    kind: Literal["linear", "mlp"] = "mlp"
-    """``mlp`` has one hidden layer, as the paper's LLM-Adapter."""
+    kind: Literal["linear", "mlp", "conv"] = "mlp"
+    """``mlp`` has one hidden layer, as the paper's LLM-Adapter; in ``conv`` it sees neighbours in time."""
     hidden_size: int = 1024
     """Width of the hidden layer; not used by ``linear``."""
+    kernel: int = 5
+    """Feature steps that a step of ``conv`` sees, an odd number."""
+    stride: int = 2
+    """Feature steps that ``conv`` turns into one: a shorter sequence for the language model."""
     learning_rate: float = 1e-3
     """Its own, since it starts from nothing; 1e-3 is the paper's (section 4.2)."""
 
@@ -48,6 +61,29 @@ class ProjectorConfig:
             raise ConfigError(f"'projector.hidden_size' must be at least 1, but is {self.hidden_size}.")
         if self.learning_rate <= 0:
             raise ConfigError(f"'projector.learning_rate' must be above 0, but is {self.learning_rate}.")
+        if self.kernel < 1 or self.kernel % 2 == 0:
+            raise ConfigError(f"'projector.kernel' must be odd and above 0, but is {self.kernel}.")
+        if not 1 <= self.stride <= self.kernel:
+            raise ConfigError(
+                f"'projector.stride' must be in 1..{self.kernel} (the kernel), but is {self.stride}: "
+                "it would pass steps over."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContrastiveConfig:
+    """A further loss that pulls a clip's projected features towards its own sentence's embeddings."""
+
+    weight: float = 0.0
+    """What it is multiplied by; 0 leaves it out."""
+    temperature: float = 0.07
+    """Cosines are divided by it; 0.07 is CLIP's at its start."""
+
+    def __post_init__(self) -> None:
+        if self.weight < 0:
+            raise ConfigError(f"'contrastive.weight' must be at least 0, but is {self.weight}.")
+        if self.temperature <= 0:
+            raise ConfigError(f"'contrastive.temperature' must be above 0, but is {self.temperature}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +92,17 @@ class TuneConfig:
 
     quantise: Quantise = "nf4"
     """Weights of the frozen linear layers: 4-bit NormalFloat, 8-bit, or as computed with."""
+    train: Train = "lora+projector"
+    """``full`` trains every weight, the projector's too, in fp32 under autocast, and cannot be quantised."""
     lora: LoraSettings = field(default_factory=LoraSettings)
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
     prompt: str | None = None
     """Follows the features; ``{language}`` stands for the language's name. None the default, ``""`` none."""
+    prompt_by_language: dict[str, str] = field(default_factory=dict)
+    """Prompts of single languages, by code (``de``), in place of ``prompt``."""
     label_smoothing: float = 0.1
     """Share of the target spread over the vocabulary; the paper's 0.2 is for full tuning."""
+    contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
     activation_checkpointing: bool = True
     """Recompute activations in the backward pass: less memory, about a third more time."""
     training: TrainingConfig = field(
@@ -70,11 +111,18 @@ class TuneConfig:
             weight_decay=0.01, warmup_share=0.05, schedule="cosine", optimiser="adamw",
         )
     )  # fmt: skip
-    """``learning_rate`` here is LoRA's; ``batch_steps`` counts feature steps, padding included."""
+    """``learning_rate`` is the language model's (LoRA's, or that of all its weights); ``batch_steps`` counts
+    feature steps, padding included."""
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     seed: int = 42
 
     def __post_init__(self) -> None:
-        check_prompt(self.prompt)
+        for prompt in (self.prompt, *self.prompt_by_language.values()):
+            check_prompt(prompt)
+        if self.train == "full" and self.quantise != "none":
+            raise ConfigError(
+                f"'quantise' must be none where 'train' is full, but is {self.quantise}: weights in few bits "
+                "cannot be trained.\nSet quantise=none, or train=lora+projector."
+            )
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"'label_smoothing' must be in 0..1, but is {self.label_smoothing}.")

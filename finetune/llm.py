@@ -14,18 +14,22 @@ from transformers import (
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     GenerationConfig,
+    PreTrainedConfig,
     PreTrainedModel,
 )
 
 from ..core.errors import ModelError
-from ..core.files import sha256_file
+from ..core.files import read_json, sha256_file
 from ..core.progress import say
+from .admission import check_architecture, check_inputs
 from .config import Quantise
-from .quantise import quantisation_config
+from .quantise import check_quantised, keep_gradients_on_cpu, quantisation_config
 
 T = TypeVar("T")
-# T5's activations leave fp16's range; libraries that train it use bf16 or fp32.
+QUANTISED = "quantised.json"
+"""In a copy made by ``fla quantise``: the model it was made from."""
 NOT_IN_FP16 = {"t5", "mt5", "umt5"}
+"""Their activations leave fp16's range; libraries that train them use bf16 or fp32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,15 @@ class LanguageModel:
     """A Hugging Face id, or the absolute path of a directory."""
     revision: str
     """The id's commit, or a digest of the directory's config and weights."""
+    was_quantised: bool = False
+    """The weights lay on the disk in 4 bits already."""
+    quantised_from: dict[str, Any] | None = None
+    """Of a copy made by ``fla quantise``: the model it was made from, and how."""
+
+
+def without_fp16(dtype: torch.dtype, model_type: str) -> torch.dtype:
+    """Return ``dtype``, or fp32 where that is fp16 and the architecture does not stay within its range."""
+    return torch.float32 if dtype == torch.float16 and model_type in NOT_IN_FP16 else dtype
 
 
 def load_llm(
@@ -55,28 +68,72 @@ def load_llm(
         revision: the commit or digest the model must have; None takes what is there.
 
     Raises:
-        ModelError: there is no such model, or it is not the one ``revision`` names.
+        ModelError: there is no such model, it is not the one ``revision`` names, it is of an architecture
+            that takes no features, or quantised in another way.
     """
     source = _source(llm)
     commit = revision if source == llm else None
     config = _load(AutoConfig.from_pretrained, source, revision=commit)
-    if dtype == torch.float16 and config.model_type in NOT_IN_FP16:
-        dtype = torch.float32
-    auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    model = _load(
-        auto.from_pretrained,
-        source,
-        revision=commit,
-        dtype=dtype,
-        quantization_config=quantisation_config(quantise, compute_dtype=dtype),
-        device_map={"": str(device)},
-    )
     found = getattr(config, "_commit_hash", None) or _digest(Path(source))
     if revision not in (None, found):
         raise ModelError(f"{llm} must be {revision}, but is {found}: it has changed since it was tuned.")
-    model.generation_config = _bare_generation(model)
+    check_architecture(config, llm=llm)
+    was_quantised = getattr(config, "quantization_config", None) is not None
+    dtype = without_fp16(dtype, config.model_type)
+    model = _load_weights(source, config, quantise=quantise, device=device, dtype=dtype, commit=commit)
     tokenizer = _load(AutoTokenizer.from_pretrained, source, revision=commit)
-    return LanguageModel(model=model.eval(), tokenizer=tokenizer, source=source, revision=found)
+    check_inputs(model, tokenizer, llm=llm)
+    made_from = Path(source) / QUANTISED
+    return LanguageModel(
+        model=model,
+        tokenizer=tokenizer,
+        source=source,
+        revision=found,
+        was_quantised=was_quantised,
+        quantised_from=read_json(made_from) if made_from.is_file() else None,
+    )
+
+
+def _load_weights(
+    source: str,
+    config: PreTrainedConfig,
+    *,
+    quantise: Quantise,
+    device: torch.device,
+    dtype: torch.dtype,
+    commit: str | None,
+) -> PreTrainedModel:
+    """Return the model, frozen and in eval mode, without generation settings of its own."""
+    auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    setting = quantisation_config(quantise, compute_dtype=dtype)
+    given: dict[str, Any] | None = getattr(config, "quantization_config", None)
+    stored = config.dtype
+    if given is not None:  # its four bits are kept, but what is computed in is this machine's affair
+        check_quantised(given, quantise=quantise, source=source)
+        given["bnb_4bit_compute_dtype"] = str(dtype).removeprefix("torch.")
+        setting = None
+    model: PreTrainedModel = _load(
+        auto.from_pretrained,
+        source,
+        config=config,
+        revision=commit,
+        dtype=dtype,
+        quantization_config=setting,
+        device_map={"": str(device)},
+    )
+    if given is not None:  # whose other weights come as they were stored, whatever is asked for
+        _cast(model, stored, dtype)
+    model.requires_grad_(False)
+    keep_gradients_on_cpu(model)  # before anything is computed
+    model.generation_config = _bare_generation(model)
+    return model.eval()
+
+
+def _cast(model: PreTrainedModel, old: Any, new: torch.dtype) -> None:
+    """Give weights of format ``old`` the format ``new``; 4-bit ones are bytes, and T5 keeps some in fp32."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.dtype == old:
+            tensor.data = tensor.data.to(new)
 
 
 def _source(llm: str) -> str:

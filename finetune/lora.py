@@ -22,6 +22,8 @@ def add_lora(base: Any, settings: LoraSettings) -> PeftModel:
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=targets,
+        use_rslora=settings.rslora,
+        use_dora=settings.dora,
         task_type=TaskType.SEQ_2_SEQ_LM if base.config.is_encoder_decoder else TaskType.CAUSAL_LM,
     )
     with _old_name_allowed():
@@ -38,6 +40,21 @@ def save_lora(model: PeftModel, folder: Path) -> None:
     """Write the adapters in PEFT's format."""
     # "auto" would ask the Hub whether the embeddings were resized.
     model.save_pretrained(str(folder), save_embedding_layers=False)
+
+
+def lora_groups(model: PeftModel, settings: LoraSettings) -> list[dict[str, Any]]:
+    """Return the adapters as parameter groups: one, or two where B learns faster than A (LoRA+)."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    if settings.b_rate_ratio == 1.0:
+        return [{"name": "lora", "params": [p for _, p in named]}]
+    return [
+        {"name": "lora", "params": [p for name, p in named if "lora_B" not in name]},
+        {
+            "name": "lora_b",
+            "params": [p for name, p in named if "lora_B" in name],
+            "lr_scale": settings.b_rate_ratio,
+        },
+    ]
 
 
 @contextmanager

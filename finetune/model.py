@@ -1,4 +1,7 @@
-"""The model of stage two: a frozen language model with LoRA, conditioned on projected features."""
+"""The model of stage two: a language model conditioned on projected features.
+
+What of it is trained is the setting ``train``: by default LoRA and the projector.
+"""
 
 from collections.abc import Mapping
 from functools import partial
@@ -8,14 +11,17 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
+from ..core.device import resolve_dtype
+from ..core.progress import say
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED, TranslationModel
 from .causal import CausalFamily
 from .config import TuneConfig
+from .contrast import MEANINGFUL_CLIPS, alignment_loss, pool
 from .data import collate
-from .family import Family, Source
-from .llm import LanguageModel
-from .lora import add_lora
+from .family import Family, Source, label_counts
+from .llm import LanguageModel, without_fp16
+from .lora import add_lora, lora_groups
 from .loss import summed_cross_entropy
 from .projector import Projector
 from .quantise import prepare_frozen
@@ -27,7 +33,7 @@ class StageTwoModel(TranslationModel):
     """Projector, prompt and language model, trained by the engine of ``training/``.
 
     Attributes:
-        llm: the language model with LoRA layers inside, as peft wraps it.
+        llm: the language model; with LoRA layers inside, as peft wraps it, where those are trained.
         feature_fingerprint: of the encoder whose features this model reads.
         collate: makes a batch of clips; see :func:`.data.collate`.
     """
@@ -44,37 +50,43 @@ class StageTwoModel(TranslationModel):
         """Put the parts together.
 
         Args:
-            language_model: as loaded; its weights are frozen here.
+            language_model: as loaded, frozen; where everything is trained, in fp32.
             config: the run's settings.
             feature_size: F of the cache.
             feature_fingerprint: of the cache's encoder.
-            lora: the language model with trained adapters; None adds new ones.
+            lora: the language model with trained adapters; None adds new ones where adapters are trained.
         """
         super().__init__()
         base = language_model.model
-        if lora is None:
-            prepare_frozen(base, activation_checkpointing=config.activation_checkpointing)
-        self.llm = lora or add_lora(base, config.lora)
+        self.llm = lora or _trained_llm(base, config)
         self.config = config
         self.language_model = language_model
         self.feature_fingerprint = feature_fingerprint
-        self.wording = Wording(language_model.tokenizer, base.config, prompt=config.prompt)
+        self.wording = Wording(
+            language_model.tokenizer, base.config, prompt=config.prompt, prompts=config.prompt_by_language
+        )
         self.collate = partial(collate, wording=self.wording)
         self.family = _family(language_model, self.wording)
         self.feature_size = feature_size
         self.projector = Projector(feature_size, _embedding_size(base), config=config.projector).to(
             base.device
         )
+        self.projector.requires_grad_(config.train != "lora")
+        self._say_what_differs()
 
     def forward(
         self, *, labels: Tensor, num_items_in_batch: Tensor | int | None = None, **inputs: Any
     ) -> dict[str, Tensor]:
         """Return the loss of a batch as :meth:`collate` makes it; see :class:`TranslationModel`."""
-        states = self.family.labelled_states(self._source(inputs), labels)
         targets = labels[labels != IGNORED]
-        total = summed_cross_entropy(
-            states, targets, head=self.family.head, label_smoothing=self.config.label_smoothing
-        )
+        with self._autocast():
+            source = self._source(inputs)
+            states = self.family.labelled_states(source, labels)
+            total = summed_cross_entropy(
+                states, targets, head=self.family.head, label_smoothing=self.config.label_smoothing
+            )
+        if self.config.contrastive.weight > 0:  # as if each label carried the batch's mean
+            total = total + self.config.contrastive.weight * self._alignment(source, labels) * len(targets)
         return {"loss": total / (len(targets) if num_items_in_batch is None else num_items_in_batch)}
 
     @torch.no_grad()
@@ -82,7 +94,8 @@ class StageTwoModel(TranslationModel):
         """Return a sentence for each clip of a batch; the model must be in eval mode."""
         assert not self.training, "with checkpointing, generate() in train mode gives wrong text"
         tensors = {name: value.to(self.llm.device) for name, value in batch.items() if torch.is_tensor(value)}
-        found = self.family.generate(self._source(tensors), decoding)
+        with self._autocast():
+            found = self.family.generate(self._source(tensors), decoding)
         return [self.wording.decode(ids) for ids in found.tolist()]
 
     def count_steps(self, batch: Mapping[str, Any]) -> int:
@@ -104,22 +117,22 @@ class StageTwoModel(TranslationModel):
         return first, second
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return LoRA at the run's learning rate and the projector at its own."""
-        lora = [p for p in self.llm.parameters() if p.requires_grad]
-        return [
-            {"name": "lora", "params": lora},
-            {
-                "name": "projector",
-                "params": list(self.projector.parameters()),
-                "lr": self.config.projector.learning_rate,
-            },
-        ]
+        """Return what is trained: of the language model at the run's rate, the projector at its own."""
+        groups: list[dict[str, Any]] = []
+        if isinstance(self.llm, PeftModel):
+            groups += lora_groups(self.llm, self.config.lora)
+        elif self.config.train == "full":
+            groups.append({"name": "llm", "params": list(self.llm.parameters())})
+        if self.config.train != "lora":
+            rate = self.config.projector.learning_rate
+            groups.append({"name": "projector", "params": list(self.projector.parameters()), "lr": rate})
+        return groups
 
     def checkpoint_state(self) -> dict[str, Tensor]:
-        """Return LoRA and projector; the frozen model's buffers stay out."""
+        """Return what is trained, and the projector always; the frozen model's buffers stay out."""
         trained = {name for name, p in self.named_parameters() if p.requires_grad}
-        state = super().checkpoint_state()
-        return {name: t for name, t in state.items() if name in trained or name.startswith("projector.")}
+        state = {name: t for name, t in super().checkpoint_state().items() if name in trained}
+        return state | {f"projector.{name}": t for name, t in self.projector.state_dict().items()}
 
     @property
     def num_trained(self) -> int:
@@ -127,13 +140,63 @@ class StageTwoModel(TranslationModel):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def _source(self, inputs: Mapping[str, Tensor]) -> Source:
+        lengths = inputs["feature_lengths"]
         return Source(
-            features=self.projector(inputs["features"]),
-            feature_lengths=inputs["feature_lengths"],
+            features=self.projector(inputs["features"], lengths),
+            feature_lengths=self.projector.output_lengths(lengths),
             prompt_ids=inputs["prompt_ids"],
             prompt_lengths=inputs["prompt_lengths"],
             decoder_prefix_ids=inputs["decoder_prefix_ids"],
         )
+
+    def _autocast(self) -> torch.autocast:
+        """Return the number format of this model's computation, whatever runs around it."""
+        device: torch.device = self.language_model.model.device
+        kind: str = self.language_model.model.config.model_type
+        dtype = without_fp16(resolve_dtype(self.config.training.precision, device), kind)
+        if dtype == torch.float32:
+            return torch.autocast(device.type, enabled=False)
+        return torch.autocast(device.type, dtype=dtype)
+
+    def _alignment(self, source: Source, labels: Tensor) -> Tensor:
+        with torch.no_grad():  # the sentence is where features are to go, and stays where it is
+            words = self.family.embed_ids(labels.clamp(min=0))
+            texts = pool(words, torch.tensor(label_counts(labels), device=labels.device) - 1)  # without end
+        return alignment_loss(
+            pool(source.features, source.feature_lengths),
+            texts,
+            same=(labels[:, None] == labels[None]).all(dim=-1),
+            temperature=self.config.contrastive.temperature,
+        )
+
+    def _say_what_differs(self) -> None:
+        kind = self.language_model.model.config.model_type
+        if self.family.head is None:
+            say(
+                f"The loss has not been checked for {kind!r}: the logits it computes itself are used, at all "
+                "positions. That takes more memory."
+            )
+        clips = self.config.training.batch_clips
+        if self.config.contrastive.weight > 0 and clips < MEANINGFUL_CLIPS:
+            say(
+                f"A contrastive loss over {clips} clips means little: set training.batch_clips to at least "
+                f"{MEANINGFUL_CLIPS}. Accumulated batches do not count."
+            )
+
+
+def base_dtype(config: TuneConfig, device: torch.device) -> torch.dtype:
+    """Return the format of weights that are not quantised.
+
+    Trained weights are fp32: steps of 1e-5 would be lost to bf16's rounding.
+    """
+    return torch.float32 if config.train == "full" else resolve_dtype(config.training.precision, device)
+
+
+def _trained_llm(base: Any, config: TuneConfig) -> Any:
+    prepare_frozen(base, activation_checkpointing=config.activation_checkpointing)
+    if config.train in ("lora", "lora+projector"):
+        return add_lora(base, config.lora)
+    return base.requires_grad_(config.train == "full")
 
 
 def _embedding_size(base: Any) -> int:

@@ -14,32 +14,63 @@ from .config import ProjectorConfig
 
 
 class Projector(nn.Module):
-    """Features (B, T, F) to embeddings (B, T, D), in fp32 whatever runs around it."""
+    """Features (B, T, F) to embeddings (B, S, D), in fp32 whatever runs around it.
+
+    S = T, except that ``conv`` makes one step of ``stride``: S = ceil(T / stride).
+    """
 
     output_scale: Tensor
 
     def __init__(self, feature_size: int, embedding_size: int, *, config: ProjectorConfig) -> None:
         super().__init__()
-        if config.kind == "linear":
-            self.layers: nn.Module = nn.Linear(feature_size, embedding_size)
-        else:
-            self.layers = nn.Sequential(
-                nn.Linear(feature_size, config.hidden_size),
-                nn.GELU(),
-                nn.Linear(config.hidden_size, embedding_size),
-            )
+        self.stride = config.stride if config.kind == "conv" else 1
+        self.layers = _layers(feature_size, embedding_size, config=config)
         self.norm = nn.LayerNorm(embedding_size)
         # Apart from the norm's own gain: the optimiser sees a gain near 1 and moves it by small shares.
         self.register_buffer("output_scale", torch.ones(()))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """Return embeddings (B, T, D), float32."""
+    def forward(self, features: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return embeddings (B, S, D), float32.
+
+        Args:
+            features: (B, T, F).
+            lengths: steps of each clip (B,); what lies past them is not read. None: all are real.
+        """
         with torch.autocast(features.device.type, enabled=False):
-            return self.norm(self.layers(features.float())) * self.output_scale
+            real = features.float()
+            if lengths is not None:  # a convolution would see over the end
+                steps = torch.arange(features.shape[1], device=features.device)
+                real = real.masked_fill((steps >= lengths[:, None])[..., None], 0.0)
+            return self.norm(self.layers(real)) * self.output_scale
+
+    def output_lengths(self, lengths: Tensor) -> Tensor:
+        """Return how many embeddings clips of ``lengths`` (B,) steps become."""
+        return (lengths + self.stride - 1) // self.stride
 
     def match(self, embedding_rms: float) -> None:
         """Give the output the magnitude ``embedding_rms``."""
         self.output_scale.fill_(embedding_rms)
+
+
+class TimeConvolution(nn.Module):
+    """A convolution over the steps of (B, T, F), zeros beyond both ends: (B, ceil(T / stride), hidden)."""
+
+    def __init__(self, feature_size: int, hidden_size: int, *, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(feature_size, hidden_size, kernel, stride, padding=kernel // 2)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return the convolved steps."""
+        return self.convolution(features.transpose(1, 2)).transpose(1, 2)
+
+
+def _layers(feature_size: int, embedding_size: int, *, config: ProjectorConfig) -> nn.Module:
+    if config.kind == "linear":
+        return nn.Linear(feature_size, embedding_size)
+    first: nn.Module = nn.Linear(feature_size, config.hidden_size)
+    if config.kind == "conv":
+        first = TimeConvolution(feature_size, config.hidden_size, kernel=config.kernel, stride=config.stride)
+    return nn.Sequential(first, nn.GELU(), nn.Linear(config.hidden_size, embedding_size))
 
 
 def rms(x: Tensor) -> float:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..core.errors import ModelError
+
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel
 
@@ -33,6 +35,30 @@ def quantisation_config(kind: "Quantise", *, compute_dtype: torch.dtype) -> "Bit
     )
 
 
+def check_quantised(given: dict[str, Any], *, quantise: "Quantise", source: str) -> None:
+    """Refuse weights that are quantised already, unless in NF4 and NF4 is asked for.
+
+    Args:
+        given: what the model's own config says.
+        quantise: what the settings ask for.
+        source: the model, as the user named it.
+
+    Raises:
+        ModelError: as said.
+    """
+    method = given.get("bnb_4bit_quant_type") if given.get("load_in_4bit") else given.get("quant_method")
+    if method != "nf4":
+        raise ModelError(
+            f"{source} must be unquantised, or in NF4, but is quantised already: {method}.\n"
+            "Give the model it was made from."
+        )
+    if quantise != "nf4":
+        raise ModelError(
+            f"{source} holds weights in NF4, so 'quantise' must be nf4, but is {quantise}.\n"
+            "Set quantise=nf4, or give the model it was made from."
+        )
+
+
 def prepare_frozen(llm: "PreTrainedModel", *, activation_checkpointing: bool) -> None:
     """Freeze every weight, as it is, and make gradients pass through.
 
@@ -54,6 +80,7 @@ def keep_gradients_on_cpu(llm: torch.nn.Module) -> None:
 
     There the first evaluation repacks the weights for an operation that has no backward pass, and training
     goes on with them: gradients through the frozen layers are lost without a word (seen with 0.50.2).
+    Called before the model computes anything: what has been repacked stays so.
     """
     for module in llm.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):

@@ -4,32 +4,43 @@
 
     run.json                what was tuned, on what: base model and revision, quantisation, prompt, encoder
     config.yaml             every setting
-    lora/                   the adapters, in PEFT's format
+    lora/                   the adapters, in PEFT's format, where those are trained
+    llm/                    the whole language model with its tokenizer, where all of it is trained
     projector.safetensors   the projector
 
-The trained parts are two files, and every way of losing one of them is refused by name.
+The trained parts are several files, and every way of losing one of them is refused by name.
 """
 
 from pathlib import Path
 from typing import Any
 
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from ..core.config import load_config, write_config
-from ..core.device import resolve_device, resolve_dtype
+from ..core.device import resolve_device
 from ..core.errors import CacheError, RunError
 from ..core.files import atomic_write, read_json, write_json
-from .config import TuneConfig
-from .llm import load_llm
+from .config import Train, TuneConfig
+from .llm import LanguageModel, load_llm
 from .lora import PARTS as LORA_PARTS
 from .lora import load_lora, save_lora
-from .model import StageTwoModel
+from .model import StageTwoModel, base_dtype
 from .quantise import prepare_frozen
 
 RUN_FORMAT = 1
-CONFIG, RUN, PROJECTOR, LORA = "config.yaml", "run.json", "projector.safetensors", "lora"
-PARTS = (RUN, CONFIG, PROJECTOR, *(f"{LORA}/{part}" for part in LORA_PARTS))
+CONFIG, RUN, PROJECTOR, LORA, LLM = "config.yaml", "run.json", "projector.safetensors", "lora", "llm"
+SHARED_PARTS = (RUN, CONFIG, PROJECTOR)
+PARTS = (*SHARED_PARTS, *(f"{LORA}/{part}" for part in LORA_PARTS))
+"""What a run with adapters must hold."""
+
+
+def parts_of(train: Train) -> tuple[str, ...]:
+    """Return the files that a run must hold."""
+    if train == "full":
+        return (*SHARED_PARTS, f"{LLM}/config.json")
+    return SHARED_PARTS if train == "projector" else PARTS
 
 
 def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any]:
@@ -41,9 +52,13 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
         "llm": base.source,
         "llm_revision": base.revision,
         "llm_type": base.model.config.model_type,
+        "llm_quantised_from": base.quantised_from,
         "quantise": config.quantise,
+        "train": config.train,
         "prompt": config.prompt,
+        "prompt_by_language": config.prompt_by_language,
         "languages": languages,
+        "decoder_prefix_ids": {name: model.wording.decoder_prefix_ids(name) for name in languages},
         "feature_fingerprint": model.feature_fingerprint,
         "feature_size": model.feature_size,
         "decoding": vars(config.decoding),
@@ -53,7 +68,11 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
 def save_stage_two(model: StageTwoModel, run: Path, *, description: dict[str, Any]) -> None:
     """Write a run's parts into ``run``; ``run.json`` comes last, so a run that has it is whole."""
     write_config(model.config, run / CONFIG)
-    save_lora(model.llm, run / LORA)
+    if model.config.train == "full":
+        model.llm.save_pretrained(str(run / LLM))
+        model.language_model.tokenizer.save_pretrained(run / LLM)
+    elif isinstance(model.llm, PeftModel):
+        save_lora(model.llm, run / LORA)
     with atomic_write(run / PROJECTOR) as temporary:
         save_file({name: t.contiguous() for name, t in model.projector.state_dict().items()}, temporary)
     write_json(run / RUN, description)
@@ -67,7 +86,7 @@ def load_stage_two(
     Args:
         run: the run directory.
         device: where the model goes.
-        llm: where the base model lies now, if it was moved.
+        llm: where the base model lies now, if it was moved; a model trained whole lies in the run.
 
     Raises:
         RunError: a part is missing, or the directory is of another kind.
@@ -77,15 +96,11 @@ def load_stage_two(
     place = resolve_device(device) if isinstance(device, str) else device
     described = read_json(run / RUN)
     config = load_config(TuneConfig, source=str(run / CONFIG))
-    language_model = load_llm(
-        llm or described["llm"],
-        quantise=config.quantise,
-        device=place,
-        dtype=resolve_dtype(config.training.precision, place),
-        revision=described["llm_revision"],
-    )
-    prepare_frozen(language_model.model, activation_checkpointing=False)
-    lora = load_lora(language_model.model, run / LORA)
+    language_model = _load_base(run, described, config=config, device=place, llm=llm)
+    lora = None
+    if (run / LORA).is_dir():
+        prepare_frozen(language_model.model, activation_checkpointing=False)
+        lora = load_lora(language_model.model, run / LORA)
     model = StageTwoModel(
         language_model,
         config=config,
@@ -94,7 +109,24 @@ def load_stage_two(
         lora=lora,
     )
     model.projector.load_state_dict(load_file(run / PROJECTOR))
+    model.wording.restore_decoder_prefixes(described.get("decoder_prefix_ids", {}))
     return model.eval()
+
+
+def _load_base(
+    run: Path, described: dict[str, Any], *, config: TuneConfig, device: torch.device, llm: str | None
+) -> LanguageModel:
+    """Return the language model under the adapters, or the one that was trained whole."""
+    dtype = base_dtype(config, device)
+    if config.train == "full":
+        return load_llm(str(run / LLM), quantise="none", device=device, dtype=dtype)
+    return load_llm(
+        llm or described["llm"],
+        quantise=config.quantise,
+        device=device,
+        dtype=dtype,
+        revision=described["llm_revision"],
+    )
 
 
 def check_features(model: StageTwoModel, fingerprint: str) -> None:
@@ -111,7 +143,9 @@ def check_features(model: StageTwoModel, fingerprint: str) -> None:
 
 
 def _check_parts(run: Path) -> None:
-    missing = [part for part in PARTS if not (run / part).is_file()]
+    settings = run / CONFIG
+    train = load_config(TuneConfig, source=str(settings)).train if settings.is_file() else "lora+projector"
+    missing = [part for part in parts_of(train) if not (run / part).is_file()]
     if missing:
         raise RunError(
             f"{run} must hold a stage-two run, but lacks {', '.join(missing)}.\n"

@@ -9,8 +9,8 @@ import torch
 from transformers import set_seed
 
 from ..cache.reader import splits_in
-from ..core.device import resolve_device, resolve_dtype
-from ..core.errors import CacheError, DataError
+from ..core.device import resolve_device
+from ..core.errors import CacheError
 from ..core.progress import say
 from ..training.batches import BatchDataset, make_batches
 from ..training.evaluation import EvaluationSet
@@ -20,7 +20,8 @@ from ..training.processes import is_main_process, join_processes, wait_for_all
 from .config import TuneConfig
 from .data import FeatureItems, feature_evaluation_set, open_caches
 from .llm import load_llm
-from .model import StageTwoModel
+from .model import StageTwoModel, base_dtype
+from .positions import check_positions
 from .projector import embedding_rms, rms
 from .run import Tuned, begin_run, finish_run
 
@@ -146,8 +147,7 @@ def open_clips(
 
 def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: torch.device) -> StageTwoModel:
     """Return an untrained model for these clips; its new weights are drawn from the config's seed."""
-    dtype = resolve_dtype(config.training.precision, device)
-    language_model = load_llm(llm, quantise=config.quantise, device=device, dtype=dtype)
+    language_model = load_llm(llm, quantise=config.quantise, device=device, dtype=base_dtype(config, device))
     set_seed(config.seed)
     model = StageTwoModel(
         language_model,
@@ -155,7 +155,7 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
         feature_size=items.feature_size,
         feature_fingerprint=items.fingerprint,
     )
-    _check_positions(model, items)
+    check_positions(model, items)
     ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.wording.target_ids(text)]
     model.projector.match(embedding_rms(model.family.embed, ids, device=device))
     return model
@@ -181,18 +181,6 @@ def _evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:
     return feature_evaluation_set(
         items, collate=model.collate, max_clips=training.batch_clips, max_steps=training.batch_steps
     )
-
-
-def _check_positions(model: StageTwoModel, items: FeatureItems) -> None:
-    """Refuse a clip that has more steps than the language model has positions."""
-    most = getattr(model.language_model.model.config, "max_position_embeddings", None)
-    longest = max(range(len(items)), key=items.lengths.__getitem__)
-    steps = items.lengths[longest]
-    if most is not None and steps >= most:
-        raise DataError(
-            f"Clip {items.ids[longest]!r} must have fewer feature steps than the language model has "
-            f"positions ({most}), but has {steps}.\nExtract with a larger stride, or give another --llm."
-        )
 
 
 @torch.no_grad()

@@ -1,7 +1,7 @@
 """Text to token ids and back, as one language model wants it: prompt, target, the decoder's first tokens."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ModelError
@@ -29,13 +29,33 @@ class Wording:
         eos_id: ends every target; without it a model never learns to stop.
     """
 
-    def __init__(self, tokenizer: Any, config: "PretrainedConfig", *, prompt: str | None) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        config: "PretrainedConfig",
+        *,
+        prompt: str | None,
+        prompts: Mapping[str, str] | None = None,
+    ) -> None:
+        """Read what the tokenizer and the model's config say.
+
+        Args:
+            tokenizer: the model's.
+            config: the model's.
+            prompt: a template; None for the default.
+            prompts: templates of single languages, by code, in place of ``prompt``.
+
+        Raises:
+            ModelError: the tokenizer has no end token.
+        """
         if tokenizer.eos_token_id is None:
             raise ModelError(
                 "The model's tokenizer must have an end token, but has none.\nGive another --llm."
             )
         self.tokenizer = tokenizer
         self.prompt = prompt
+        self.prompts = dict(prompts or {})
+        self._restored: dict[str, list[int]] = {}
         self.eos_id: int = tokenizer.eos_token_id
         self.pad_id: int = self.eos_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self._encoder_decoder: bool = config.is_encoder_decoder
@@ -53,7 +73,7 @@ class Wording:
         """Return what follows the features; for an encoder, with the special tokens that end its inputs."""
         if self._languages:  # the source language's token ends the encoder's input, as in pretraining
             self.tokenizer.src_lang = self._language_token(language)
-        text = prompt_for(language, self.prompt)
+        text = prompt_for(language, self.prompts.get(language, self.prompt))
         return self.tokenizer(text, add_special_tokens=self._encoder_decoder)["input_ids"]
 
     def target_ids(self, text: str) -> list[int]:
@@ -68,11 +88,21 @@ class Wording:
         """
         if not self._encoder_decoder:
             return []
+        if language in self._restored:
+            return self._restored[language]
         start = [] if self._start_id is None else [self._start_id]
         if not self._languages:
             return start or [self.pad_id]
         language_id = self._languages[self._language_token(language)]
         return [language_id] if self._start_id in (None, *self._languages.values()) else [*start, language_id]
+
+    def restore_decoder_prefixes(self, prefixes: Mapping[str, Sequence[int]]) -> None:
+        """Start the decoder as in training, whatever the tokenizer's files say by now.
+
+        Args:
+            prefixes: language -> what :meth:`decoder_prefix_ids` gave.
+        """
+        self._restored = {language: list(ids) for language, ids in prefixes.items()}
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the sentence: special tokens left out, spaces as the model wrote them."""

@@ -106,12 +106,38 @@ def test_no_dev_split_needs_the_last_checkpoint(
     assert planned.loss > 0
 
 
-def test_a_clip_longer_than_the_models_positions_is_named(
+@pytest.mark.parametrize(
+    ("shape", "repeats", "expected"),
+    [
+        ("mbart", 20, "needs 146 for feature steps and prompt .140 feature steps"),
+        ("mbart", 9, "needs 69 for feature steps and prompt .63 feature steps"),  # 63 alone would fit into 64
+        ("llama", 9, "needs 70 for feature steps, prompt and sentence .63 feature steps"),
+    ],
+)
+def test_a_clip_that_does_not_fit_into_the_models_positions_is_named(
+    shape: str,
+    repeats: int,
+    expected: str,
+    llm_folder: Folder,
+    config: TuneConfig,
+    write_cache: Callable[..., Path],
+    items: list,
+    tmp_path: Path,
+) -> None:
+    items[2]["features"] = items[2]["features"].repeat(repeats, axis=0)
+    clips = FeatureItems(open_caches([write_cache(tmp_path / "cache")], "train"))
+    with pytest.raises(DataError, match=rf"'clip-2'.*positions \(64\), but {expected}"):
+        build_model(clips, llm=str(llm_folder(shape)), config=config, device=CPU)
+    shorter = replace(config, projector=replace(config.projector, kind="conv", kernel=5, stride=5))
+    build_model(clips, llm=str(llm_folder(shape)), config=shorter, device=CPU)
+
+
+def test_a_sentence_that_does_not_fit_is_refused(
     llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], items: list, tmp_path: Path
 ) -> None:
-    items[2]["features"] = items[2]["features"].repeat(20, axis=0)
+    items[1]["text"] = "regen " * 70
     clips = FeatureItems(open_caches([write_cache(tmp_path / "cache")], "train"))
-    with pytest.raises(DataError, match=r"'clip-2'.*positions \(64\), but has 140"):
+    with pytest.raises(DataError, match="'clip-1'.*needs 71 for its sentence alone"):
         build_model(clips, llm=str(llm_folder("mbart")), config=config, device=CPU)
 
 

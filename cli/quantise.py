@@ -1,0 +1,28 @@
+"""``fla quantise``: a language model's 4-bit copy."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import device_option, emit, json_option, table
+
+
+@click.command()
+@click.option("--llm", required=True, metavar="ID|DIR", help="A Hugging Face id, or a model's directory.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A folder for the copy.")
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "bf16", "fp16", "fp32"]),
+    default="auto",
+    show_default=True,
+    help="Of what is not quantised.",
+)
+@device_option
+@json_option
+def command(llm: str, out: Path, precision: Any, device: str, as_json: bool) -> None:
+    """Save a language model in 4 bits (NF4), once; fla tune --llm loads the copy as it is."""
+    from ..finetune.quantised_copy import quantise_llm
+
+    made = quantise_llm(llm, out, precision=precision, device=device).to_dict()
+    emit(as_json, made, table(made))

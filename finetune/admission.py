@@ -1,0 +1,99 @@
+"""Which language models are let in: those that read ``inputs_embeds`` as they read the ids behind them.
+
+Features take the place of embeddings. A model that also looks at ids, or that sees its embeddings before
+they are scaled, would be conditioned on something else than it was pretrained on, and say nothing about it.
+"""
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ..core.errors import ModelError
+from .family import positions_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+SERVED = "mBART, NLLB, T5, mT5, Llama, Qwen 2 and 3, Gemma 1 to 3 (text), Mistral, XGLM, Phi"
+# Beginnings of ``model_type``; their larger members have no per-layer embeddings, and are as untested.
+FROM_IDS = ("gemma3n", "gemma4", "embedding_gemma2", "diffusion_gemma")
+CHECK_TEXT = "Translate the signed sentence: 1 2 3"
+MAX_CHECK_TOKENS = 8
+CHECK_PADDING = 3
+TOLERANCE = 1e-2  # of the largest logit; bf16 rounds to 4e-3, a wrong input is off by far more
+
+
+def check_architecture(config: "PreTrainedConfig", *, llm: str) -> None:
+    """Refuse an architecture that features cannot be fed to.
+
+    Args:
+        config: the model's own.
+        llm: the model as the user named it.
+
+    Raises:
+        ModelError: it names the architecture, what is in the way, and what is served.
+    """
+    kind: str = config.model_type
+    parts = _parts(config)
+    if kind.startswith(FROM_IDS) or getattr(config, "hidden_size_per_layer_input", 0):
+        reason = "it makes a part of its inputs from token ids (per-layer embeddings), which features lack"
+    elif parts:
+        reason = f"it is composed of several models ({', '.join(parts)})"
+    else:
+        return
+    raise ModelError(
+        f"--llm {llm} must be a plain text model, but is {kind!r}: {reason}.\n"
+        f"Give a text-only model, such as {SERVED}."
+    )
+
+
+def check_inputs(model: "PreTrainedModel", tokenizer: Any, *, llm: str) -> None:
+    """Refuse a model that reads embeddings otherwise than ids, or that reads padding.
+
+    Raises:
+        ModelError: as said, with the largest difference of its logits.
+    """
+    if "inputs_embeds" not in inspect.signature(model.forward).parameters:
+        raise ModelError(
+            f"--llm {llm} must take inputs_embeds, but {type(model).__name__} does not.\n"
+            f"Give another, such as {SERVED}."
+        )
+    ids = torch.tensor([tokenizer(CHECK_TEXT)["input_ids"][:MAX_CHECK_TOKENS]], device=model.device)
+    embeds = model.get_input_embeddings()(ids)
+    from_ids = _logits(model, input_ids=ids)
+    _refuse_difference(model, from_ids, _logits(model, inputs_embeds=embeds), llm=llm, to="embeddings")
+    if not model.config.is_encoder_decoder:  # in generation prefixes are padded in front
+        padded = torch.nn.functional.pad(embeds, (0, 0, CHECK_PADDING, 0))
+        found = _logits(model, padding=CHECK_PADDING, inputs_embeds=padded)[:, CHECK_PADDING:]
+        _refuse_difference(model, from_ids, found, llm=llm, to="padded embeddings")
+
+
+def _parts(config: "PreTrainedConfig") -> list[str]:
+    from transformers import PreTrainedConfig
+
+    return [name for name, value in vars(config).items() if isinstance(value, PreTrainedConfig)]
+
+
+def _refuse_difference(model: Any, expected: Tensor, found: Tensor, *, llm: str, to: str) -> None:
+    difference = (found - expected).abs().max().item()
+    if not difference <= TOLERANCE * expected.abs().max().item():  # not a number is refused too
+        raise ModelError(
+            f"--llm {llm} must answer to {to} as to the ids they stand for, but its logits differ by "
+            f"{difference:.3g}: {model.config.model_type!r} builds its inputs in another way.\n"
+            f"Give another, such as {SERVED}."
+        )
+
+
+@torch.no_grad()
+def _logits(model: Any, *, padding: int = 0, **source: Tensor) -> Tensor:
+    shape = next(iter(source.values())).shape[:2]
+    mask = torch.ones(shape, dtype=torch.long, device=model.device)
+    mask[:, :padding] = 0
+    source["attention_mask"] = mask
+    if model.config.is_encoder_decoder:
+        source["decoder_input_ids"] = mask[:, :1]  # any token will do
+    elif "position_ids" in inspect.signature(model.forward).parameters:
+        source["position_ids"] = positions_of(mask)
+    return model(**source, use_cache=False).logits.float()
