@@ -8,22 +8,21 @@ MEANINGFUL_CLIPS = 8
 """Below so many clips a batch has too few other sentences to tell from; one clip has none: its loss is 0."""
 
 
-def alignment_loss(clips: Tensor, texts: Tensor, *, same: Tensor, temperature: float) -> Tensor:
+def alignment_loss(clips: Tensor, texts: Tensor, *, temperature: float) -> Tensor:
     """Return the symmetric InfoNCE loss between pooled features and pooled text, the mean over clips.
+
+    Clips that share a sentence need no care: their texts are one point, and what pushes them apart cancels.
 
     Args:
         clips: (B, D).
         texts: (B, D).
-        same: whether clips i and j have the same sentence (B, B): they share the target, since neither is a
-            wrong answer for the other.
         temperature: cosines are divided by it.
 
-    Source: CLIP (Radford et al., 2021), figure 3; equal sentences as in UniCL (Yang et al., 2022).
+    Source: CLIP (Radford et al., 2021), figure 3.
     """
-    cosines = normalize(clips.float(), dim=-1) @ normalize(texts.float(), dim=-1).T
-    logits = cosines / temperature
-    target = same.float() / same.sum(dim=1, keepdim=True)  # symmetric in i and j
-    return (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
+    logits = normalize(clips.float(), dim=-1) @ normalize(texts.float(), dim=-1).T / temperature
+    own = torch.arange(len(logits), device=logits.device)
+    return (cross_entropy(logits, own) + cross_entropy(logits.T, own)) / 2
 
 
 def pool(rows: Tensor, lengths: Tensor) -> Tensor:

@@ -165,7 +165,6 @@ class StageTwoModel(TranslationModel):
         return alignment_loss(
             pool(source.features, source.feature_lengths),
             texts,
-            same=(labels[:, None] == labels[None]).all(dim=-1),
             temperature=self.config.contrastive.temperature,
         )
 

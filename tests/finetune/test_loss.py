@@ -61,14 +61,34 @@ def test_an_unknown_architecture_uses_its_own_logits(
     torch.testing.assert_close(model(**batch)["loss"], known)
 
 
+@pytest.mark.parametrize("trained", [True, False])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_chunks_add_up_to_the_whole(smoothing: float) -> None:
-    head = Head(linear=torch.nn.Linear(6, 11))
+def test_chunks_add_up_to_the_whole(smoothing: float, trained: bool) -> None:
+    head = Head(linear=torch.nn.Linear(6, 11), scale=0.5, bias=torch.randn(1, 11), cap=2.0)
+    head.linear.requires_grad_(trained)
     states, targets = torch.randn(7, 6, requires_grad=True), torch.randint(0, 11, (7,))
     whole = cross_entropy(head(states), targets, reduction="sum", label_smoothing=smoothing)
     chunked = summed_cross_entropy(states, targets, head=head, label_smoothing=smoothing, chunk_tokens=3)
     torch.testing.assert_close(chunked, whole)
-    torch.testing.assert_close(torch.autograd.grad(chunked, states), torch.autograd.grad(whole, states))
+    wanted = [states, *(p for p in head.linear.parameters() if trained)]
+    torch.testing.assert_close(
+        torch.autograd.grad(chunked * 3, wanted), torch.autograd.grad(whole * 3, wanted)
+    )
+    with torch.no_grad():
+        silent = summed_cross_entropy(states, targets, head=head, label_smoothing=smoothing, chunk_tokens=3)
+    torch.testing.assert_close(silent, whole)
+
+
+def test_a_frozen_head_computes_each_chunk_once() -> None:
+    counted: list[int] = []
+    linear = torch.nn.Linear(6, 11).requires_grad_(False)
+    linear.register_forward_hook(lambda module, inputs, output: counted.append(len(output)))
+    states = torch.randn(7, 6, requires_grad=True)
+    loss = summed_cross_entropy(
+        states, torch.zeros(7, dtype=torch.long), head=Head(linear=linear), label_smoothing=0, chunk_tokens=3
+    )
+    loss.backward()
+    assert counted == [3, 3, 1]
 
 
 def test_the_loss_is_divided_by_the_count_given(build: Callable[..., StageTwoModel], items: list) -> None:
