@@ -82,3 +82,19 @@ def test_a_tokenizer_without_an_end_is_refused(tokenizer: PreTrainedTokenizerFas
     endless = PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, pad_token="<pad>")
     with pytest.raises(ModelError, match="must have an end token"):
         Wording(endless, CAUSAL, prompt=None)
+
+
+def test_a_language_may_have_a_prompt_of_its_own(tokenizer: PreTrainedTokenizerFast) -> None:
+    wording = Wording(tokenizer, CAUSAL, prompt=None, prompts={"de": "im norden"})
+    assert wording.prompt_ids("de") == tokenizer("im norden").input_ids[:-1]
+    assert wording.prompt_ids("zh") == tokenizer("Translate the signed Chinese sentence:").input_ids[:-1]
+    with pytest.raises(ConfigError, match=r"but is 'In \{tongue\}:'"):
+        TuneConfig(prompt_by_language={"de": "In {tongue}:"})
+
+
+def test_a_decoder_starts_as_in_training_whatever_the_files_say_by_now(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    wording = Wording(multilingual(tokenizer, ["en_XX"]), MBartConfig(decoder_start_token_id=2), prompt=None)
+    wording.restore_decoder_prefixes({"en": [2, 7]})
+    assert wording.decoder_prefix_ids("en") == [2, 7]
