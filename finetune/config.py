@@ -100,6 +100,8 @@ class TuneConfig:
     """Follows the features; ``{language}`` stands for the language's name. None the default, ``""`` none."""
     prompt_by_language: dict[str, str] = field(default_factory=dict)
     """Prompts of single languages, by code (``de``), in place of ``prompt``."""
+    examples: int = 0
+    """Sentences of the training split, the same for all clips of a language, that precede the prompt."""
     label_smoothing: float = 0.1
     """Share of the target spread over the vocabulary; the paper's 0.2 is for full tuning."""
     contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
@@ -119,6 +121,8 @@ class TuneConfig:
     def __post_init__(self) -> None:
         for prompt in (self.prompt, *self.prompt_by_language.values()):
             check_prompt(prompt)
+        if self.examples < 0:
+            raise ConfigError(f"'examples' must be at least 0, but is {self.examples}.")
         if self.train == "full" and self.quantise != "none":
             raise ConfigError(
                 f"'quantise' must be none where 'train' is full, but is {self.quantise}: weights in few bits "

@@ -57,6 +57,7 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
         "train": config.train,
         "prompt": config.prompt,
         "prompt_by_language": config.prompt_by_language,
+        "examples": model.wording.examples,
         "languages": languages,
         "decoder_prefix_ids": {name: model.wording.decoder_prefix_ids(name) for name in languages},
         "feature_fingerprint": model.feature_fingerprint,
@@ -109,6 +110,7 @@ def load_stage_two(
         lora=lora,
     )
     model.projector.load_state_dict(load_file(run / PROJECTOR))
+    model.wording.examples = described.get("examples", {})
     model.wording.restore_decoder_prefixes(described.get("decoder_prefix_ids", {}))
     return model.eval()
 
@@ -143,8 +145,7 @@ def check_features(model: StageTwoModel, fingerprint: str) -> None:
 
 
 def _check_parts(run: Path) -> None:
-    settings = run / CONFIG
-    train = load_config(TuneConfig, source=str(settings)).train if settings.is_file() else "lora+projector"
+    train = read_json(run / RUN).get("train", "lora+projector") if (run / RUN).is_file() else "lora+projector"
     missing = [part for part in parts_of(train) if not (run / part).is_file()]
     if missing:
         raise RunError(

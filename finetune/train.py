@@ -24,6 +24,7 @@ from .model import StageTwoModel, base_dtype
 from .positions import check_positions
 from .projector import embedding_rms, rms
 from .run import Tuned, begin_run, finish_run
+from .wording import draw_examples
 
 RMS_SENTENCES = 256  # enough for two digits of the mean square
 RMS_STEPS = 1024
@@ -154,6 +155,9 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
         config=config,
         feature_size=items.feature_size,
         feature_fingerprint=items.fingerprint,
+    )
+    model.wording.examples = draw_examples(
+        items.texts, items.languages, count=config.examples, seed=config.seed
     )
     check_positions(model, items)
     ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.wording.target_ids(text)]

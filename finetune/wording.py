@@ -1,10 +1,12 @@
 """Text to token ids and back, as one language model wants it: prompt, target, the decoder's first tokens."""
 
+import random
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ModelError
+from ..core.seeds import derive_seed
 from .prompt import prompt_for
 
 if TYPE_CHECKING:
@@ -27,6 +29,7 @@ class Wording:
         pad_id: fills the ends of rows; what is padding is told by lengths, never by this id, since many
             models pad with their end token.
         eos_id: ends every target; without it a model never learns to stop.
+        examples: sentences of each language that stand before the prompt; none unless given.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Wording:
         self.tokenizer = tokenizer
         self.prompt = prompt
         self.prompts = dict(prompts or {})
+        self.examples: dict[str, list[str]] = {}
         self._restored: dict[str, list[int]] = {}
         self.eos_id: int = tokenizer.eos_token_id
         self.pad_id: int = self.eos_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
@@ -73,7 +77,8 @@ class Wording:
         """Return what follows the features; for an encoder, with the special tokens that end its inputs."""
         if self._languages:  # the source language's token ends the encoder's input, as in pretraining
             self.tokenizer.src_lang = self._language_token(language)
-        text = prompt_for(language, self.prompts.get(language, self.prompt))
+        examples = "".join(f"{text}\n" for text in self.examples.get(language, ()))
+        text = examples + prompt_for(language, self.prompts.get(language, self.prompt))
         return self.tokenizer(text, add_special_tokens=self._encoder_decoder)["input_ids"]
 
     def target_ids(self, text: str) -> list[int]:
@@ -117,6 +122,24 @@ class Wording:
             f"The model must have a token for the language {language!r}, but has only "
             f"{', '.join(sorted(self._languages))}.\nGive another --llm."
         )
+
+
+def draw_examples(
+    texts: Sequence[str], languages: Sequence[str], *, count: int, seed: int
+) -> dict[str, list[str]]:
+    """Return ``count`` different sentences of each language, or as many as there are.
+
+    Args:
+        texts: of the training split alone: what is scored must not be shown.
+        languages: of each text.
+        count: 0 for none.
+        seed: draws them.
+    """
+    drawn: dict[str, list[str]] = {}
+    for language in sorted(set(languages)) if count else ():
+        own = sorted({text for text, code in zip(texts, languages, strict=True) if code == language})
+        drawn[language] = random.Random(derive_seed(seed, "examples")).sample(own, min(count, len(own)))
+    return drawn
 
 
 def _language_tokens(tokenizer: Any) -> dict[str, int]:

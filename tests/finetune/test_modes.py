@@ -1,16 +1,21 @@
 """What is trained is what the settings say, and a saved run answers as it did, in every mode."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from peft.tuners.lora import LoraLayer
 
+from fla_llm.core.config import load_config
 from fla_llm.core.errors import ConfigError, RunError
-from fla_llm.finetune.config import LoraSettings, TuneConfig
+from fla_llm.finetune.config import PRESETS, LoraSettings, TuneConfig
+from fla_llm.finetune.llm import load_llm
 from fla_llm.finetune.model import StageTwoModel
 from fla_llm.finetune.store import describe_run, load_stage_two, save_stage_two
+from fla_llm.finetune.train import tune
+from fla_llm.training.checkpoints import load_weights
 
 CPU = torch.device("cpu")
 Build = Callable[..., StageTwoModel]
@@ -123,3 +128,28 @@ def test_lora_plus_gives_b_a_rate_of_its_own(build: Build) -> None:
 def test_settings_out_of_range_are_named(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         LoraSettings(**settings)
+
+
+def test_the_papers_setting_trains_everything() -> None:
+    paper = load_config(TuneConfig, base=TuneConfig(), presets=PRESETS, source="paper")
+    assert (paper.train, paper.quantise, paper.label_smoothing) == ("full", "none", 0.2)
+    assert (paper.training.learning_rate, paper.projector.learning_rate) == (1e-5, 1e-3)
+    assert (paper.training.batch_clips, paper.training.schedule) == (16, "cosine")
+    assert (paper.training.optimiser, paper.training.weight_decay) == ("adamw", 0.0)
+
+
+def test_a_run_that_trains_everything_leaves_a_whole_language_model(
+    llm_folder: Callable[[str], Path], config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    cache, run = write_cache(tmp_path / "cache", splits=("train",)), tmp_path / "run"
+    training = replace(config.training, epochs=1, select="last", precision="bf16")
+    own = replace(config, train="full", quantise="none", training=training)
+    tune([cache], llm=str(llm_folder("mbart")), config=own, out=run, device="cpu")
+    loaded = load_stage_two(run, device=CPU)
+    weights = load_weights(run / "checkpoints/checkpoint-1")
+    state = loaded.checkpoint_state()
+    assert state.keys() == weights.keys()
+    assert all(torch.equal(state[name], weights[name]) for name in state)
+    assert {tensor.dtype for tensor in state.values()} == {torch.float32}  # computed in bf16, kept whole
+    llm = load_llm(str(run / "llm"), quantise="none", device=CPU, dtype=torch.float32)
+    assert llm.tokenizer.eos_token_id == 2

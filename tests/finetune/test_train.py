@@ -41,6 +41,17 @@ def test_a_run_is_loaded_as_it_was_saved(
     assert {row["id"]: row["prediction"] for row in rows} == dict(zip(evaluation.ids, said, strict=True))
 
 
+def test_a_loaded_run_shows_the_examples_it_was_tuned_with(
+    llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    cache, run = write_cache(tmp_path / "cache", splits=("train",)), tmp_path / "run"
+    own = replace(config, examples=2, training=replace(config.training, epochs=1, select="last"))
+    tune([cache], llm=str(llm_folder("llama")), config=own, out=run, device="cpu")
+    wording = load_stage_two(run, device=CPU).wording
+    assert len(wording.examples["de"]) == 2
+    assert set(wording.examples["de"]) <= set(FeatureItems(open_caches([cache], "train")).texts)
+
+
 def test_same_seed_same_weights_also_when_resumed(
     llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, MBartConfig, PreTrainedTokenizerFast
 from fla_llm.core.errors import ConfigError, ModelError
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.prompt import prompt_for
-from fla_llm.finetune.wording import Wording
+from fla_llm.finetune.wording import Wording, draw_examples
 
 CAUSAL = LlamaConfig()
 
@@ -98,3 +98,19 @@ def test_a_decoder_starts_as_in_training_whatever_the_files_say_by_now(
     wording = Wording(multilingual(tokenizer, ["en_XX"]), MBartConfig(decoder_start_token_id=2), prompt=None)
     wording.restore_decoder_prefixes({"en": [2, 7]})
     assert wording.decoder_prefix_ids("en") == [2, 7]
+
+
+def test_examples_stand_before_the_prompt_only_if_asked_for(tokenizer: PreTrainedTokenizerFast) -> None:
+    texts, languages = ["wind kommt", "wind kommt", "regen", "sun"], ["de", "de", "de", "en"]
+    assert draw_examples(texts, languages, count=0, seed=1) == {}
+    drawn = draw_examples(texts, languages, count=3, seed=1)
+    assert {name: sorted(found) for name, found in drawn.items()} == {
+        "de": ["regen", "wind kommt"],
+        "en": ["sun"],
+    }
+    wording = Wording(tokenizer, CAUSAL, prompt="im norden")
+    without = wording.prompt_ids("de")
+    wording.examples = {"de": ["wind kommt", "regen"]}
+    assert wording.prompt_ids("de") == [*tokenizer("wind kommt regen").input_ids[:-1], *without]
+    with pytest.raises(ConfigError, match="'examples' must be at least 0, but is -1"):
+        TuneConfig(examples=-1)
