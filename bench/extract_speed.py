@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from fla_llm.core.device import has_native_bf16, resolve_device, resolve_dtype
+from fla_llm.core.device import resolve_device, resolve_dtype
 from fla_llm.core.progress import say
 from fla_llm.core.sample import Sample
 from fla_llm.corpora.manifest import Manifest, is_manifest, read_manifest
@@ -183,6 +183,12 @@ def make_pictures(root: Path, *, clips: int) -> Manifest:
     return Manifest(corpus="pictures", root=root, samples=tuple(samples))
 
 
+def bf16_instructions() -> list[str]:
+    """Return which instructions for bf16 this CPU has."""
+    flags = torch.cpu.get_capabilities()
+    return [name for name in ("avx512_bf16", "amx_bf16") if flags.get(name)]
+
+
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -231,8 +237,9 @@ def measure(args: argparse.Namespace, manifest: Manifest) -> None:
         )
     report = {
         "machine": f"{platform.processor() or platform.machine()}, {available_cores()} cores",
-        "multiplies_bf16_itself": has_native_bf16(bench.device),
-        "target_of_encoder_gain": 3 if bench.device.type == "cpu" and has_native_bf16(bench.device) else None,
+        "bf16_instructions": bf16_instructions(),
+        "dtype": str(resolve_dtype(bench.config.precision, bench.device)),
+        "target_of_encoder_gain": 3 if args.device == "cpu" and bf16_instructions() else None,
         "threads": bench.config.num_threads,
         "workers": bench.config.num_workers,
         "device": args.device,

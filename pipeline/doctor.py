@@ -93,10 +93,10 @@ def _torchvision() -> str:
 def _device(name: str) -> str:
     import torch
 
-    from ..core.device import has_native_bf16, resolve_device
+    from ..core.device import has_fast_bf16, resolve_device
 
     device = resolve_device(name)
-    bf16 = "bf16 in hardware" if has_native_bf16(device) else "no bf16 in hardware: fp32 is used"
+    bf16 = "bf16 in hardware" if has_fast_bf16(device) else "bf16 is not quicker here: fp32 is used"
     if device.type != "cuda":
         return f"{device.type}, {torch.get_num_threads()} threads, {bf16}"
     free, total = torch.cuda.mem_get_info(device)
