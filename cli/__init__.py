@@ -18,6 +18,7 @@ COMMANDS = {
     "pretrain": "stage one: manifest -> visual encoder",
     "extract": "frozen encoder, run once over every video -> feature cache",
     "quantise": "a language model -> its 4-bit copy, for tune --llm",
+    "plan": "does stage two fit your GPU, and what to change if not",
     "tune": "stage two: feature cache + LLM -> translation model",
     "evaluate": "score a run of either stage on a split",
     "translate": "a video -> a sentence",

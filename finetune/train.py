@@ -19,6 +19,7 @@ from ..training.log import TrainingLog
 from ..training.processes import is_main_process, join_processes, wait_for_all
 from .config import TuneConfig
 from .data import FeatureItems, feature_evaluation_set, open_caches
+from .fit import check_fits
 from .llm import load_llm
 from .model import StageTwoModel, base_dtype
 from .positions import check_positions
@@ -71,6 +72,7 @@ def tune(
     """
     train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
     place = _local(resolve_device(device))
+    check_fits(train, dev, llm=llm, config=config, device=place)
     join_processes(place)
     if is_main_process():
         begin_run(out, config, resume=resume)

@@ -1,0 +1,51 @@
+"""``fla plan``: does stage two fit a GPU, from the language model's config alone."""
+
+from pathlib import Path
+
+import click
+
+from .options import config_options, device_option, emit, json_option, seed_option, with_seed
+
+
+@click.command()
+@click.option("--llm", required=True, metavar="ID|DIR|FILE", help="An id, a directory, or a config.json.")
+@click.option(
+    "--features", multiple=True, metavar="DIR", type=click.Path(path_type=Path),
+    help="Caches, for their lengths.  [default: PHOENIX14T's longest clips]",
+)  # fmt: skip
+@click.option("--vram", type=click.FloatRange(min=0, min_open=True), metavar="GB", help="The GPU's memory.")
+@click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Feature steps of the longest clip.")
+@click.option("--words", type=click.IntRange(min=1), metavar="N", help="Words of the longest sentence.")
+@click.option("--probe", is_flag=True, help="Run one real step on the GPU, and put what it took beside.")
+@config_options
+@seed_option
+@device_option
+@json_option
+@click.pass_context
+def command(
+    context: click.Context, llm: str, features: tuple[Path, ...], vram: float | None, steps: int | None,
+    words: int | None, probe: bool, config_source: str | None, overrides: tuple[str, ...], seed: int | None,
+    device: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Say what tuning takes, part by part, before anything is loaded.
+
+    Needs the model's config only, no weights. Without --features, lengths are assumed. Exit code 1: it does
+    not fit; what to change is listed.
+    """
+    if features and (steps or words):
+        raise click.UsageError("Give either --features or --steps and --words.")
+    from ..core.config import load_config
+    from ..finetune.config import PRESETS, TuneConfig
+    from ..finetune.plan import Lengths, plan_run
+
+    config = load_config(
+        TuneConfig,
+        base=TuneConfig(),
+        presets=PRESETS,
+        source=config_source,
+        overrides=with_seed(overrides, seed),
+    )
+    lengths = Lengths(features=features, steps=steps, words=words)
+    report = plan_run(llm, config=config, lengths=lengths, vram_gb=vram, device=device, probe=probe)
+    emit(as_json, report.to_dict(), report.describe())
+    context.exit(int(not report.fits))

@@ -1,0 +1,101 @@
+"""A run as memory sees it, and what its largest batches take."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from transformers import PretrainedConfig
+
+from .batch_shapes import BatchShape, ClipLength, batch_shapes
+from .config import TuneConfig
+from .memory import ModelMemory, Part, generation_parts, measure_model, total, training_parts
+
+MOST_CLIPS = 4096  # a batch that large needs no exact answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryPlan:
+    """What a run takes at its fullest, on a GPU of ``room`` bytes."""
+
+    training: list[Part]
+    generation: list[Part]
+    room: int
+    quartiles: tuple[int, int, int]
+    """Bytes of training by batch: the median one, the 95th percentile, the largest."""
+    largest_batch: BatchShape | None
+    """As many of the longest clips as fit in training; None if not one does."""
+    remedies: tuple[str, ...] = ()
+    """What to change, in this order, until it fits."""
+
+    @property
+    def bytes(self) -> int:
+        """Bytes at the fullest moment of training and generation."""
+        return max(total(self.training), total(self.generation))
+
+    @property
+    def fits(self) -> bool:
+        """Whether the run fits."""
+        return self.bytes <= self.room
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON has them."""
+        own = {"bytes": self.bytes, "fits": self.fits, "spare_bytes": self.room - self.bytes}
+        tokens = 0 if self.largest_batch is None else self.largest_batch.tokens
+        return own | {"largest_batch_tokens": tokens} | asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """A run as memory sees it."""
+
+    config: PretrainedConfig
+    tune: TuneConfig
+    feature_size: int
+    dtype: torch.dtype
+    train: Sequence[ClipLength]
+    dev: Sequence[ClipLength]
+    """What is translated in evaluation."""
+
+    def shapes(self, clips: Sequence[ClipLength]) -> list[BatchShape]:
+        """Return the batches of ``clips``."""
+        tune = self.tune
+        return batch_shapes(clips, training=tune.training, prompt=tune.prompt, seed=tune.seed)
+
+    def with_settings(self, **settings: Any) -> "Demand":
+        """Return the same run with other settings of ``tune``."""
+        return replace(self, tune=replace(self.tune, **settings))
+
+
+def plan_once(demand: Demand, room: int) -> MemoryPlan:
+    """Return the plan of a run on a GPU of ``room`` bytes, without remedies."""
+    model = measure_model(
+        demand.config, tune=demand.tune, feature_size=demand.feature_size, dtype=demand.dtype
+    )
+    trained = sorted((training_parts(model, shape) for shape in demand.shapes(demand.train)), key=total)
+    searched = max((generation_parts(model, shape) for shape in demand.shapes(demand.dev)), key=total)
+    last = len(trained) - 1
+    return MemoryPlan(
+        training=trained[last],
+        generation=searched,
+        room=room,
+        quartiles=(total(trained[last // 2]), total(trained[round(0.95 * last)]), total(trained[last])),
+        largest_batch=_largest_batch(model, demand, room),
+    )
+
+
+def _largest_batch(model: ModelMemory, demand: Demand, room: int) -> BatchShape | None:
+    """Return the most clips, each as long as the longest in steps and in words, that fit in training."""
+    one = replace(
+        max(demand.shapes(demand.train), key=lambda shape: shape.steps),
+        clips=1,
+        labels=max(clip.labels for clip in demand.train),
+    )
+    fits, too_many = 0, MOST_CLIPS + 1
+    while too_many - fits > 1:
+        clips = (fits + too_many) // 2
+        if total(training_parts(model, replace(one, clips=clips))) <= room:
+            fits = clips
+        else:
+            too_many = clips
+    return replace(one, clips=fits) if fits else None

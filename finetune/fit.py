@@ -1,0 +1,108 @@
+"""Does it fit: a run against a GPU's memory, and what to change where it does not."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from ..core.device import resolve_dtype
+from ..core.errors import ModelError
+from ..core.progress import say
+from .batch_shapes import cached_lengths
+from .config import TuneConfig
+from .data import FeatureItems
+from .demand import Demand, MemoryPlan, plan_once
+from .layer_memory import UnmeasurableError
+from .memory import CONTEXT_BYTES, GB, total
+from .skeleton import read_config
+
+
+def plan_memory(demand: Demand, *, room: int) -> MemoryPlan:
+    """Return the plan of a run, with remedies if it does not fit into ``room`` bytes."""
+    plan = plan_once(demand, room)
+    return plan if plan.fits else replace(plan, remedies=_remedies(demand, room))
+
+
+def check_fits(
+    train: FeatureItems, dev: FeatureItems | None, *, llm: str, config: TuneConfig, device: torch.device
+) -> None:
+    """Refuse a run that cannot fit into the device's free memory; on anything but CUDA nothing is refused.
+
+    Raises:
+        ModelError: it does not fit; it names what to change.
+    """
+    if device.type != "cuda":
+        return
+    demand = Demand(
+        config=read_config(llm), tune=config, feature_size=train.feature_size,
+        dtype=resolve_dtype(config.training.precision, device),
+        train=cached_lengths(train), dev=cached_lengths(train if dev is None else dev),
+    )  # fmt: skip
+    try:  # this process' own context is no longer part of what is free
+        plan = plan_memory(demand, room=free_bytes(device) + CONTEXT_BYTES)
+    except UnmeasurableError as error:
+        say(f"Not checked whether it fits. {error}")
+        return
+    if not plan.fits:
+        raise ModelError(
+            f"The run must fit into {plan.room / GB:.1f} GB, but takes about {plan.bytes / GB:.1f} GB.\n"
+            + "\n".join(plan.remedies)
+        )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Return how much of a GPU's memory nobody holds."""
+    return torch.cuda.mem_get_info(device)[0]
+
+
+Change = Callable[[Demand, MemoryPlan], tuple[str, Demand] | None]
+
+
+def _remedies(demand: Demand, room: int) -> tuple[str, ...]:
+    """Apply changes one after another until the run fits, and say what each brought."""
+    said: list[str] = []
+    plan = plan_once(demand, room)
+    for change in (_checkpoint, _shrink_batches, _quantise, _shrink_batches, _fewer_beams, _shrink_batches):
+        changed = change(demand, plan)
+        if changed is None:
+            continue
+        option, demand = changed
+        plan = plan_once(demand, room)
+        said.append(f"--set {option}: {plan.bytes / GB:.1f} GB{', fits' if plan.fits else ''}")
+        if plan.fits:
+            return tuple(said)
+    return (*said, "Then give a smaller --llm, or a larger GPU.")
+
+
+def _checkpoint(demand: Demand, plan: MemoryPlan) -> tuple[str, Demand] | None:
+    if demand.tune.activation_checkpointing or total(plan.training) <= plan.room:
+        return None
+    return "activation_checkpointing=true", demand.with_settings(activation_checkpointing=True)
+
+
+def _shrink_batches(demand: Demand, plan: MemoryPlan) -> tuple[str, Demand] | None:
+    """Take the largest batches with which the run fits, a whole number of its longest clips."""
+    longest = max(clip.steps for clip in (*demand.train, *demand.dev))
+    fits, too_many = None, max(2, -(-demand.tune.training.batch_steps // longest))
+    clips = 1
+    while clips < too_many:
+        training = replace(demand.tune.training, batch_steps=clips * longest)
+        smaller = demand.with_settings(training=training)
+        if not plan_once(smaller, plan.room).fits:
+            break
+        fits = (f"training.batch_steps={training.batch_steps}", smaller)
+        clips += 1
+    return fits
+
+
+def _quantise(demand: Demand, plan: MemoryPlan) -> tuple[str, Demand] | None:
+    if demand.tune.quantise == "nf4":
+        return None
+    return "quantise=nf4", demand.with_settings(quantise="nf4")
+
+
+def _fewer_beams(demand: Demand, plan: MemoryPlan) -> tuple[str, Demand] | None:
+    decoding = demand.tune.decoding
+    if decoding.num_beams == 1 or total(plan.generation) <= plan.room:
+        return None
+    return "decoding.num_beams=1", demand.with_settings(decoding=replace(decoding, num_beams=1))
