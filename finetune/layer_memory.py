@@ -61,7 +61,7 @@ Part = Literal["encoder", "decoder"]
 
 
 class UnmeasurableError(ModelError):
-    """Shapes alone do not tell: a layer depends on numbers (choosing experts), or the whole model is trained."""
+    """Shapes alone do not tell: layers depend on numbers (experts), or the whole model is trained."""
 
 
 def measure_tower(
