@@ -73,7 +73,7 @@ class ExtractConfig:
     """Frames the backbone sees at a time, part of what decides the last bits of a feature; None: as the cache
     has it already, else the fastest on CUDA (tried before the first clip), 32 elsewhere."""
     precision: Precision = "auto"
-    """Number format to compute in; auto: bf16 where the hardware has it, else fp32."""
+    """Number format to compute in; auto: bf16 where it is quicker, else fp32."""
     phase: int = 0
     """The first frame kept of each clip, below the encoder's ``sampling.stride``."""
     workers: int | None = None

@@ -34,7 +34,7 @@ class TrainingConfig:
     max_grad_norm: float = 1.0
     """Gradients longer than this are cut to it; 0 for no cutting."""
     precision: Precision = "auto"
-    """auto computes in bf16 where the hardware has it, else in fp32."""
+    """auto computes in bf16 where that is quicker, else in fp32."""
     select: Literal["best", "last"] = "best"
     """Which checkpoint the run hands on: the best by dev BLEU-4, or the last."""
     evaluate_every_epochs: int = 1
