@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from ..core.errors import ModelError
+from ..core.errors import CacheError, ModelError
 from ..core.progress import say
 from .job import Job, merged, write_shards
 from .result import Extracted
@@ -34,6 +34,7 @@ def extract_on_ray(job: Job, shards: Sequence[Shard], *, device: str) -> Extract
     Raises:
         ModelError: Ray is not installed.
         FlaError: the first that a task ended with, after the others have finished.
+        CacheError: a task was lost with its process or machine.
     """
     ray, begin = _import_ray(), time.monotonic()
     with _cluster(ray):
@@ -93,6 +94,13 @@ def _collect(ray: Any, pending: dict[Any, Shard]) -> dict[Shard, Extracted]:
         except ray.exceptions.RayTaskError as error:
             say(f"{name}: {error.cause}")
             failure = failure or error.cause
+        except ray.exceptions.RayError as error:  # the task's process or machine is gone
+            lost = CacheError(
+                f"The Ray task of {name} must live to its end, but was lost: {str(error).strip()}\n"
+                "Run the same command again; what is done is kept."
+            )
+            say(str(lost))
+            failure = failure or lost
         else:
             say(f"{name} is done, {len(pending)} to go")
     if failure is not None:

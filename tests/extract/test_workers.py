@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from fla_llm.extract import job as job_module
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.job import Job, merged, write_shards
 from fla_llm.extract.on_devices import extract_on_devices, parse_devices
-from fla_llm.extract.on_ray import LOCAL, _share, extract_on_ray
+from fla_llm.extract.on_ray import LOCAL, _collect, _share, extract_on_ray
 from fla_llm.extract.prefixed import Prefixed
 from fla_llm.extract.result import Extracted, Rejected
 from fla_llm.extract.workers import choose_workers
@@ -277,3 +278,18 @@ def test_every_gpu_writes_what_one_does(job: Job, tmp_path: Path) -> None:
     write_shards(replace(job, out=tmp_path / "whole"), shards, device=devices[0])
     extract_on_devices(job, shards, devices=devices)
     assert bytes_in(job.out) == bytes_in(tmp_path / "whole")
+
+
+def test_a_lost_ray_task_is_a_sentence_and_the_others_finish(capsys: pytest.CaptureFixture[str]) -> None:
+    ray = SimpleNamespace(
+        exceptions=SimpleNamespace(RayTaskError=type("RayTaskError", (Exception,), {}), RayError=OSError),
+        wait=lambda pending, num_returns: (pending[:num_returns], pending[num_returns:]),
+        get=lambda task: Extracted(clips=3) if task == "whole" else lost(),
+    )
+
+    def lost() -> Extracted:
+        raise OSError("The worker died unexpectedly.")
+
+    with pytest.raises(CacheError, match=r"task of shard 0/2 must live .* was lost: The worker died"):
+        _collect(ray, {"gone": (0, 2), "whole": (1, 2)})
+    assert "shard 1/2 is done, 0 to go" in capsys.readouterr().err
