@@ -1,5 +1,7 @@
 """ROUGE-L of other packages, with the arithmetic written out, and what is said where they are missing."""
 
+import random
+
 import pytest
 
 from fla_llm.scoring import foreign_rouge, score
@@ -25,6 +27,18 @@ def test_rouge_score(hypothesis: str, reference: str, stemmed: bool, expected: f
     pytest.importorskip("rouge_score", reason="the extra fla-llm[rouge] is not installed")
     rouge = GoogleRouge(stemmed=stemmed)
     assert rouge.sentence_score(hypothesis, reference, language="de") == pytest.approx(expected)
+
+
+def test_figures_are_those_of_the_package_itself() -> None:
+    scorer = pytest.importorskip("rouge_score.rouge_scorer", reason="fla-llm[rouge] is not installed")
+    words = ["raining", "rains", "größer", "Winds", "the", "generously", "12.5", "flies", "schneefälle"]
+    draw = random.Random(0)
+    for stemmed in (False, True):
+        theirs = scorer.RougeScorer(["rougeL"], use_stemmer=stemmed)
+        for _ in range(50):
+            pair = [" ".join(draw.choices(words, k=draw.randrange(9))) for _ in range(2)]
+            ours = GoogleRouge(stemmed=stemmed).sentence_score(*pair, language="en")
+            assert ours == 100 * theirs.score(pair[1], pair[0])["rougeL"].fmeasure
 
 
 @pytest.mark.parametrize(
