@@ -23,6 +23,8 @@ class FeatureCache:
     forked: each process opens the files for itself, when it first reads from them.
     """
 
+    folder: Path
+    """Where the shards lie."""
     rows: list[CacheRow]
     """What is known of each video; a further view of a clip is a row of its own."""
     num_steps: np.ndarray
@@ -41,7 +43,8 @@ class FeatureCache:
         Raises:
             CacheError: the folder holds no cache or other files, lacks a shard, or its shards disagree.
         """
-        shards = read_shards(Path(folder), split)
+        self.folder = Path(folder)
+        shards = read_shards(self.folder, split)
         self._paths = [shard.path for shard in shards]
         self._places = [(s, row) for s, shard in enumerate(shards) for row in range(len(shard.rows))]
         self.rows = [row for shard in shards for row in shard.rows]

@@ -11,7 +11,10 @@ from .options import config_options, device_option, emit, json_option, limit_opt
 @click.command()
 @click.argument("run", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
-    "--features", type=click.Path(file_okay=False, path_type=Path), help="A feature cache (stage two)."
+    "--features",
+    multiple=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A feature cache (stage two); once for each, in the order of fla tune.",
 )
 @click.option("--manifest", type=click.Path(dir_okay=False, path_type=Path), help="A manifest (stage one).")
 @root_option
@@ -42,7 +45,7 @@ from .options import config_options, device_option, emit, json_option, limit_opt
 def command(
     context: click.Context,
     run: Path,
-    features: Path | None,
+    features: tuple[Path, ...],
     manifest: Path | None,
     root: str | None,
     split: str,
@@ -63,9 +66,9 @@ def command(
     Predictions and scores are written into RUN. --config and --set give decoding, such as --set num_beams=1.
     Exit code 1: figures differ from those of --compare by 0.01 or more.
     """
-    if (features is None) == (manifest is None):
+    if bool(features) == (manifest is not None):
         raise click.UsageError("Give either --features (stage two) or --manifest (stage one).")
-    if features is not None and (root is not None or phase):
+    if features and (root is not None or phase):
         raise click.UsageError("--root and --phase go with --manifest: a cache holds features, not videos.")
     from ..pipeline.evaluate import Request, evaluate_stage_one, evaluate_stage_two
     from ..scoring.expected import compare_with_expected, describe_compared, read_expected
@@ -84,7 +87,6 @@ def command(
     if manifest is not None:
         result = evaluate_stage_one(run, manifest, request=request, root=Path(root) if root else None)
     else:
-        assert features is not None
         result = evaluate_stage_two(run, features, request=request)
     content, text = result.to_dict(), result.describe()
     compared = compare_with_expected(result.rows, expected or {})

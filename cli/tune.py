@@ -22,7 +22,7 @@ from .options import (
 @click.command()
 @click.option(
     "--features", multiple=True, required=True, metavar="DIR", type=click.Path(path_type=Path),
-    help="A cache made by fla extract; several with different clips are put together.",
+    help="A cache made by fla extract; several: streams of the same clips, or corpora of different ones.",
 )  # fmt: skip
 @click.option("--llm", required=True, metavar="ID|DIR", help="A Hugging Face id, or a model's directory.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")

@@ -1,6 +1,8 @@
 """Clips from feature caches: which rows make a clip, and what a batch of them looks like."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..cache.format import CacheRow
 from ..cache.reader import FeatureCache, splits_in
 from ..core.errors import CacheError, DataError
 from ..core.progress import progress
@@ -16,6 +19,7 @@ from ..training.batches import BatchDataset, Collate, make_batches
 from ..training.evaluation import EvaluationSet
 from ..training.model import IGNORED
 from .family import pad_rows
+from .streams import StreamRecord, stream_names, streams_of
 from .wording import Wording
 
 
@@ -23,6 +27,7 @@ class FeatureItems:
     """The clips of one split of one or several caches.
 
     A clip's rows are its views; training draws one of them from (seed, epoch, id), evaluation reads view 0.
+    Caches with the same ids are streams: a clip has features of each, and their views are drawn alike.
     """
 
     def __init__(
@@ -31,89 +36,95 @@ class FeatureItems:
         """Put caches together.
 
         Args:
-            caches: of one encoder, each of the same split, with disjoint ids.
-            limit: clips kept of each cache, from its start.
+            caches: each of the same split: of one encoder with disjoint ids, or with the same ids.
+            limit: clips kept of each cache, from its start; of streams, from the start of the first.
             view_seed: draws views; None always takes view 0.
 
         Raises:
-            CacheError: encoders differ, an id is in two caches, or view 0 is wanted and not there.
+            CacheError: as :func:`.streams.streams_of`, or view 0 is wanted and not there.
         """
-        _check_same_encoder(caches)
-        self.caches = list(caches)
+        self.streams = streams_of(caches)
         self.view_seed = view_seed
-        self._rows: dict[str, list[tuple[FeatureCache, int]]] = {}
-        for cache in caches:
-            self._add(cache, limit)
-        self.ids = list(self._rows)
+        self.ids = [id for cache in self.streams[0].caches for id in list(cache.views)[:limit]]
+        if view_seed is None:
+            self._check_clean_passes()
 
     def __len__(self) -> int:
         """Return how many clips there are."""
         return len(self.ids)
 
     def get(self, index: int, epoch: int = 0) -> dict[str, Any]:
-        """Return one clip.
+        """Return one clip; its ``features`` are an array (T, F), or of several streams a tuple of them.
 
         Raises:
             DataError: its features are not all finite numbers.
         """
-        views = self._rows[self.ids[index]]
-        view = 0
-        if self.view_seed is not None:
-            view = derive_seed(self.view_seed, epoch, self.ids[index]) % len(views)
-        cache, row_index = views[view]
-        row, features = cache.rows[row_index], cache[row_index]
-        if not np.isfinite(features).all():
-            raise DataError(
-                f"Features of {row.id!r} must be finite, but hold NaN or infinity.\nRun: fla cache verify"
-            )
+        row = self._about(index)
+        view = self._view(row.id, epoch)
+        arrays = tuple(stream.features(row.id, view) for stream in self.streams)
+        for number, array in enumerate(arrays, start=1):
+            if not np.isfinite(array).all():
+                where = f" in stream {number}" if len(arrays) > 1 else ""
+                raise DataError(
+                    f"Features of {row.id!r}{where} must be finite, but hold NaN or infinity.\n"
+                    "Run: fla cache verify"
+                )
+        features = arrays[0] if len(arrays) == 1 else arrays
         return {"id": row.id, "features": features, "text": row.text, "language": row.language}
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the encoder that made the features."""
-        return self.caches[0].fingerprint
+        """The fingerprint of the encoder that made the features, of the first stream."""
+        return self.records[0].fingerprint
 
     @property
     def feature_size(self) -> int:
-        """Width of a feature."""
-        return self.caches[0].provenance.feature_size
+        """Width of a feature, of the first stream."""
+        return self.feature_sizes[0]
 
     @property
+    def feature_sizes(self) -> tuple[int, ...]:
+        """Width of a feature of each stream."""
+        return tuple(record.feature_size for record in self.records)
+
+    @cached_property
+    def records(self) -> list[StreamRecord]:
+        """What made each stream, and how wide it is."""
+        return [stream.record for stream in self.streams]
+
+    @cached_property
+    def stream_lengths(self) -> list[list[int]]:
+        """Of each stream: feature steps of each clip, of its longest view."""
+        return [[stream.longest(id) for id in self.ids] for stream in self.streams]
+
+    @cached_property
     def lengths(self) -> list[int]:
-        """Feature steps of each clip, of its longest view."""
-        views = self._rows.values()
-        return [max(int(cache.num_steps[i]) for cache, i in rows) for rows in views]
+        """Feature steps of each clip, of its longest view; those of its streams add up."""
+        return [sum(steps) for steps in zip(*self.stream_lengths, strict=True)]
 
     @property
     def texts(self) -> list[str]:
         """The sentence of each clip."""
-        return [self._first_row(id).text for id in self.ids]
+        return [self._about(index).text for index in range(len(self))]
 
     @property
     def languages(self) -> list[str]:
         """The language code of each clip."""
-        return [self._first_row(id).language for id in self.ids]
+        return [self._about(index).language for index in range(len(self))]
 
-    def _first_row(self, id: str) -> Any:
-        cache, index = self._rows[id][0]
-        return cache.rows[index]
+    def _about(self, index: int) -> CacheRow:
+        return self.streams[0].about(self.ids[index])
 
-    def _add(self, cache: FeatureCache, limit: int | None) -> None:
-        own: dict[str, list[tuple[int, int]]] = {}
-        for index, row in enumerate(cache.rows):
-            own.setdefault(row.id, []).append((row.view, index))
-        for id, views in list(own.items())[:limit]:
-            if id in self._rows:
-                raise CacheError(
-                    f"Caches given together must hold different clips, but {id!r} is in two of them "
-                    f"({cache.provenance.corpus}, split {cache.provenance.split})."
-                )
-            views.sort()
-            if self.view_seed is None and views[0][0] != 0:
-                raise CacheError(
-                    f"Clip {id!r} must have its clean pass (view 0), but has only view {views[0][0]}."
-                )
-            self._rows[id] = [(cache, index) for _, index in views]
+    def _view(self, id: str, epoch: int) -> int:
+        """Draw one of the views that any stream has; a stream without it gives its clean pass."""
+        views = sorted({view for stream in self.streams for view in stream.views(id)})
+        drawn = 0 if self.view_seed is None else derive_seed(self.view_seed, epoch, id) % len(views)
+        return views[drawn]
+
+    def _check_clean_passes(self) -> None:
+        for id, stream in product(self.ids, self.streams):
+            if first := stream.views(id)[0]:
+                raise CacheError(f"Clip {id!r} must have its clean pass (view 0), but has only view {first}.")
 
 
 class Reordered:
@@ -169,19 +180,19 @@ def _read_all(caches: Sequence[FeatureCache]) -> None:
 def collate(items: Sequence[Mapping[str, Any]], *, wording: Wording) -> dict[str, Tensor]:
     """Make a batch: features (B, T, F), prompt_ids (B, P), labels (B, L) and the lengths of the first two.
 
-    Padding is told by lengths alone, never by an id: many models pad with their end token.
+    Further streams are ``features_2`` with ``feature_lengths_2``, and so on. Padding is told by lengths
+    alone, never by an id: many models pad with their end token.
 
     Args:
         items: clips as :meth:`FeatureItems.get` gives them, or made by hand: ``features`` (T, F) float16 or
-            float32, ``language``, and ``text``, which may be empty where only a translation is wanted.
+            float32, or a tuple of one for each stream, ``language``, and ``text``, which may be empty where
+            only a translation is wanted.
         wording: the language model's.
     """
-    features, mask = pad_rows([torch.from_numpy(np.asarray(item["features"])) for item in items])
     prompts, prompt_mask = pad_rows([_ids(wording.prompt_ids(item["language"])) for item in items])
     targets, target_mask = pad_rows([_ids(wording.target_ids(item["text"])) for item in items])
     return {
-        "features": features,
-        "feature_lengths": mask.sum(dim=1),
+        **_features(items),
         "prompt_ids": prompts,
         "prompt_lengths": prompt_mask.sum(dim=1),
         "decoder_prefix_ids": torch.stack([_ids(wording.decoder_prefix_ids(i["language"])) for i in items]),
@@ -216,14 +227,16 @@ def feature_evaluation_set(
     )
 
 
+def _features(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    """Return each stream's features, padded, and their lengths."""
+    given = [item["features"] for item in items]
+    clips = [one if isinstance(one, tuple) else (one,) for one in given]
+    batch: dict[str, Tensor] = {}
+    for number, arrays in enumerate(zip(*clips, strict=True)):
+        features, mask = pad_rows([torch.from_numpy(np.asarray(array)) for array in arrays])
+        batch.update(zip(stream_names(number), (features, mask.sum(dim=1)), strict=True))
+    return batch
+
+
 def _ids(ids: Sequence[int]) -> Tensor:
     return torch.tensor(ids, dtype=torch.long)
-
-
-def _check_same_encoder(caches: Sequence[FeatureCache]) -> None:
-    for cache in caches[1:]:
-        if cache.fingerprint != caches[0].fingerprint:
-            raise CacheError(
-                "Caches given together must come from one encoder, but come from "
-                f"{caches[0].fingerprint} and {cache.fingerprint}."
-            )

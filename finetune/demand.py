@@ -52,10 +52,13 @@ class Demand:
     config: PretrainedConfig
     tune: TuneConfig
     feature_size: int
+    """Of several streams, the first's."""
     dtype: torch.dtype
     train: Sequence[ClipLength]
     dev: Sequence[ClipLength]
     """What is translated in evaluation."""
+    further_sizes: tuple[int, ...] = ()
+    """Widths of the streams after the first."""
 
     def shapes(self, clips: Sequence[ClipLength]) -> list[BatchShape]:
         """Return the batches of ``clips``."""
@@ -70,8 +73,9 @@ class Demand:
 def plan_once(demand: Demand, room: int) -> MemoryPlan:
     """Return the plan of a run on a GPU of ``room`` bytes, without remedies."""
     model = measure_model(
-        demand.config, tune=demand.tune, feature_size=demand.feature_size, dtype=demand.dtype
-    )
+        demand.config, tune=demand.tune, feature_size=demand.feature_size, dtype=demand.dtype,
+        further_sizes=demand.further_sizes,
+    )  # fmt: skip
     trained = sorted((training_parts(model, shape) for shape in demand.shapes(demand.train)), key=total)
     searched = max((generation_parts(model, shape) for shape in demand.shapes(demand.dev)), key=total)
     last = len(trained) - 1

@@ -37,6 +37,7 @@ def check_fits(
         config=read_config(llm), tune=config, feature_size=train.feature_size,
         dtype=resolve_dtype(config.training.precision, device),
         train=cached_lengths(train), dev=cached_lengths(train if dev is None else dev),
+        further_sizes=train.feature_sizes[1:],
     )  # fmt: skip
     try:  # this process' own context is no longer part of what is free
         plan = plan_memory(demand, room=free_bytes(device) + CONTEXT_BYTES)

@@ -17,7 +17,7 @@ from .layer_memory import Tower, UnmeasurableError, measure_tower
 from .llm import NOT_IN_FP16
 from .loss import BIASED, CHUNK_TOKENS, PLAIN, SCALED, SOFT_CAPPED
 from .skeleton import depths
-from .weights import Weights, measure_weights, projector_sizes, trained_bytes
+from .weights import Weights, measure_weights, stream_projector_sizes, trained_bytes
 
 GB = 2**30
 CONTEXT_BYTES = GB // 2
@@ -52,14 +52,24 @@ class ModelMemory:
     decoder: Tower
     projector: tuple[int, ...]
     feature_size: int
+    """Of several streams, the widest's: every step is counted as one of its."""
+    joined: bool
+    """Whether several streams' projected features are put one behind the other: a copy."""
     number_bytes: int
     """Of one number in the format that is computed in."""
 
 
 def measure_model(
-    config: PretrainedConfig, *, tune: TuneConfig, feature_size: int, dtype: torch.dtype
+    config: PretrainedConfig,
+    *,
+    tune: TuneConfig,
+    feature_size: int,
+    dtype: torch.dtype,
+    further_sizes: tuple[int, ...] = (),
 ) -> ModelMemory:
     """Measure a model from its config; nothing of its size is allocated.
+
+    ``further_sizes`` are the widths of streams after the first, each with a projector of its own.
 
     Raises:
         UnmeasurableError: the whole model is trained, or a layer's shapes depend on numbers.
@@ -76,10 +86,11 @@ def measure_model(
         weights=measure_weights(config, **how),
         encoder=measure_tower(config, "encoder", **layers) if config.is_encoder_decoder else None,
         decoder=measure_tower(config, "decoder", **layers),
-        projector=projector_sizes(
-            tune.projector, feature_size=feature_size, embedding_size=config.hidden_size
+        projector=stream_projector_sizes(
+            tune.projector, feature_sizes=(feature_size, *further_sizes), embedding_size=config.hidden_size
         ),
-        feature_size=feature_size,
+        feature_size=max((feature_size, *further_sizes)),
+        joined=bool(further_sizes),
         number_bytes=dtype.itemsize,
     )
 
@@ -176,7 +187,7 @@ def _input_bytes(model: ModelMemory, batch: BatchShape) -> int:
     width, features = model.config.hidden_size, model.feature_size
     projector = model.tune.projector
     hidden = 8 * projector.hidden_size if projector.kind == "mlp" else 0
-    per_step = 6 * features + hidden + (8 + model.number_bytes) * width
+    per_step = 6 * features + hidden + (8 + 8 * model.joined + model.number_bytes) * width
     rows = 2 * model.number_bytes * width * (batch.source + batch.labels)
     return batch.clips * (batch.steps * per_step + rows)
 

@@ -3,8 +3,9 @@
 What of it is trained is the setting ``train``: by default LoRA and the projector.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import torch
@@ -23,9 +24,10 @@ from .family import Family, Source, label_counts
 from .llm import LanguageModel, without_fp16
 from .lora import add_lora, lora_groups
 from .loss import summed_cross_entropy
-from .projector import Projector
+from .projector import Projector, StreamProjectors
 from .quantise import prepare_frozen
 from .seq2seq import Seq2SeqFamily
+from .streams import StreamRecord, stream_names
 from .wording import Wording
 
 
@@ -34,7 +36,9 @@ class StageTwoModel(TranslationModel):
 
     Attributes:
         llm: the language model; with LoRA layers inside, as peft wraps it, where those are trained.
-        feature_fingerprint: of the encoder whose features this model reads.
+        feature_fingerprint: of the encoder whose features this model reads; of several streams, the first's.
+        streams: what is known of each stream that this model reads.
+        projector: of one stream its :class:`Projector`, of several the :class:`StreamProjectors`.
         collate: makes a batch of clips; see :func:`.data.collate`.
     """
 
@@ -45,6 +49,7 @@ class StageTwoModel(TranslationModel):
         config: TuneConfig,
         feature_size: int,
         feature_fingerprint: str,
+        streams: Sequence[StreamRecord] = (),
         lora: PeftModel | None = None,
     ) -> None:
         """Put the parts together.
@@ -52,8 +57,10 @@ class StageTwoModel(TranslationModel):
         Args:
             language_model: as loaded, frozen; where everything is trained, in fp32.
             config: the run's settings.
-            feature_size: F of the cache.
-            feature_fingerprint: of the cache's encoder.
+            feature_size: F of the cache, of several streams the first's.
+            feature_fingerprint: of the cache's encoder, of several streams the first's.
+            streams: what is known of each stream, the first included; none: there is one, of which only its
+                width and fingerprint are known.
             lora: the language model with trained adapters; None adds new ones where adapters are trained.
         """
         super().__init__()
@@ -68,9 +75,9 @@ class StageTwoModel(TranslationModel):
         self.collate = partial(collate, wording=self.wording)
         self.family = _family(language_model, self.wording)
         self.feature_size = feature_size
-        self.projector = Projector(feature_size, _embedding_size(base), config=config.projector).to(
-            base.device
-        )
+        alone = StreamRecord(fingerprint=feature_fingerprint, feature_size=feature_size)
+        self.streams = tuple(streams) or (alone,)
+        self.projector = _projector(self.streams, _embedding_size(base), config).to(base.device)
         self.projector.requires_grad_(config.train != "lora")
         self._say_what_differs()
 
@@ -99,9 +106,8 @@ class StageTwoModel(TranslationModel):
         return [self.wording.decode(ids) for ids in found.tolist()]
 
     def count_steps(self, batch: Mapping[str, Any]) -> int:
-        """Return clips times the longest clip's feature steps."""
-        clips, steps, _ = batch["features"].shape
-        return clips * steps
+        """Return clips times the longest clip's feature steps; those of streams, each padded, add up."""
+        return sum(batch[name].shape[0] * batch[name].shape[1] for name, _ in self._stream_names())
 
     def halve(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return the first and the second half of the clips, without the padding they no longer need."""
@@ -112,8 +118,8 @@ class StageTwoModel(TranslationModel):
             {name: tensor[part] for name, tensor in batch.items()}
             for part in (slice(clips // 2), slice(clips // 2, None))
         )
-        for half in (first, second):
-            half["features"] = half["features"][:, : int(half["feature_lengths"].max())]
+        for half, (name, lengths) in product((first, second), self._stream_names()):
+            half[name] = half[name][:, : int(half[lengths].max())]
         return first, second
 
     def parameter_groups(self) -> list[dict[str, Any]]:
@@ -139,15 +145,33 @@ class StageTwoModel(TranslationModel):
         """Numbers that training changes."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
+    @property
+    def projectors(self) -> list[Projector]:
+        """The projector of each stream."""
+        if isinstance(self.projector, StreamProjectors):
+            return self.projector.projectors
+        return [self.projector]
+
+    def _stream_names(self) -> list[tuple[str, str]]:
+        return [stream_names(number) for number in range(len(self.streams))]
+
     def _source(self, inputs: Mapping[str, Tensor]) -> Source:
-        lengths = inputs["feature_lengths"]
+        features, feature_lengths = self._projected(inputs)
         return Source(
-            features=self.projector(inputs["features"], lengths),
-            feature_lengths=self.projector.output_lengths(lengths),
+            features=features,
+            feature_lengths=feature_lengths,
             prompt_ids=inputs["prompt_ids"],
             prompt_lengths=inputs["prompt_lengths"],
             decoder_prefix_ids=inputs["decoder_prefix_ids"],
         )
+
+    def _projected(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return a batch's features as embeddings (B, S, D), its streams joined, and their lengths (B,)."""
+        if isinstance(self.projector, StreamProjectors):
+            names = self._stream_names()
+            return self.projector([inputs[name] for name, _ in names], [inputs[steps] for _, steps in names])
+        lengths = inputs["feature_lengths"]
+        return self.projector(inputs["features"], lengths), self.projector.output_lengths(lengths)
 
     def _autocast(self) -> torch.autocast:
         """Return the number format of this model's computation, whatever runs around it."""
@@ -196,6 +220,15 @@ def _trained_llm(base: Any, config: TuneConfig) -> Any:
     if config.train in ("lora", "lora+projector"):
         return add_lora(base, config.lora)
     return base.requires_grad_(config.train == "full")
+
+
+def _projector(
+    streams: Sequence[StreamRecord], embedding_size: int, config: TuneConfig
+) -> Projector | StreamProjectors:
+    sizes = [stream.feature_size for stream in streams]
+    if len(sizes) > 1:
+        return StreamProjectors(sizes, embedding_size, config=config.projector)
+    return Projector(sizes[0], embedding_size, config=config.projector)
 
 
 def _embedding_size(base: Any) -> int:

@@ -96,10 +96,10 @@ def plan_run(
     if probe:
         _check_probe(place, lengths)
     room = _room(vram_gb, place)
-    train, dev, feature_size, said = _clips(lengths, config)
+    train, dev, sizes, said = _clips(lengths, config)
     demand = Demand(
-        config=read_config(llm), tune=config, feature_size=feature_size,
-        dtype=planned_dtype(config, place), train=train, dev=dev,
+        config=read_config(llm), tune=config, feature_size=sizes[0],
+        dtype=planned_dtype(config, place), train=train, dev=dev, further_sizes=sizes[1:],
     )  # fmt: skip
     probed = probe_run(lengths.features, llm=llm, config=config, device=place) if probe else None
     return Report(plan=plan_memory(demand, room=room), lengths=said, probed=probed)
@@ -128,20 +128,22 @@ def _room(vram_gb: float | None, device: torch.device) -> int:
     return torch.cuda.get_device_properties(device).total_memory
 
 
-def _clips(lengths: Lengths, config: TuneConfig) -> tuple[list[ClipLength], list[ClipLength], int, str]:
-    """Return the clips of train and dev, the features' width, and where all that is from."""
+def _clips(
+    lengths: Lengths, config: TuneConfig
+) -> tuple[list[ClipLength], list[ClipLength], tuple[int, ...], str]:
+    """Return the clips of train and dev, each stream's width, and where all that is from."""
     if not lengths.features:
         steps, words = lengths.steps or PHOENIX_STEPS, lengths.words or PHOENIX_WORDS
         clips = assumed_lengths(steps, words, clips=config.training.batch_clips)
         own = "" if lengths.steps and lengths.words else ", PHOENIX14T's longest where not given"
-        return clips, clips, FEATURE_SIZE, f"every clip {steps} steps and {words} words{own} (assumed)"
+        return clips, clips, (FEATURE_SIZE,), f"every clip {steps} steps and {words} words{own} (assumed)"
     train = FeatureItems(open_caches(lengths.features, "train"))
     has_dev = any("dev" in splits_in(folder) for folder in lengths.features)
     dev = FeatureItems(open_caches(lengths.features, "dev")) if has_dev else train
     clips = cached_lengths(train)
     longest = max(clip.steps for clip in clips)
     said = f"{len(clips)} clips of the cache, up to {longest} steps; a token is 3 bytes of text (assumed)"
-    return clips, cached_lengths(dev), train.feature_size, said
+    return clips, cached_lengths(dev), train.feature_sizes, said
 
 
 def _part_lines(title: str, parts: Sequence[Part]) -> list[str]:

@@ -25,7 +25,9 @@ def check_positions(model: "StageTwoModel", items: "FeatureItems") -> None:
     if most is None:
         return
     wording = model.wording
-    steps = model.projector.output_lengths(torch.tensor(items.lengths)).tolist()
+    streams = zip(model.projectors, items.stream_lengths, strict=True)
+    parts = [projector.output_lengths(torch.tensor(lengths)) for projector, lengths in streams]
+    steps = torch.stack(parts).sum(dim=0).tolist()
     prompts = {language: len(wording.prompt_ids(language)) for language in set(items.languages)}
     clips = [lead + prompts[language] for lead, language in zip(steps, items.languages, strict=True)]
     sentences = [len(wording.target_ids(text)) for text in items.texts]

@@ -6,11 +6,13 @@ orders between models (mBART multiplies by sqrt(d) inside its embedding), and ``
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from .config import ProjectorConfig
+from .family import pad_rows
 
 
 class Projector(nn.Module):
@@ -50,6 +52,35 @@ class Projector(nn.Module):
     def match(self, embedding_rms: float) -> None:
         """Give the output the magnitude ``embedding_rms``."""
         self.output_scale.fill_(embedding_rms)
+
+
+class StreamProjectors(nn.Module):
+    """One projector for each stream; what they give stands one behind the other in time."""
+
+    def __init__(self, feature_sizes: Sequence[int], embedding_size: int, *, config: ProjectorConfig) -> None:
+        super().__init__()
+        self.streams = nn.ModuleList(Projector(size, embedding_size, config=config) for size in feature_sizes)
+
+    @property
+    def projectors(self) -> list[Projector]:
+        """The projectors, in the order of the streams."""
+        return [cast(Projector, stream) for stream in self.streams]
+
+    def forward(self, features: Sequence[Tensor], lengths: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return [stream 1][stream 2]... of each clip, (B, S, D) float32, zero past the end, and S_i (B,).
+
+        Args:
+            features: of each stream (B, T_k, F_k).
+            lengths: of each stream (B,).
+        """
+        given = zip(self.projectors, features, lengths, strict=True)
+        projected = [projector(stream, steps) for projector, stream, steps in given]
+        counts = [p.output_lengths(steps) for p, steps in zip(self.projectors, lengths, strict=True)]
+        rows = [
+            torch.cat([x[clip, : int(steps[clip])] for x, steps in zip(projected, counts, strict=True)])
+            for clip in range(len(features[0]))
+        ]
+        return pad_rows(rows)[0], torch.stack(counts).sum(dim=0)
 
 
 class TimeConvolution(nn.Module):

@@ -6,11 +6,12 @@
     config.yaml             every setting
     lora/                   the adapters, in PEFT's format, where those are trained
     llm/                    the whole language model with its tokenizer, where all of it is trained
-    projector.safetensors   the projector
+    projector.safetensors   the projector; of several streams, one of each
 
 The trained parts are several files, and every way of losing one of them is refused by name.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from .lora import PARTS as LORA_PARTS
 from .lora import load_lora, save_lora
 from .model import StageTwoModel, base_dtype
 from .quantise import prepare_frozen
+from .streams import StreamRecord
 
 RUN_FORMAT = 1
 CONFIG, RUN, PROJECTOR, LORA, LLM = "config.yaml", "run.json", "projector.safetensors", "lora", "llm"
@@ -62,6 +64,7 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
         "decoder_prefix_ids": {name: model.wording.decoder_prefix_ids(name) for name in languages},
         "feature_fingerprint": model.feature_fingerprint,
         "feature_size": model.feature_size,
+        "streams": [stream.to_dict() for stream in model.streams],
         "decoding": vars(config.decoding),
     }
 
@@ -107,6 +110,7 @@ def load_stage_two(
         config=config,
         feature_size=described["feature_size"],
         feature_fingerprint=described["feature_fingerprint"],
+        streams=[StreamRecord.from_dict(stream) for stream in described.get("streams", [])],
         lora=lora,
     )
     model.projector.load_state_dict(load_file(run / PROJECTOR))
@@ -142,6 +146,38 @@ def check_features(model: StageTwoModel, fingerprint: str) -> None:
             f"The features must come from encoder {model.feature_fingerprint}, on which the run was tuned, "
             f"but come from {fingerprint}.\nGive the cache or the --ckpt that belongs to the run."
         )
+
+
+def check_streams(model: StageTwoModel, given: Sequence[StreamRecord]) -> None:
+    """Refuse features of other streams than the model was tuned on, or in another order.
+
+    Raises:
+        CacheError: their number, an encoder or a level differs; it names both.
+    """
+    wanted = model.streams
+    if len(given) != len(wanted):
+        raise CacheError(
+            f"The run must be given the {_counted(len(wanted))} of features it was tuned on, but is given "
+            f"{_counted(len(given))}.\n"
+            "Give --features once for each stream, in the order of fla tune."
+        )
+    if len(wanted) == 1:
+        check_features(model, given[0].fingerprint)
+    for number, (want, found) in enumerate(zip(wanted, given, strict=True), start=1):
+        if found.fingerprint != want.fingerprint:
+            raise CacheError(
+                f"Stream {number} must come from encoder {want.fingerprint}, but comes from "
+                f"{found.fingerprint}.\nGive the caches in the order of fla tune."
+            )
+        if want.levels and found.levels != want.levels:
+            raise CacheError(
+                f"Stream {number} must hold features of level {'/'.join(sorted(want.levels))}, as the run "
+                f"was tuned on, but holds those of level {'/'.join(sorted(found.levels))}."
+            )
+
+
+def _counted(streams: int) -> str:
+    return "1 stream" if streams == 1 else f"{streams} streams"
 
 
 def _check_parts(run: Path) -> None:

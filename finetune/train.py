@@ -25,6 +25,7 @@ from .model import StageTwoModel, base_dtype
 from .positions import check_positions
 from .projector import embedding_rms, rms
 from .run import Tuned, begin_run, finish_run
+from .streams import stream_names
 from .wording import draw_examples
 
 RMS_SENTENCES = 256  # enough for two digits of the mean square
@@ -58,7 +59,8 @@ def tune(
     """Tune a language model on cached features.
 
     Args:
-        features: caches of one encoder with disjoint ids; split ``train``, and ``dev`` where there is one.
+        features: caches of one encoder with disjoint ids, or of any encoders with the same ids, which are
+            streams in this order; split ``train``, and ``dev`` where there is one.
         llm: a Hugging Face id, or a model's directory.
         config: every setting.
         out: the run directory; empty, or with ``resume`` one that was begun.
@@ -134,18 +136,31 @@ def open_clips(
     Of a training clip's views one is drawn for each epoch; dev is always the clean pass.
 
     Raises:
-        CacheError: there is no dev, and the settings want the best checkpoint on it.
+        CacheError: there is no dev, and the settings want the best checkpoint on it; or dev has other
+            streams.
     """
     caches = open_caches(features, "train", in_memory=in_memory)
     train = FeatureItems(caches, limit=limit, view_seed=config.seed)
     if any("dev" in splits_in(folder) for folder in features):
-        return train, FeatureItems(open_caches(features, "dev", in_memory=in_memory), limit=limit)
+        dev = FeatureItems(open_caches(features, "dev", in_memory=in_memory), limit=limit)
+        _check_same_streams(train, dev)
+        return train, dev
     if config.training.select == "best":
         raise CacheError(
             f"{', '.join(map(str, features))}: there is no dev split to choose the best checkpoint by.\n"
             "Add --set training.select=last, or run: fla extract --split dev"
         )
     return train, None
+
+
+def _check_same_streams(train: FeatureItems, dev: FeatureItems) -> None:
+    ours, theirs = ([(r.fingerprint, r.feature_size) for r in items.records] for items in (train, dev))
+    if ours != theirs:
+        raise CacheError(
+            f"Split dev must have the streams of train ({len(ours)}), in one order, but has {len(theirs)} of "
+            f"encoders {', '.join(fingerprint for fingerprint, _ in theirs)}.\n"
+            "Extract dev with each encoder: fla extract --split dev"
+        )
 
 
 def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: torch.device) -> StageTwoModel:
@@ -157,13 +172,16 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
         config=config,
         feature_size=items.feature_size,
         feature_fingerprint=items.fingerprint,
+        streams=items.records,
     )
     model.wording.examples = draw_examples(
         items.texts, items.languages, count=config.examples, seed=config.seed
     )
     check_positions(model, items)
     ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.wording.target_ids(text)]
-    model.projector.match(embedding_rms(model.family.embed, ids, device=device))
+    loudness = embedding_rms(model.family.embed, ids, device=device)
+    for projector in model.projectors:
+        projector.match(loudness)
     return model
 
 
@@ -192,11 +210,10 @@ def _evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:
 @torch.no_grad()
 def _log_magnitudes(model: StageTwoModel, items: FeatureItems, *, run: Path) -> None:
     """Log how large projected features and embeddings of text are: they should be alike."""
-    features = torch.from_numpy(items.get(0)["features"][None, :RMS_STEPS])
-    row = {
-        "step": 0,
-        "embedding_rms": model.projector.output_scale.item(),
-        "projector_rms": rms(model.projector(features.to(model.llm.device))),
-    }
+    batch = model.collate([items.get(0)])
+    row: dict[str, float] = {"step": 0, "embedding_rms": model.projectors[0].output_scale.item()}
+    for number, projector in enumerate(model.projectors):
+        features = batch[stream_names(number)[0]][:, :RMS_STEPS].to(model.llm.device)
+        row[f"projector_rms_{number + 1}" if number else "projector_rms"] = rms(projector(features))
     TrainingLog(run / "log.jsonl").write(row)
     say("RMS of text embeddings {embedding_rms:.4g}, of projected features {projector_rms:.4g}".format(**row))

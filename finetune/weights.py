@@ -1,8 +1,10 @@
 """What a language model's weights and what is trained on them take, to the byte, from its config alone."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import torch
@@ -90,6 +92,14 @@ def projector_sizes(config: ProjectorConfig, *, feature_size: int, embedding_siz
     with torch.device("meta"):
         projector: nn.Module = Projector(feature_size, embedding_size, config=config)
     return tuple(p.numel() for p in projector.parameters())
+
+
+def stream_projector_sizes(
+    config: ProjectorConfig, *, feature_sizes: Sequence[int], embedding_size: int
+) -> tuple[int, ...]:
+    """Return how many numbers each tensor of all streams' projectors holds."""
+    sizes = (projector_sizes(config, feature_size=f, embedding_size=embedding_size) for f in feature_sizes)
+    return tuple(chain.from_iterable(sizes))
 
 
 def trained_bytes(sizes: tuple[int, ...], *, optimiser: Optimiser) -> tuple[int, int, int]:

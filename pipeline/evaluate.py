@@ -1,5 +1,6 @@
 """Score a run of either stage on a split, against the raw sentences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ..core.sample import Split
 from ..corpora.manifest import read_manifest
 from ..finetune.data import FeatureItems, feature_evaluation_set
 from ..finetune.model import StageTwoModel
-from ..finetune.store import check_features, load_stage_two
+from ..finetune.store import check_streams, load_stage_two
 from ..pretrain.data import clip_evaluation_set
 from ..pretrain.model import StageOneModel
 from ..pretrain.store import load_stage_one
@@ -115,16 +116,25 @@ def evaluate_stage_one(
     return _evaluate(model, evaluation, run=run, request=request)
 
 
-def evaluate_stage_two(run: Path, features: Path, *, request: Request) -> Evaluation:
+def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: Request) -> Evaluation:
     """Translate cached features with stage two's language model; no video is read.
 
+    Args:
+        run: a stage-two run.
+        features: a cache; of a run with several streams a cache of each, in the order of ``fla tune``; or
+            several corpora in one language. Each must have the split.
+        request: split, decoding and the rest.
+
     Raises:
-        CacheError: the cache comes from another encoder than the run was tuned on.
+        CacheError: the caches come from other encoders than the run was tuned on, or in another order.
+        DataError: the clips are in several languages.
     """
     device = resolve_device(request.device)
-    items = FeatureItems([FeatureCache(features, request.split)], limit=request.limit)
+    folders = [features] if isinstance(features, Path) else features
+    items = FeatureItems([FeatureCache(folder, request.split) for folder in folders], limit=request.limit)
+    _one_language(items.languages)  # a mixture is refused before any work
     model = load_stage_two(run, device=device)
-    check_features(model, items.caches[0].fingerprint)
+    check_streams(model, items.records)
     training = model.config.training
     evaluation = feature_evaluation_set(
         items,
@@ -159,7 +169,7 @@ def _evaluate(
     rows = score_systems(
         Systems(own=[(str(predictions), hypotheses)]),
         evaluation.references,
-        language=_one_language(evaluation),
+        language=_one_language(evaluation.languages),
         protocols=named_protocols(request.protocol),
     )
     result = Evaluation(request=request, rows=rows, decoding=vars(decoding), predictions=predictions)
@@ -173,8 +183,8 @@ def _keep_scores(path: Path, name: str, result: Evaluation) -> None:
     write_json(path, earlier | {name: result.to_dict()})
 
 
-def _one_language(evaluation: EvaluationSet) -> str:
-    languages = sorted(set(evaluation.languages))
+def _one_language(of_clips: Sequence[str]) -> str:
+    languages = sorted(set(of_clips))
     if len(languages) > 1:
         raise DataError(
             f"A score needs one language, but the clips are in {' and '.join(languages)}.\n"

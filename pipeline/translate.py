@@ -8,16 +8,16 @@ import numpy as np
 import torch
 
 from ..core.config import load_config
-from ..core.device import resolve_device, resolve_dtype
-from ..core.errors import ConfigError, DataError
+from ..core.device import resolve_device
+from ..core.errors import ConfigError, DataError, RunError
 from ..core.files import read_json
 from ..core.progress import progress
 from ..encoder import VisualEncoder, encode, fingerprint, load_encoder
-from ..extract.config import FRAME_BATCH, ExtractConfig
 from ..finetune.model import StageTwoModel
 from ..finetune.store import RUN, check_features, load_stage_two
 from ..training.config import DecodingConfig
 from ..video import Clip, read_frames
+from .as_cached import Making, making_of
 from .evaluate import Decoding
 
 
@@ -51,19 +51,23 @@ def translate(
         device: as :func:`resolve_device` takes it.
 
     Raises:
-        CacheError: ``ckpt`` is another encoder than the run was tuned on.
+        CacheError: ``ckpt`` is another encoder than the run was tuned on, or cannot see videos as the run's
+            features were made.
+        RunError: the run was tuned on several streams: one encoder gives one.
         ConfigError: the run was tuned on several languages and none is named.
     """
     where = resolve_device(device)
     encoder = load_encoder(ckpt).to(where)
     model = load_stage_two(run, device=where)
+    _check_one_stream(run, model)
     check_features(model, fingerprint(ckpt))
+    making = making_of(run, model.streams[0], encoder=encoder, device=where)
     spoken = language or _only_language(run)
     search = load_config(
         DecodingConfig, base=model.config.decoding, source=decoding[0], overrides=decoding[1]
     )
     faults: list[str] = []
-    features = _features(encoder, videos, device=where, faults=faults)
+    features = encode_videos(encoder, videos, making=making, device=where, faults=faults)
     done = [
         (video, _sentence(model, array, language=spoken, decoding=search))
         for video, array in progress(features, desc="translating", total=len(videos), unit="videos")
@@ -71,33 +75,52 @@ def translate(
     return Translated(translations=tuple(done), faults=tuple(faults))
 
 
-def _features(
-    encoder: VisualEncoder, videos: Sequence[Path], *, device: torch.device, faults: list[str]
+def encode_videos(
+    encoder: VisualEncoder,
+    videos: Sequence[Path],
+    *,
+    making: Making,
+    device: torch.device,
+    faults: list[str],
 ) -> Iterator[tuple[Path, np.ndarray]]:
-    config = ExtractConfig()
+    """Yield each readable video with its features (T, F), float16; the others' sentences go to ``faults``."""
     return encode(
         encoder,
-        _readable(encoder, videos, faults),
-        frame_batch=FRAME_BATCH,
-        level="sign",
+        _readable(encoder, videos, making, faults),
+        frame_batch=making.frame_batch,
+        level=making.level,
         device=device,
-        dtype=resolve_dtype(config.precision, device),
+        dtype=making.dtype,
     )
 
 
 def _readable(
-    encoder: VisualEncoder, videos: Sequence[Path], faults: list[str]
+    encoder: VisualEncoder, videos: Sequence[Path], making: Making, faults: list[str]
 ) -> Iterator[tuple[Path, np.ndarray]]:
     config = encoder.config
     for video in videos:
         try:
             frames = read_frames(
-                Clip(path=video), sampling=config.sampling, size=config.resize_size, fit=config.fit
+                Clip(path=video),
+                sampling=making.sampling,
+                phase=making.phase,
+                size=config.resize_size,
+                fit=config.fit,
+                keep_partial=making.keep_partial,
             )
         except DataError as error:
             faults.append(str(error))
             continue
         yield video, frames
+
+
+def _check_one_stream(run: Path, model: StageTwoModel) -> None:
+    if len(model.streams) > 1:
+        raise RunError(
+            f"{run} must be tuned on one stream of features to translate videos, but was tuned on "
+            f"{len(model.streams)}: --ckpt gives those of one encoder.\n"
+            "Extract the videos with each encoder, and run: fla evaluate"
+        )
 
 
 @torch.no_grad()
