@@ -30,6 +30,9 @@ dry_run_option = click.option(
     "--dry-run", is_flag=True, help="Check everything, say what would be done, stop."
 )
 resume_option = click.option("--resume", is_flag=True, help="Go on with the run that is in --out.")
+allow_config_change_option = click.option(
+    "--allow-config-change", is_flag=True, help="With --resume: go on though settings differ."
+)
 root_option = click.option(
     "--root", type=click.Path(file_okay=False), help="Where the manifest's videos lie on this machine."
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from .options import (
+    allow_config_change_option,
     config_options,
     device_option,
     dry_run_option,
@@ -27,6 +28,7 @@ from .options import (
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
 @root_option
 @resume_option
+@allow_config_change_option
 @config_options
 @seed_option
 @device_option
@@ -38,6 +40,7 @@ def command(
     out: Path,
     root: str | None,
     resume: bool,
+    allow_config_change: bool,
     config_source: str | None,
     overrides: tuple[str, ...],
     seed: int | None,
@@ -64,7 +67,10 @@ def command(
         planned = asdict(plan(samples, config=config))
         emit(as_json, planned, table(planned))
         return
-    result = pretrain(samples, config=config, out=out, resume=resume, device=device)
+    result = pretrain(
+        samples, config=config, out=out, resume=resume, device=device,
+        allow_config_change=allow_config_change,
+    )  # fmt: skip
     emit(as_json, result.to_dict(), table(result.to_dict()))
     if result.unreadable:
         raise SystemExit(1)  # done, but clips were left out

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from .options import (
+    allow_config_change_option,
     config_options,
     device_option,
     dry_run_option,
@@ -28,6 +29,7 @@ from .options import (
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
 @click.option("--in-memory", is_flag=True, help="Read all features first and keep them in memory.")
 @resume_option
+@allow_config_change_option
 @config_options
 @seed_option
 @device_option
@@ -40,6 +42,7 @@ def command(
     out: Path,
     in_memory: bool,
     resume: bool,
+    allow_config_change: bool,
     config_source: str | None,
     overrides: tuple[str, ...],
     seed: int | None,
@@ -66,6 +69,6 @@ def command(
         return
     tuned = tune(
         features, llm=llm, config=config, out=out, resume=resume, device=device, limit=limit,
-        in_memory=in_memory,
+        in_memory=in_memory, allow_config_change=allow_config_change,
     )  # fmt: skip
     emit(as_json, tuned.to_dict(), table(tuned.to_dict()))

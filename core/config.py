@@ -87,14 +87,25 @@ def first_difference(
     >>> first_difference({"a": {"b": 1}}, {"a": {"b": 2}})
     ('a.b', 1, 2)
     """
+    return next(iter(differences(old, new, prefix=prefix)), None)
+
+
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], *, prefix: str = ""
+) -> list[tuple[str, Any, Any]]:
+    """Return (dotted key, old value, new value) of every setting that differs; None stands for a missing one.
+
+    >>> differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 2, "c": 2}, "d": 4})
+    [('a.b', 1, 2), ('d', 3, 4)]
+    """
+    found: list[tuple[str, Any, Any]] = []
     for name in [*old, *(key for key in new if key not in old)]:
         before, after = old.get(name), new.get(name)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            if nested := first_difference(before, after, prefix=f"{prefix}{name}."):
-                return nested
+            found += differences(before, after, prefix=f"{prefix}{name}.")
         elif before != after:
-            return f"{prefix}{name}", before, after
-    return None
+            found.append((f"{prefix}{name}", before, after))
+    return found
 
 
 def _find(source: str, presets: Path | None) -> Path:

@@ -1,18 +1,27 @@
 """The run directory of stage two: how it is begun, resumed and finished."""
 
+import hashlib
+import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.config import config_to_dict, first_difference, load_config, write_config
+from ..core.config import config_to_dict, differences, load_config, write_config
 from ..core.device import resolve_dtype
 from ..core.errors import RunError
+from ..core.files import read_json, write_json
 from ..core.run import open_run
 from ..training.evaluation import EvaluationSet, predict, write_predictions
 from ..training.processes import is_main_process, wait_for_all
+from ..training.resuming import settle_changes
 from .config import TuneConfig
+from .data import FeatureItems
 from .model import StageTwoModel
 from .store import CONFIG, describe_run, save_stage_two
+
+CLIPS = "clips.json"
+"""In a run: what it is trained on, for comparison when it is resumed."""
+DIGEST_DIGITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,23 +43,62 @@ class Tuned:
         return asdict(self) | {"run": str(self.run)}
 
 
-def begin_run(out: Path, config: TuneConfig, *, resume: bool) -> None:
-    """Claim ``out`` and write the settings into it.
+def begin_run(
+    out: Path,
+    config: TuneConfig,
+    *,
+    train: FeatureItems,
+    dev: FeatureItems | None,
+    resume: bool,
+    allow_config_change: bool = False,
+) -> None:
+    """Claim ``out``, and write the settings and a digest of the clips into it.
+
+    Args:
+        out: the run directory.
+        config: the settings.
+        train: what is trained on.
+        dev: what chooses the checkpoint.
+        resume: ``out`` holds a run that is to go on.
+        allow_config_change: go on also where settings differ.
 
     Raises:
-        RunError: ``out`` is in the way, or was begun with other settings.
+        RunError: ``out`` is in the way, or was begun with other settings or other clips.
     """
     open_run(out, resume=resume)
+    clips = {"train": describe_clips(train), "dev": None if dev is None else describe_clips(dev)}
+    if resume and (out / CLIPS).is_file():
+        _refuse_other_clips(out, clips)
     if resume and (out / CONFIG).is_file():
         begun = config_to_dict(load_config(TuneConfig, source=str(out / CONFIG)))
-        if difference := first_difference(begun, config_to_dict(config)):
-            key, was, is_now = difference
-            raise RunError(
-                f"{out} must be resumed with the settings it was begun with, "
-                f"but {key}: {was!r}, now {is_now!r}.\n"
-                "Set it back, or start another run with another --out."
-            )
+        settle_changes(out, begun, config_to_dict(config), allow=allow_config_change)
+    write_json(out / CLIPS, clips)
     write_config(config, out / CONFIG)
+
+
+def describe_clips(items: FeatureItems) -> dict[str, Any]:
+    """Return what must stay as it is while a run is interrupted: the encoder, and every clip but its values.
+
+    ``digest`` begins SHA-256 over each clip's id, feature steps, sentence and language, in order.
+    """
+    rows = list(zip(items.ids, items.lengths, items.texts, items.languages, strict=True))
+    digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+    return {
+        "encoder": items.fingerprint,
+        "clips": len(items),
+        "steps": sum(items.lengths),
+        "digest": digest[:DIGEST_DIGITS],
+    }
+
+
+def _refuse_other_clips(out: Path, clips: dict[str, Any]) -> None:
+    if changed := differences(read_json(out / CLIPS), clips):
+        lines = [f"  {key}: was {was!r}, is now {is_now!r}" for key, was, is_now in changed]
+        raise RunError(
+            f"{out} must be resumed with the clips it was begun with, but the cache has changed under it:\n"
+            + "\n".join(lines)
+            + "\nGive the same --features and --limit, or start another run with another --out."
+        )
 
 
 def finish_run(model: StageTwoModel, run: Path, *, languages: list[str], dev: EvaluationSet | None) -> None:

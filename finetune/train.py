@@ -52,6 +52,7 @@ def tune(
     config: TuneConfig,
     out: Path,
     resume: bool = False,
+    allow_config_change: bool = False,
     device: str = "auto",
     limit: int | None = None,
     in_memory: bool = False,
@@ -65,6 +66,7 @@ def tune(
         config: every setting.
         out: the run directory; empty, or with ``resume`` one that was begun.
         resume: go on from the last checkpoint.
+        allow_config_change: resume also where settings differ from those the run was begun with.
         device: as :func:`resolve_device` takes it.
         limit: clips of each split and cache, for a trial.
         in_memory: keep all features in memory.
@@ -77,7 +79,7 @@ def tune(
     check_fits(train, dev, llm=llm, config=config, device=place)
     join_processes(place)
     if is_main_process():
-        begin_run(out, config, resume=resume)
+        begin_run(out, config, train=train, dev=dev, resume=resume, allow_config_change=allow_config_change)
     wait_for_all()
     model = build_model(train, llm=llm, config=config, device=place)
     if is_main_process() and not resume:

@@ -14,6 +14,7 @@ from ..core.files import read_json, read_text, write_json
 from ..core.run import open_run
 from ..corpora.manifest import Manifest
 from ..encoder.store import fingerprint
+from ..training.resuming import settle_changes
 from .config import PretrainConfig
 from .frames import Unreadable
 
@@ -42,7 +43,14 @@ class Pretrained:
         return asdict(self) | {"run": str(self.run)}
 
 
-def begin_run(manifest: Manifest, config: PretrainConfig, out: Path, *, resume: bool) -> None:
+def begin_run(
+    manifest: Manifest,
+    config: PretrainConfig,
+    out: Path,
+    *,
+    resume: bool,
+    allow_config_change: bool = False,
+) -> None:
     """Claim ``out``, and write down what is trained on and how.
 
     Raises:
@@ -51,7 +59,10 @@ def begin_run(manifest: Manifest, config: PretrainConfig, out: Path, *, resume: 
     open_run(out, resume=resume)
     trained_on = {"corpus": manifest.corpus, "counts": manifest.counts, "sentences": _digest(manifest)}
     if resume and (out / CONFIG).is_file() and (out / RUN).is_file():
-        _refuse_changes(out, config_to_dict(config), trained_on)
+        _refuse_other_clips(out, trained_on)
+        begun = yaml.safe_load(read_text(out / CONFIG))
+        settle_changes(out, begun, config_to_dict(config), allow=allow_config_change)
+        write_config(config, out / CONFIG)
         return
     write_config(config, out / CONFIG)
     write_json(out / RUN, {"format": FORMAT, "manifest": trained_on})
@@ -66,19 +77,14 @@ def finish_run(result: Pretrained) -> None:
     )
 
 
-def _refuse_changes(out: Path, settings: dict[str, Any], trained_on: dict[str, Any]) -> None:
-    pairs = (
-        (CONFIG, yaml.safe_load(read_text(out / CONFIG)), settings),
-        (RUN, read_json(out / RUN).get("manifest", {}), trained_on),
-    )
-    for name, before, now in pairs:
-        if difference := first_difference(before, now):
-            key, was, is_now = difference
-            raise RunError(
-                f"{out} must be resumed as it was begun, but {name} differs: "
-                f"{key}: {was!r}, now {is_now!r}.\n"
-                "Set it back, or start another run with another --out."
-            )
+def _refuse_other_clips(out: Path, trained_on: dict[str, Any]) -> None:
+    if difference := first_difference(read_json(out / RUN).get("manifest", {}), trained_on):
+        key, was, is_now = difference
+        raise RunError(
+            f"{out} must be resumed with the clips it was begun with, but run.json differs: "
+            f"{key}: {was!r}, now {is_now!r}.\n"
+            "Give the manifest as it was, or start another run with another --out."
+        )
 
 
 def _digest(manifest: Manifest) -> str:

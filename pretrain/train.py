@@ -48,15 +48,22 @@ class _Clips:
 
 
 def pretrain(
-    manifest: Manifest, *, config: PretrainConfig, out: Path, resume: bool = False, device: str = "auto"
+    manifest: Manifest,
+    *,
+    config: PretrainConfig,
+    out: Path,
+    resume: bool = False,
+    allow_config_change: bool = False,
+    device: str = "auto",
 ) -> Pretrained:
     """Train the visual encoder, with a light translation model, on a manifest's train split.
 
     Args:
         manifest: the clips; its dev split chooses the best checkpoint.
         config: every setting.
-        out: the run directory; it must be empty, or with ``resume`` hold a run of the same settings.
+        out: the run directory; it must be empty, or with ``resume`` hold a run.
         resume: go on from the last checkpoint.
+        allow_config_change: resume also where settings differ from those the run was begun with.
         device: as :func:`resolve_device` takes it; under ``torchrun`` each process takes its own.
 
     Raises:
@@ -67,7 +74,7 @@ def pretrain(
     place = resolve_device(device)
     join_processes(place)
     if is_main_process():
-        begin_run(manifest, config, out, resume=resume)
+        begin_run(manifest, config, out, resume=resume, allow_config_change=allow_config_change)
     wait_for_all()
     clips = _open_clips(manifest, config)
     model = build_model(clips.train, config)

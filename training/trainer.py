@@ -169,6 +169,20 @@ class StageTrainer(Trainer):
         self.model.load_checkpoint_state(checkpoints.load_weights(folder))
         self.splitter.load(folder)
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load both, but keep the rates and decays of the settings: they may have been changed on purpose."""
+        assert self.optimizer is not None
+        own = [(group["initial_lr"], group["weight_decay"]) for group in self.optimizer.param_groups]
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is None:
+            return
+        schedule: Any = self.lr_scheduler
+        schedule.base_lrs = [rate for rate, _ in own]
+        for group, (rate, decay), share in zip(
+            self.optimizer.param_groups, own, schedule.lr_lambdas, strict=True
+        ):
+            group.update(initial_lr=rate, lr=rate * share(schedule.last_epoch), weight_decay=decay)
+
     def _write(self, row: dict[str, Any]) -> None:
         if self.args.should_save:
             place = {"step": self.state.global_step, "epoch": round(self.state.epoch or 0, 3)}

@@ -61,12 +61,43 @@ def test_same_seed_same_weights_also_when_resumed(
     tune([cache], config=config, out=whole, **common)
     half = replace(config, training=replace(config.training, epochs=1))
     tune([cache], config=half, out=halves, **common)
-    with pytest.raises(RunError, match="begun with, but training.epochs: 1, now 2"):
+    with pytest.raises(RunError, match="these differ:\n  training.epochs: was 1, is now 2"):
         tune([cache], config=config, out=halves, resume=True, **common)
     write_config(config, halves / "config.yaml")  # as if the run had been stopped after its first epoch
     tune([cache], config=config, out=halves, resume=True, **common)
     for part in ("projector.safetensors", "lora/adapter_model.safetensors"):
         assert (whole / part).read_bytes() == (halves / part).read_bytes()
+
+
+def test_a_resume_may_change_settings_but_not_the_clips(
+    llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], items: list, tmp_path: Path
+) -> None:
+    cache, run = write_cache(tmp_path / "cache"), tmp_path / "run"
+    once = replace(config, training=replace(config.training, epochs=1))
+    common = {"llm": str(llm_folder("llama")), "device": "cpu", "out": run}
+    tune([cache], config=once, **common)
+    items[1]["text"] = "heute"
+    changed = write_cache(tmp_path / "changed")
+    other = write_cache(tmp_path / "other", encoder="a" * 64)
+    for folder, limit, found in (
+        (changed, None, "train.digest: was .*\n  dev.digest: was"),
+        (other, None, "train.encoder: was 'eeee.*is now 'aaaa"),
+        (cache, 2, "train.clips: was 4, is now 2"),
+    ):
+        with pytest.raises(RunError, match=f"cache has changed under it:\n  {found}"):
+            tune([folder], config=once, resume=True, allow_config_change=True, limit=limit, **common)
+    settings = tmp_path / "settings.yaml"
+    write_config(config, settings)
+    arguments = [
+        "tune", "--features", str(cache), "--llm", common["llm"], "--out", str(run), "--device", "cpu",
+        "--config", str(settings), "--resume", "--json",
+    ]  # fmt: skip
+    done = CliRunner().invoke(fla, [*arguments, "--allow-config-change"], catch_exceptions=False)
+    assert json.loads(done.stdout)["train_clips"] == 4
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    told = [row for row in log if "config_changed" in row]
+    assert told == [{"step": 1, "config_changed": {"training.epochs": {"was": 1, "is_now": 2}}}]
+    assert max(row["step"] for row in log) == 2
 
 
 def test_a_missing_part_is_named(

@@ -93,7 +93,7 @@ def test_a_run_killed_inside_epoch_two_is_resumed_to_the_same_encoder(
 def test_a_resume_with_other_settings_or_sentences_is_refused(
     trained: Pretrained, corpus: Manifest, tiny_config: Make
 ) -> None:
-    with pytest.raises(RunError, match=r"config.yaml differs: training.epochs: 2, now 3"):
+    with pytest.raises(RunError, match="these differ:\n  training.epochs: was 2, is now 3"):
         pretrain(corpus, config=tiny_config(training__epochs=3), out=trained.run, resume=True)
     changed = replace(corpus.samples[0], text="anders")
     other = replace(corpus, samples=(changed, *corpus.samples[1:]))
