@@ -22,6 +22,7 @@ COMMANDS = {
     "tune": "stage two: feature cache + LLM -> translation model",
     "evaluate": "score a run of either stage on a split",
     "translate": "a video -> a sentence",
+    "export": "a tuned run -> a model to use elsewhere, merged if wanted",
     "score": "score a file of hypotheses, or compare two",
     "cache": "look into a feature cache; verify, export or import one",
     "doctor": "check this machine for everything the commands need",

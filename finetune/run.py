@@ -85,6 +85,7 @@ def describe_clips(items: FeatureItems) -> dict[str, Any]:
     digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
     return {
         "encoder": items.fingerprint,
+        "corpora": sorted({cache.provenance.corpus for cache in items.caches}),
         "clips": len(items),
         "steps": sum(items.lengths),
         "digest": digest[:DIGEST_DIGITS],

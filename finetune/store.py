@@ -5,7 +5,7 @@
     run.json                what was tuned, on what: base model and revision, quantisation, prompt, encoder
     config.yaml             every setting
     lora/                   the adapters, in PEFT's format, where those are trained
-    llm/                    the whole language model with its tokenizer, where all of it is trained
+    llm/                    the whole language model with its tokenizer, where all of it is trained or merged
     projector.safetensors   the projector; of several streams, one of each
 
 The trained parts are several files, and every way of losing one of them is refused by name.
@@ -20,7 +20,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from ..core.config import load_config, write_config
-from ..core.device import resolve_device
+from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import CacheError, RunError
 from ..core.files import atomic_write, read_json, write_json
 from .config import Train, TuneConfig
@@ -96,7 +96,7 @@ def load_stage_two(
         RunError: a part is missing, or the directory is of another kind.
         ModelError: the base model is not there, or has changed.
     """
-    _check_parts(run)
+    check_parts(run)
     place = resolve_device(device) if isinstance(device, str) else device
     described = read_json(run / RUN)
     config = load_config(TuneConfig, source=str(run / CONFIG))
@@ -124,6 +124,8 @@ def _load_base(
 ) -> LanguageModel:
     """Return the language model under the adapters, or the one that was trained whole."""
     dtype = base_dtype(config, device)
+    if "merged" in described:  # by fla export: nothing will be trained, so fp32 is not needed
+        dtype = resolve_dtype(config.training.precision, device)
     if config.train == "full":
         return load_llm(str(run / LLM), quantise="none", device=device, dtype=dtype)
     return load_llm(
@@ -180,7 +182,12 @@ def _counted(streams: int) -> str:
     return "1 stream" if streams == 1 else f"{streams} streams"
 
 
-def _check_parts(run: Path) -> None:
+def check_parts(run: Path) -> None:
+    """Refuse a directory that is no finished stage-two run.
+
+    Raises:
+        RunError: a part is missing, or the directory is of another kind.
+    """
     train = read_json(run / RUN).get("train", "lora+projector") if (run / RUN).is_file() else "lora+projector"
     missing = [part for part in parts_of(train) if not (run / part).is_file()]
     if missing:

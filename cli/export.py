@@ -1,0 +1,54 @@
+"""``fla export``: a stage-two run as a model to use elsewhere."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..core.sample import SPLITS
+from .options import device_option, emit, json_option, limit_option
+
+
+@click.command()
+@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new or empty folder.")
+@click.option(
+    "--merge", is_flag=True, help="Add the adapters into the unquantised base model, and write that whole."
+)
+@click.option(
+    "--precision", type=click.Choice(["auto", "bf16", "fp16", "fp32"]), default="auto", show_default=True,
+    help="Of a merged model; auto: as the run was tuned.",
+)  # fmt: skip
+@click.option("--llm", metavar="DIR", help="Where the unquantised base model lies now, if it was moved.")
+@click.option(
+    "--features", type=click.Path(file_okay=False, path_type=Path), help="A cache to score the export on."
+)
+@click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Of --features.")
+@device_option
+@limit_option
+@json_option
+def command(
+    run: Path,
+    out: Path,
+    merge: bool,
+    precision: Any,
+    llm: str | None,
+    features: Path | None,
+    split: Any,
+    device: str,
+    limit: int | None,
+    as_json: bool,
+) -> None:
+    """Write RUN, of stage two, without its checkpoints, as a model to use elsewhere.
+
+    OUT works in place of RUN in fla evaluate and fla translate, and has a model card, README.md, in which the
+    licence is left for you to fill in. Scores made with --features are those of OUT, and stand in the card.
+    """
+    if llm is not None and not merge:
+        raise click.UsageError("--llm goes with --merge: without it no base model is loaded here.")
+    from ..pipeline.evaluate import Request
+    from ..pipeline.export import export
+
+    request = Request(split=split, device=device, limit=limit)
+    done = export(run, out, merge=merge, precision=precision, llm=llm, features=features, request=request)
+    emit(as_json, done.to_dict(), done.describe())

@@ -1,0 +1,138 @@
+"""``fla export``: a stage-two run as a directory that works without the run.
+
+Merged, it has the form of a run that was trained whole (``llm/``, see :mod:`.store`), so whatever takes such
+a run takes it; else the adapters are copied, and the base model is still needed.
+"""
+
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+
+from ..core.config import load_config, write_config
+from ..core.device import Precision, resolve_device, resolve_dtype
+from ..core.errors import ModelError, RunError
+from ..core.files import read_json, write_json
+from ..core.run import new_folder
+from .config import TuneConfig
+from .llm import LanguageModel, load_llm
+from .lora import load_lora
+from .quantise import prepare_frozen
+from .run import CLIPS
+from .store import CONFIG, LLM, LORA, PROJECTOR, RUN, check_parts
+
+KEPT = (CLIPS, "scores.json", "predictions-dev.jsonl")
+"""What is copied where it is there, when the model stays the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What ``fla export`` wrote."""
+
+    out: Path
+    merged: bool
+    size_bytes: int
+    """Of all files, before any evaluation."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON has them."""
+        return asdict(self) | {"out": str(self.out)}
+
+
+def export_run(
+    run: Path,
+    out: Path,
+    *,
+    merge: bool,
+    precision: Precision = "auto",
+    llm: str | None = None,
+    device: str = "auto",
+) -> Exported:
+    """Write what is needed to use a run elsewhere.
+
+    Args:
+        run: a finished stage-two run.
+        out: a new or empty folder.
+        merge: add the adapters into the unquantised base model, and write that whole.
+        precision: number format of a merged model's weights.
+        llm: where the unquantised base model lies now, if it was moved.
+        device: where it is merged.
+
+    Raises:
+        RunError: ``run`` is no finished run or holds nothing to merge, or ``out`` is not empty.
+        ModelError: the base model is not there, has changed, or shares a weight that an adapter changes.
+    """
+    check_parts(run)
+    if merge and not (run / LORA).is_dir():
+        train = read_json(run / RUN)["train"]
+        raise RunError(
+            f"{run} must hold adapters to be merged, but was trained with train={train}.\nLeave --merge out."
+        )
+    new_folder(out)
+    partial = out.with_name(f"{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    shutil.copyfile(run / PROJECTOR, partial / PROJECTOR)
+    if merge:
+        _merge(run, partial, precision=precision, llm=llm, device=resolve_device(device))
+    else:
+        _copy(run, partial)
+    partial.replace(out)  # whole or not there: an empty folder may be replaced
+    size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
+    return Exported(out=out, merged=merge, size_bytes=size)
+
+
+def _copy(run: Path, out: Path) -> None:
+    for name in (LORA, LLM):
+        if (run / name).is_dir():
+            shutil.copytree(run / name, out / name)
+    for name in (CONFIG, RUN, *KEPT):
+        if (run / name).is_file():
+            shutil.copyfile(run / name, out / name)
+
+
+def _merge(run: Path, out: Path, *, precision: Precision, llm: str | None, device: torch.device) -> None:
+    described = read_json(run / RUN)
+    config = load_config(TuneConfig, source=str(run / CONFIG))
+    kept = config.training.precision if precision == "auto" else precision
+    base = _load_base(described, llm=llm, dtype=resolve_dtype(kept, device), device=device)
+    prepare_frozen(base.model, activation_checkpointing=False)
+    adapted = load_lora(base.model, run / LORA)
+    _check_untied(adapted)
+    merged: Any = adapted.merge_and_unload(safe_merge=True)  # refuses what is not finite
+    merged.save_pretrained(str(out / LLM))
+    base.tokenizer.save_pretrained(out / LLM)
+    training = replace(config.training, precision=kept)
+    write_config(replace(config, train="full", quantise="none", training=training), out / CONFIG)
+    if (run / CLIPS).is_file():
+        shutil.copyfile(run / CLIPS, out / CLIPS)
+    dtype = str(base.model.dtype).removeprefix("torch.")
+    merging = {"quantise": described["quantise"], "train": described["train"], "dtype": dtype}
+    write_json(out / RUN, described | {"quantise": "none", "train": "full", "merged": merging})
+
+
+def _load_base(
+    described: dict[str, Any], *, llm: str | None, dtype: torch.dtype, device: torch.device
+) -> LanguageModel:
+    """Return the base model as it was before it was quantised, of the revision the run was tuned on."""
+    source, revision = described["llm"], described["llm_revision"]
+    if described.get("llm_quantised_from"):  # a copy made by fla quantise
+        source, revision = (described["llm_quantised_from"][name] for name in ("llm", "revision"))
+    # A directory's revision is a digest of its files, whatever it is called now.
+    return load_llm(llm or source, quantise="none", device=device, dtype=dtype, revision=revision)
+
+
+def _check_untied(adapted: PeftModel) -> None:
+    """Refuse adapters on a head that is the embedding too: merging would change what the model reads."""
+    head: Any = adapted.get_base_model().get_output_embeddings()  # type: ignore[operator]  # peft's own typing
+    if not hasattr(head, "base_layer"):
+        return
+    embedding: Any = adapted.get_base_model().get_input_embeddings()  # type: ignore[operator]  # as above
+    if getattr(embedding, "weight", None) is head.base_layer.weight:
+        raise ModelError(
+            "Adapters can be merged only where no other part shares their weights, but the head is the "
+            "embedding too, and has adapters.\nLeave --merge out."
+        )

@@ -1,0 +1,116 @@
+"""The model card of an exported run: what it is, what it was made from, how it scores, how to use it."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors import safe_open
+
+from ..core.files import atomic_write, read_json
+from ..finetune.run import CLIPS
+from ..finetune.store import CONFIG, LLM, LORA, PROJECTOR, RUN
+from .evaluate import SCORES_FILE
+
+CARD = "README.md"
+TO_FILL_IN = "(to be filled in: what the base model's licence and the corpus's terms allow)"
+SHOWN = {"bleu1": "BLEU-1", "bleu4": "BLEU-4", "rouge_l": "ROUGE-L", "chrf": "chrF"}
+
+
+def write_card(folder: Path, *, run_scores: dict[str, Any]) -> Path:
+    """Write ``README.md`` into an exported run; the licence is left for its owner to fill in.
+
+    Args:
+        folder: as ``fla export`` wrote it.
+        run_scores: what the run it came from was scored with (``scores.json``), shown apart.
+    """
+    described = read_json(folder / RUN)
+    own = read_json(folder / SCORES_FILE) if (folder / SCORES_FILE).is_file() else {}
+    parts = [
+        _front(described),
+        f"# {folder.name}\n\nA gloss-free sign language translation model: a video's features to a sentence.",
+        _made_from(folder, described),
+        _scores("Scores", own),
+        _scores("Scores before merging", run_scores) if "merged" in described and run_scores else "",
+        _usage(described),
+        f"## Licence\n\nLicence: {TO_FILL_IN}\n\nTerms of the corpus: {TO_FILL_IN}",
+    ]
+    with atomic_write(folder / CARD) as temporary:
+        temporary.write_text("\n\n".join(filter(None, parts)) + "\n", encoding="utf-8")
+    return folder / CARD
+
+
+def count_parameters(*paths: Path) -> int:
+    """Return how many numbers the safetensors files, or those in the folders, hold."""
+    files = [file for path in paths for file in (path.glob("*.safetensors") if path.is_dir() else [path])]
+    return sum(_numel(file) for file in files)
+
+
+def _numel(file: Path) -> int:
+    with safe_open(str(file), framework="pt") as tensors:
+        return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+
+
+def _front(described: dict[str, Any]) -> str:
+    front: dict[str, Any] = {"language": described["languages"], "tags": ["sign-language-translation"]}
+    if not Path(_base(described)[0]).is_absolute():  # an id; where a directory lay concerns no reader
+        front["base_model"] = _base(described)[0]
+    return f"---\nlicense:  # {TO_FILL_IN}\n{yaml.safe_dump(front, allow_unicode=True)}---"
+
+
+def _base(described: dict[str, Any]) -> tuple[str, str]:
+    made_from = described.get("llm_quantised_from")
+    if made_from:
+        return made_from["llm"], made_from["revision"]
+    return described["llm"], described["llm_revision"]
+
+
+def _made_from(folder: Path, described: dict[str, Any]) -> str:
+    source, revision = _base(described)
+    clips = read_json(folder / CLIPS) if (folder / CLIPS).is_file() else {}
+    known = [clips[split] for split in ("train", "dev") if clips.get(split)]
+    corpora = sorted({name for split in known for name in split["corpora"]})
+    counts = [f"{clips[split]['clips']} {split}" for split in ("train", "dev") if clips.get(split)]
+    merged = described.get("merged")
+    trained = merged or described
+    rows = {
+        "base model": f"{Path(source).name if Path(source).is_absolute() else source}, revision {revision}",
+        "kind": described["llm_type"],
+        "corpus": f"{', '.join(corpora)} ({', '.join(counts)} clips)" if known else "not recorded",
+        "languages": ", ".join(described["languages"]),
+        "trained": f"{trained['train']}, on a base with quantise={trained['quantise']}",
+        "adapters": f"merged into the unquantised base, {merged['dtype']}" if merged else "as they are",
+        "projector": f"{count_parameters(folder / PROJECTOR):,} parameters",
+        "features": f"{described['feature_size']} wide, of encoder {described['feature_fingerprint']}",
+    }
+    for name, what in ((LLM, "language model"), (LORA, "adapters' size")):
+        if (folder / name).is_dir():
+            rows[what] = f"{count_parameters(folder / name):,} parameters"
+    lines = [f"| {name} | {value} |" for name, value in rows.items() if value != "as they are"]
+    return "\n".join(["## What it is", "", "| | |", "|---|---|", *lines, "", f"Settings: `{CONFIG}`."])
+
+
+def _scores(title: str, scores: dict[str, Any]) -> str:
+    if not scores:
+        return f"## {title}\n\nNot evaluated yet."
+    head = ["split", "clips", "protocol", *SHOWN.values()]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    signatures: dict[str, None] = {}
+    for split, found in scores.items():
+        for protocol, row in found["protocols"].items():
+            if "refused" in row:
+                continue
+            figures = ["-" if row[metric] is None else f"{row[metric]:.2f}" for metric in SHOWN]
+            lines.append(f"| {' | '.join([split, str(row['count']), protocol, *figures])} |")
+            signatures[f"- `{row['signature']}`"] = None
+    return "\n".join([f"## {title}", "", *lines, "", "Signatures:", "", *signatures])
+
+
+def _usage(described: dict[str, Any]) -> str:
+    needs = "" if described["train"] == "full" else "The base model named above is needed too.\n\n"
+    return (
+        f"## How to use it\n\n{needs}"
+        "    fla evaluate DIR --features cache/ --split test\n"
+        "    fla translate VIDEO --run DIR --ckpt STAGE1\n\n"
+        "DIR is this folder; STAGE1 is the encoder whose fingerprint stands above."
+    )
