@@ -17,6 +17,7 @@ from ..training.evaluation import EvaluationSet
 from ..training.fit import fit
 from ..training.log import TrainingLog
 from ..training.processes import is_main_process, join_processes, wait_for_all
+from ..training.tracking import check_tracker
 from .config import TuneConfig
 from .data import FeatureItems, feature_evaluation_set, open_caches
 from .fit import check_fits
@@ -74,6 +75,7 @@ def tune(
     Raises:
         RunError, CacheError, DataError, ModelError: as their sentences say.
     """
+    check_tracker(config.training.report_to)
     train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
     place = _local(resolve_device(device))
     check_fits(train, dev, llm=llm, config=config, device=place)

@@ -15,6 +15,7 @@ from ..encoder.model import VisualEncoder
 from ..training.evaluation import EvaluationSet, mean_scores, predict, write_predictions
 from ..training.fit import fit
 from ..training.processes import is_main_process, join_processes, wait_for_all
+from ..training.tracking import check_tracker
 from .config import PretrainConfig
 from .data import TrainingClips, evaluation_set, training_batches
 from .frames import FrameStore, Unreadable
@@ -70,6 +71,7 @@ def pretrain(
         RunError: ``out`` is in the way, or was begun with other settings or sentences.
         DataError: no training clip can be read, or there is no dev split to choose the best checkpoint by.
     """
+    check_tracker(config.training.report_to)
     _check_dev(manifest, config)
     place = resolve_device(device)
     join_processes(place)

@@ -10,19 +10,21 @@ from ..core.errors import ConfigError
 from ..core.seeds import derive_seed
 from .config import TrainingConfig
 from .processes import is_distributed
+from .tracking import check_tracker
 
 
 def training_arguments(
     config: TrainingConfig, *, checkpoints: Path, seed: int, device: torch.device
 ) -> TrainingArguments:
-    """Return the arguments of a run: no tracker, nothing on standard output, our own rhythm of saving.
+    """Return the arguments of a run: nothing on standard output, our own rhythm of saving.
 
     When to log, evaluate and save is decided by :class:`.rhythm.Rhythm`; ``save_strategy`` is set only so
     that the Trainer notes the step of the best score.
 
     Raises:
-        ConfigError: fp16 on the CPU, which cannot scale its losses.
+        ConfigError: fp16 on the CPU, which cannot scale its losses; a tracker that is not installed.
     """
+    check_tracker(config.report_to)
     dtype = resolve_dtype(config.precision, device)
     on_cpu = device.type == "cpu"
     if on_cpu and dtype == torch.float16:
@@ -48,7 +50,9 @@ def training_arguments(
         save_strategy="epoch",
         metric_for_best_model="bleu4",
         greater_is_better=True,
-        report_to="none",
+        report_to=config.report_to,
+        run_name=checkpoints.parent.name,
+        project="fla",  # Trackio's; W&B takes WANDB_PROJECT
         disable_tqdm=True,
         logging_nan_inf_filter=False,  # it would wait for the device at every step
     )

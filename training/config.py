@@ -6,6 +6,7 @@ from typing import Literal
 from ..core.device import Precision
 
 Optimiser = Literal["adamw", "sgd", "adamw8bit", "paged_adamw8bit"]
+Tracker = Literal["none", "tensorboard", "wandb", "trackio"]
 Schedule = Literal["cosine", "linear", "constant"]
 
 
@@ -49,6 +50,8 @@ class TrainingConfig:
     """Further checkpoints inside an epoch, for long ones; None for none."""
     log_every_steps: int = 50
     """Steps between lines of log.jsonl; the end of an epoch is always logged."""
+    report_to: Tracker = "none"
+    """Who is told losses, rates and dev scores besides log.jsonl; set up by the tracker's own variables."""
     workers: int = 0
     """Processes that prepare batches; 0 prepares them in the main process."""
 

@@ -31,6 +31,7 @@ from .model import TranslationModel
 from .optimisers import group_rates, make_optimiser
 from .rhythm import Rhythm, is_out_of_patience
 from .splitting import BatchSplitter
+from .tracking import flat_row, prepare_trackers
 
 EXAMPLES = 3  # translations shown in the log at each evaluation
 
@@ -67,6 +68,7 @@ class StageTrainer(Trainer):
         self.splitter = BatchSplitter(model, processes=self.args.world_size)
         self.remove_callback(DefaultFlowCallback)
         self.remove_callback(PrinterCallback)
+        prepare_trackers(self.callback_handler, run)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return EpochOrder(self.batches, seed=self.order_seed)
@@ -98,7 +100,8 @@ class StageTrainer(Trainer):
             self._write(row)
             if self.rhythm.bar is not None:
                 self.rhythm.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
-        self.control = self.callback_handler.on_log(self.args, self.state, self.control, logs)
+        told = flat_row(logs | ({"lr": self.rates} if "loss" in logs else {}))
+        self.control = self.callback_handler.on_log(self.args, self.state, self.control, told)
 
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
@@ -124,6 +127,8 @@ class StageTrainer(Trainer):
         seconds = round(time.monotonic() - start, 2)
         self._write({"dev": scores, "examples": examples, "seconds": seconds})
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
+        # Trackers listen to what is logged alone.
+        self.control = self.callback_handler.on_log(self.args, self.state, self.control, metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
