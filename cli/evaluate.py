@@ -28,6 +28,9 @@ from .options import config_options, device_option, emit, json_option, limit_opt
     "--phase", type=click.IntRange(min=0), default=0, show_default=True, help="First frame kept (stage one)."
 )
 @click.option(
+    "--n-best", type=click.IntRange(min=1), metavar="N", help="Write N scored hypotheses a clip (stage two)."
+)
+@click.option(
     "--protocol", metavar="NAME", default="sacrebleu", show_default=True, help="A convention, or all of them."
 )
 @click.option(
@@ -51,6 +54,7 @@ def command(
     split: str,
     shuffle_features: bool,
     phase: int,
+    n_best: int | None,
     protocol: str,
     compare: Path | None,
     config_source: str | None,
@@ -70,6 +74,8 @@ def command(
         raise click.UsageError("Give either --features (stage two) or --manifest (stage one).")
     if features and (root is not None or phase):
         raise click.UsageError("--root and --phase go with --manifest: a cache holds features, not videos.")
+    if manifest is not None and n_best is not None:
+        raise click.UsageError("--n-best goes with --features: stage one keeps no scores.")
     from ..pipeline.evaluate import Request, evaluate_stage_one, evaluate_stage_two
     from ..scoring.expected import compare_with_expected, describe_compared, read_expected
 
@@ -82,6 +88,7 @@ def command(
         device=device,
         protocol=protocol,
         phase=phase,
+        n_best=n_best,
     )
     expected = None if compare is None else read_expected(compare)
     if manifest is not None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED
-from .family import Family, Source, label_counts, pad_rows, positions_of
+from .family import Family, Found, Source, label_counts, pad_rows, positions_of
 
 
 class CausalFamily(Family):
@@ -30,10 +30,12 @@ class CausalFamily(Family):
         batch_rows = torch.arange(len(rows), device=labels.device)[:, None].expand_as(columns)
         return states[batch_rows[valid], columns[valid]]
 
-    def generate(self, source: Source, decoding: DecodingConfig) -> Tensor:
+    def search(self, source: Source, decoding: DecodingConfig, *, n_best: int | None = None) -> Found:
         """Return new token ids only: with ``inputs_embeds``, ``generate()`` has no ids to repeat."""
         embeds, mask = pad_rows(self.source_rows(source), side="left")
-        return self.llm.generate(inputs_embeds=embeds, attention_mask=mask, **self.search_settings(decoding))
+        settings = self.search_settings(decoding, n_best=n_best)
+        found = self.llm.generate(inputs_embeds=embeds, attention_mask=mask, **settings)
+        return Found(ids=found.sequences, scores=found.get("sequences_scores"))
 
     def _states(self, embeds: Tensor, mask: Tensor) -> Tensor:
         inputs = {"inputs_embeds": embeds, "attention_mask": mask}

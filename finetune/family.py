@@ -37,6 +37,16 @@ class Source:
     """(B, K); K = 0 for a decoder-only model."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What a beam search found; H is B times the hypotheses of a clip, a clip's together, best first."""
+
+    ids: Tensor
+    """New token ids (H, at most ``max_new_tokens``)."""
+    scores: Tensor | None
+    """Log-likelihoods (H,), divided by the length to the power of ``length_penalty``; None: not asked for."""
+
+
 class Family(ABC):
     """How one kind of language model is fed, trained and searched."""
 
@@ -56,8 +66,12 @@ class Family(ABC):
         """
 
     @abstractmethod
+    def search(self, source: Source, decoding: DecodingConfig, *, n_best: int | None = None) -> Found:
+        """Return the ``n_best`` best hypotheses of each clip with their scores; None: the best, unscored."""
+
     def generate(self, source: Source, decoding: DecodingConfig) -> Tensor:
         """Return token ids (B, at most ``max_new_tokens``) of the best hypotheses."""
+        return self.search(source, decoding).ids
 
     def embed_ids(self, ids: Tensor) -> Tensor:
         """Return embeddings (..., D) as the model makes them of text, its own scale included."""
@@ -71,9 +85,12 @@ class Family(ABC):
         lengths = zip(source.feature_lengths.tolist(), source.prompt_lengths.tolist(), strict=True)
         return [torch.cat([lead, features[i, :t], prompts[i, :p]]) for i, (t, p) in enumerate(lengths)]
 
-    def search_settings(self, decoding: DecodingConfig) -> dict[str, Any]:
+    def search_settings(self, decoding: DecodingConfig, *, n_best: int | None = None) -> dict[str, Any]:
         """Return what ``generate()`` is told in either family; sampling is off."""
         return {
+            "num_return_sequences": n_best or 1,
+            "return_dict_in_generate": True,
+            "output_scores": n_best is not None,  # keeps every step's scores: memory that few need
             "num_beams": decoding.num_beams,
             "max_new_tokens": decoding.max_new_tokens,
             "length_penalty": decoding.length_penalty,

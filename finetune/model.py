@@ -13,6 +13,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from ..core.device import resolve_dtype
+from ..core.errors import ConfigError
 from ..core.progress import say
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED, TranslationModel
@@ -104,6 +105,31 @@ class StageTwoModel(TranslationModel):
         with self._autocast():
             found = self.family.generate(self._source(tensors), decoding)
         return [self.wording.decode(ids) for ids in found.tolist()]
+
+    @torch.no_grad()
+    def translate_n_best(
+        self, batch: Mapping[str, Any], decoding: DecodingConfig, *, count: int
+    ) -> list[list[dict[str, Any]]]:
+        """Return each clip's ``count`` best sentences, best first, as ``{"text", "score"}``.
+
+        Args:
+            batch: as :meth:`collate` makes it; the model must be in eval mode.
+            decoding: the search.
+            count: at most ``num_beams``.
+
+        Raises:
+            ConfigError: the search keeps fewer hypotheses, or is none that scores them (one beam).
+        """
+        assert not self.training, "with checkpointing, generate() in train mode gives wrong text"
+        check_n_best(count, decoding)
+        tensors = {name: value.to(self.llm.device) for name, value in batch.items() if torch.is_tensor(value)}
+        with self._autocast():
+            found = self.family.search(self._source(tensors), decoding, n_best=count)
+        assert found.scores is not None  # more than one beam: check_n_best
+        texts = [self.wording.decode(ids) for ids in found.ids.tolist()]
+        pairs = zip(texts, found.scores.tolist(), strict=True)
+        rows = [{"text": text, "score": score} for text, score in pairs]
+        return [rows[i : i + count] for i in range(0, len(rows), count)]
 
     def count_steps(self, batch: Mapping[str, Any]) -> int:
         """Return clips times the longest clip's feature steps; those of streams, each padded, add up."""
@@ -205,6 +231,20 @@ class StageTwoModel(TranslationModel):
                 f"A contrastive loss over {clips} clips means little: set training.batch_clips to at least "
                 f"{MEANINGFUL_CLIPS}. Accumulated batches do not count."
             )
+
+
+def check_n_best(count: int, decoding: DecodingConfig) -> None:
+    """Refuse more hypotheses than the search keeps; a search with one beam gives no scores.
+
+    Raises:
+        ConfigError: as said.
+    """
+    least = max(2, count)
+    if decoding.num_beams < least:
+        raise ConfigError(
+            f"decoding.num_beams must be at least {least} for --n-best {count}, "
+            f"but is {decoding.num_beams}.\nAdd --set num_beams={least}, or leave --n-best out."
+        )
 
 
 def base_dtype(config: TuneConfig, device: torch.device) -> torch.dtype:

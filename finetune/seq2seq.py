@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED
-from .family import Family, Source, pad_rows
+from .family import Family, Found, Source, pad_rows
 
 
 class Seq2SeqFamily(Family):
@@ -23,18 +23,18 @@ class Seq2SeqFamily(Family):
         states = self._states(source, torch.cat([prefix, read], dim=1))
         return states[:, prefix.shape[1] - 1 :][labels != IGNORED]
 
-    def generate(self, source: Source, decoding: DecodingConfig) -> Tensor:
+    def search(self, source: Source, decoding: DecodingConfig, *, n_best: int | None = None) -> Found:
         """Return new token ids: the decoder starts from the prefix, which the language may be part of."""
         embeds, mask = pad_rows(self.source_rows(source))
         prefix = source.decoder_prefix_ids
-        ids = self.llm.generate(
+        found = self.llm.generate(
             inputs_embeds=embeds,
             attention_mask=mask,
             decoder_input_ids=prefix,
             decoder_start_token_id=prefix[:, 0].tolist(),  # else it would be put in front once more
-            **self.search_settings(decoding),
+            **self.search_settings(decoding, n_best=n_best),
         )
-        return ids[:, prefix.shape[1] :]
+        return Found(ids=found.sequences[:, prefix.shape[1] :], scores=found.get("sequences_scores"))
 
     def _states(self, source: Source, decoder_input_ids: Tensor) -> Tensor:
         embeds, mask = pad_rows(self.source_rows(source))

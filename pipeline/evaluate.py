@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..core.files import read_json, write_json
 from ..core.sample import Split
 from ..corpora.manifest import read_manifest
 from ..finetune.data import FeatureItems, feature_evaluation_set
-from ..finetune.model import StageTwoModel
+from ..finetune.model import StageTwoModel, check_n_best
 from ..finetune.store import check_streams, load_stage_two
 from ..pretrain.data import clip_evaluation_set
 from ..pretrain.model import StageOneModel
@@ -23,7 +24,7 @@ from ..scoring.score import Scores
 from ..scoring.scorecard import Row, Systems, describe_rows, score_systems
 from ..scoring.shuffle import other_sentences
 from ..training.config import DecodingConfig
-from ..training.evaluation import EvaluationSet, predict, write_predictions
+from ..training.evaluation import EvaluationSet, predict, translate_all, write_predictions
 
 SCORES_FILE = "scores.json"
 """In a run: name of an evaluation -> its scores."""
@@ -45,6 +46,8 @@ class Request:
     device: str = "auto"
     protocol: str = DEFAULT_PROTOCOL
     """How to score: a protocol's name, or ``all``."""
+    n_best: int | None = None
+    """Stage two: hypotheses written for each clip, with their scores; None for the best alone, unscored."""
     phase: int = 0
     """Stage one: index of the first frame kept of every ``stride``."""
 
@@ -156,16 +159,18 @@ def _evaluate(
     device = resolve_device(request.device)
     source, overrides = request.decoding
     decoding = load_config(DecodingConfig, base=model.config.decoding, source=source, overrides=overrides)
-    hypotheses = predict(
-        model,
-        evaluation,
-        decoding=decoding,
-        device=device,
-        dtype=resolve_dtype(model.config.training.precision, device),
-        desc=f"translating {request.split}",
-    )
+    dtype = resolve_dtype(model.config.training.precision, device)
+    desc = f"translating {request.split}"
     predictions = run / f"predictions-{request.name}.jsonl"
-    write_predictions(predictions, evaluation, hypotheses)
+    n_best = None
+    if request.n_best is not None and isinstance(model, StageTwoModel):
+        check_n_best(request.n_best, decoding)
+        search = partial(model.translate_n_best, decoding=decoding, count=request.n_best)
+        n_best = translate_all(model, evaluation, translate=search, device=device, dtype=dtype, desc=desc)
+        hypotheses = [found[0]["text"] for found in n_best]
+    else:
+        hypotheses = predict(model, evaluation, decoding=decoding, device=device, dtype=dtype, desc=desc)
+    write_predictions(predictions, evaluation, hypotheses, n_best=n_best)
     rows = score_systems(
         Systems(own=[(str(predictions), hypotheses)]),
         evaluation.references,

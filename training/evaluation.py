@@ -1,10 +1,10 @@
 """Evaluation by generation: translate a set of clips and score the sentences."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -17,6 +17,7 @@ from .batches import BatchDataset
 from .config import DecodingConfig
 from .model import TranslationModel
 
+T = TypeVar("T")
 METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l")
 
 
@@ -57,6 +58,38 @@ def predict(
         desc: what the progress bar says; None for no bar.
         workers: processes that prepare batches.
     """
+    return translate_all(
+        model,
+        evaluation,
+        translate=lambda batch: model.translate(batch, decoding),
+        device=device,
+        dtype=dtype,
+        desc=desc,
+        workers=workers,
+    )
+
+
+def translate_all(
+    model: TranslationModel,
+    evaluation: EvaluationSet,
+    *,
+    translate: Callable[[dict[str, Any]], list[T]],
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    desc: str | None = "translating",
+    workers: int = 0,
+) -> list[T]:
+    """Return what ``translate`` makes of every clip, in the order of ``ids``; else :func:`predict`.
+
+    Args:
+        model: put into eval mode meanwhile.
+        evaluation: the clips.
+        translate: gives one result for each clip of a batch that lies on ``device``.
+        device: where the batches go.
+        dtype: what to compute in.
+        desc: what the progress bar says; None for no bar.
+        workers: processes that prepare batches.
+    """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     mine = list(range(rank, len(evaluation.batches), world))
     batches = _loader(evaluation.batches, mine, workers)
@@ -65,11 +98,11 @@ def predict(
     was_training = model.training
     model.eval()
     mixed = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
-    found: dict[int, str] = {}
+    found: dict[int, T] = {}
     with torch.no_grad(), mixed:
         for number, batch in zip(mine, batches, strict=True):
             moved = {name: _to(value, device) for name, value in batch.items()}
-            texts = model.translate(moved, decoding)
+            texts = translate(moved)
             found.update(zip(evaluation.batches.batches[number], texts, strict=True))
     model.train(was_training)
     return [text for _, text in sorted(_gathered(found, world).items())]
@@ -88,11 +121,20 @@ def mean_scores(evaluation: EvaluationSet, hypotheses: list[str]) -> dict[str, f
     return {metric: round(mean, 2) for metric, mean in means.items()}
 
 
-def write_predictions(path: Path, evaluation: EvaluationSet, hypotheses: list[str]) -> None:
-    """Write one object a clip: id, prediction, reference, language."""
+def write_predictions(
+    path: Path,
+    evaluation: EvaluationSet,
+    hypotheses: list[str],
+    *,
+    n_best: Sequence[list[dict[str, Any]]] | None = None,
+) -> None:
+    """Write one object a clip: id, prediction, reference, language, and ``n_best`` where it is given."""
     columns = zip(evaluation.ids, hypotheses, evaluation.references, evaluation.languages, strict=True)
     keys = ("id", "prediction", "reference", "language")
-    write_jsonl(path, (dict(zip(keys, row, strict=True)) for row in columns))
+    rows = [dict[str, Any](zip(keys, row, strict=True)) for row in columns]
+    if n_best is not None:
+        rows = [row | {"n_best": found} for row, found in zip(rows, n_best, strict=True)]
+    write_jsonl(path, rows)
 
 
 def _loader(batches: BatchDataset, numbers: list[int], workers: int) -> Iterable[dict[str, Any]]:
@@ -105,9 +147,9 @@ def _to(value: object, device: torch.device) -> object:
     return value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
 
 
-def _gathered(found: dict[int, str], world: int) -> dict[int, str]:
+def _gathered(found: dict[int, T], world: int) -> dict[int, T]:
     if world == 1:
         return found
-    parts: list[dict[int, str] | None] = [None] * world
+    parts: list[dict[int, T] | None] = [None] * world
     dist.all_gather_object(parts, found)
     return {row: text for part in parts if part for row, text in part.items()}
