@@ -77,15 +77,15 @@ def begin_run(
 
 
 def describe_clips(items: FeatureItems) -> dict[str, Any]:
-    """Return what must stay as it is while a run is interrupted: the encoder, and every clip but its values.
+    """Return what must stay as it is while a run is interrupted: the encoders, and every clip but its values.
 
     ``digest`` begins SHA-256 over each clip's id, feature steps, sentence and language, in order.
     """
     rows = list(zip(items.ids, items.lengths, items.texts, items.languages, strict=True))
     digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
     return {
-        "encoder": items.fingerprint,
-        "corpora": sorted({cache.provenance.corpus for cache in items.caches}),
+        "encoders": [record.fingerprint for record in items.records],
+        "corpora": sorted({cache.provenance.corpus for stream in items.streams for cache in stream.caches}),
         "clips": len(items),
         "steps": sum(items.lengths),
         "digest": digest[:DIGEST_DIGITS],

@@ -81,7 +81,7 @@ def test_a_resume_may_change_settings_but_not_the_clips(
     other = write_cache(tmp_path / "other", encoder="a" * 64)
     for folder, limit, found in (
         (changed, None, "train.digest: was .*\n  dev.digest: was"),
-        (other, None, "train.encoder: was 'eeee.*is now 'aaaa"),
+        (other, None, "train.encoders: was .'eeee.*is now .'aaaa"),
         (cache, 2, "train.clips: was 4, is now 2"),
     ):
         with pytest.raises(RunError, match=f"cache has changed under it:\n  {found}"):
