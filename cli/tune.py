@@ -28,6 +28,10 @@ from .options import (
 @click.option("--llm", required=True, metavar="ID|DIR", help="A Hugging Face id, or a model's directory.")
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
 @click.option("--in-memory", is_flag=True, help="Read all features first and keep them in memory.")
+@click.option(
+    "--allow-lossy-tokenizer", is_flag=True,
+    help="Tune also where over 1 % of the sentences get lost in the tokenizer.",
+)  # fmt: skip
 @resume_option
 @allow_config_change_option
 @config_options
@@ -41,6 +45,7 @@ def command(
     llm: str,
     out: Path,
     in_memory: bool,
+    allow_lossy_tokenizer: bool,
     resume: bool,
     allow_config_change: bool,
     config_source: str | None,
@@ -56,6 +61,8 @@ def command(
     from ..finetune.config import PRESETS, TuneConfig
     from ..finetune.train import plan, tune
 
+    if allow_lossy_tokenizer:
+        overrides = (*overrides, "allow_lossy_tokenizer=true")
     config = load_config(
         TuneConfig,
         base=TuneConfig(),

@@ -22,6 +22,7 @@ from .config import TuneConfig
 from .data import FeatureItems, feature_evaluation_set, open_caches
 from .fit import check_fits
 from .llm import load_llm
+from .lossy import check_texts
 from .model import StageTwoModel, base_dtype
 from .positions import check_positions
 from .projector import embedding_rms, rms
@@ -181,6 +182,7 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
     model.wording.examples = draw_examples(
         items.texts, items.languages, count=config.examples, seed=config.seed
     )
+    check_texts(model.wording, items.texts, allow_lossy=config.allow_lossy_tokenizer)
     check_positions(model, items)
     ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.wording.target_ids(text)]
     loudness = embedding_rms(model.family.embed, ids, device=device)
