@@ -29,6 +29,9 @@ from .options import (
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
 @click.option("--in-memory", is_flag=True, help="Read all features first and keep them in memory.")
 @click.option(
+    "--trim-vocab", is_flag=True, help="Keep only the tokens that the training sentences and prompts need."
+)
+@click.option(
     "--allow-lossy-tokenizer", is_flag=True,
     help="Tune also where over 1 % of the sentences get lost in the tokenizer.",
 )  # fmt: skip
@@ -45,6 +48,7 @@ def command(
     llm: str,
     out: Path,
     in_memory: bool,
+    trim_vocab: bool,
     allow_lossy_tokenizer: bool,
     resume: bool,
     allow_config_change: bool,
@@ -61,8 +65,8 @@ def command(
     from ..finetune.config import PRESETS, TuneConfig
     from ..finetune.train import plan, tune
 
-    if allow_lossy_tokenizer:
-        overrides = (*overrides, "allow_lossy_tokenizer=true")
+    flags = {"trim_vocab": trim_vocab, "allow_lossy_tokenizer": allow_lossy_tokenizer}
+    overrides = (*overrides, *(f"{name}=true" for name, given in flags.items() if given))
     config = load_config(
         TuneConfig,
         base=TuneConfig(),

@@ -102,6 +102,8 @@ class TuneConfig:
     """Prompts of single languages, by code (``de``), in place of ``prompt``."""
     examples: int = 0
     """Sentences of the training split, the same for all clips of a language, that precede the prompt."""
+    trim_vocab: bool = False
+    """Keep only the tokens that the training sentences and prompts need, as the paper does."""
     allow_lossy_tokenizer: bool = False
     """Tune also where more than 1 % of the training sentences do not survive the model's tokenizer."""
     label_smoothing: float = 0.1

@@ -24,6 +24,7 @@ from ..core.progress import say
 from .admission import check_architecture, check_inputs
 from .config import Quantise
 from .quantise import check_quantised, keep_gradients_on_cpu, quantisation_config
+from .vocabulary import TrimmedTokenizer
 
 T = TypeVar("T")
 QUANTISED = "quantised.json"
@@ -46,6 +47,8 @@ class LanguageModel:
     """The weights lay on the disk in 4 bits already."""
     quantised_from: dict[str, Any] | None = None
     """Of a copy made by ``fla quantise``: the model it was made from, and how."""
+    kept_ids: list[int] | None = None
+    """Of a model whose vocabulary was trimmed: the tokenizer's ids that it has, ascending."""
 
 
 def without_fp16(dtype: torch.dtype, model_type: str) -> torch.dtype:
@@ -54,7 +57,13 @@ def without_fp16(dtype: torch.dtype, model_type: str) -> torch.dtype:
 
 
 def load_llm(
-    llm: str, *, quantise: Quantise, device: torch.device, dtype: torch.dtype, revision: str | None = None
+    llm: str,
+    *,
+    quantise: Quantise,
+    device: torch.device,
+    dtype: torch.dtype,
+    revision: str | None = None,
+    kept_ids: list[int] | None = None,
 ) -> LanguageModel:
     """Load a language model ready to be frozen, in eval mode.
 
@@ -66,6 +75,7 @@ def load_llm(
         device: where the weights go, whole.
         dtype: what is computed in, and the format of what is not quantised.
         revision: the commit or digest the model must have; None takes what is there.
+        kept_ids: the tokens that the weights on the disk were trimmed to; None where they are whole.
 
     Raises:
         ModelError: there is no such model, it is not the one ``revision`` names, it is of an architecture
@@ -82,6 +92,8 @@ def load_llm(
     dtype = without_fp16(dtype, config.model_type)
     model = _load_weights(source, config, quantise=quantise, device=device, dtype=dtype, commit=commit)
     tokenizer = _load(AutoTokenizer.from_pretrained, source, revision=commit)
+    if kept_ids is not None:
+        tokenizer = TrimmedTokenizer(tokenizer, kept_ids)
     check_inputs(model, tokenizer, llm=llm)
     made_from = Path(source) / QUANTISED
     return LanguageModel(
@@ -91,6 +103,7 @@ def load_llm(
         revision=found,
         was_quantised=was_quantised,
         quantised_from=read_json(made_from) if made_from.is_file() else None,
+        kept_ids=kept_ids,
     )
 
 

@@ -7,6 +7,7 @@
     lora/                   the adapters, in PEFT's format, where those are trained
     llm/                    the whole language model with its tokenizer, where all of it is trained or merged
     projector.safetensors   the projector; of several streams, one of each
+    kept_ids.json           the tokens that the language model kept, where its vocabulary was trimmed
 
 The trained parts are several files, and every way of losing one of them is refused by name.
 """
@@ -30,6 +31,8 @@ from .lora import load_lora, save_lora
 from .model import StageTwoModel, base_dtype
 from .quantise import prepare_frozen
 from .streams import StreamRecord
+from .trim import trim
+from .vocabulary import KEPT_IDS, keep_ids, read_kept_ids
 
 RUN_FORMAT = 1
 CONFIG, RUN, PROJECTOR, LORA, LLM = "config.yaml", "run.json", "projector.safetensors", "lora", "llm"
@@ -57,6 +60,7 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
         "llm_quantised_from": base.quantised_from,
         "quantise": config.quantise,
         "train": config.train,
+        "trimmed_to": None if base.kept_ids is None else len(base.kept_ids),
         "prompt": config.prompt,
         "prompt_by_language": config.prompt_by_language,
         "examples": model.wording.examples,
@@ -72,6 +76,8 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
 def save_stage_two(model: StageTwoModel, run: Path, *, description: dict[str, Any]) -> None:
     """Write a run's parts into ``run``; ``run.json`` comes last, so a run that has it is whole."""
     write_config(model.config, run / CONFIG)
+    if model.language_model.kept_ids is not None:
+        keep_ids(run, model.language_model.kept_ids)
     if model.config.train == "full":
         model.llm.save_pretrained(str(run / LLM))
         model.language_model.tokenizer.save_pretrained(run / LLM)
@@ -126,15 +132,17 @@ def _load_base(
     dtype = base_dtype(config, device)
     if "merged" in described:  # by fla export: nothing will be trained, so fp32 is not needed
         dtype = resolve_dtype(config.training.precision, device)
+    kept = read_kept_ids(run) if described.get("trimmed_to") else None
     if config.train == "full":
-        return load_llm(str(run / LLM), quantise="none", device=device, dtype=dtype)
-    return load_llm(
+        return load_llm(str(run / LLM), quantise="none", device=device, dtype=dtype, kept_ids=kept)
+    whole = load_llm(
         llm or described["llm"],
         quantise=config.quantise,
         device=device,
         dtype=dtype,
         revision=described["llm_revision"],
     )
+    return whole if kept is None else trim(whole, kept)
 
 
 def check_features(model: StageTwoModel, fingerprint: str) -> None:
@@ -188,13 +196,16 @@ def check_parts(run: Path) -> None:
     Raises:
         RunError: a part is missing, or the directory is of another kind.
     """
-    train = read_json(run / RUN).get("train", "lora+projector") if (run / RUN).is_file() else "lora+projector"
-    missing = [part for part in parts_of(train) if not (run / part).is_file()]
+    described = read_json(run / RUN) if (run / RUN).is_file() else {}
+    parts = [
+        *parts_of(described.get("train", "lora+projector")),
+        *[KEPT_IDS] * bool(described.get("trimmed_to")),
+    ]
+    missing = [part for part in parts if not (run / part).is_file()]
     if missing:
         raise RunError(
             f"{run} must hold a stage-two run, but lacks {', '.join(missing)}.\n"
             "Run: fla tune, with --resume if it was interrupted."
         )
-    described = read_json(run / RUN)
     if described.get("stage") != 2 or described.get("format") != RUN_FORMAT:
         raise RunError(f"{run / RUN} must describe a stage-two run of format {RUN_FORMAT}, but does not.")

@@ -28,6 +28,8 @@ from .positions import check_positions
 from .projector import embedding_rms, rms
 from .run import Tuned, begin_run, finish_run
 from .streams import stream_names
+from .trim import trim
+from .vocabulary import TrimmedTokenizer, keep_ids, needed_ids
 from .wording import draw_examples
 
 RMS_SENTENCES = 256  # enough for two digits of the mean square
@@ -85,6 +87,9 @@ def tune(
         begin_run(out, config, train=train, dev=dev, resume=resume, allow_config_change=allow_config_change)
     wait_for_all()
     model = build_model(train, llm=llm, config=config, device=place)
+    _say_what_is_outside(model, dev)
+    if is_main_process() and model.language_model.kept_ids is not None:
+        keep_ids(out, model.language_model.kept_ids)
     if is_main_process() and not resume:
         _log_magnitudes(model, train, run=out)
     dev_set = None if dev is None else _evaluation_set(model, dev)
@@ -118,6 +123,7 @@ def plan(
     train, dev = open_clips(features, config=config, limit=limit)
     place = _local(resolve_device(device))
     model = build_model(train, llm=llm, config=config, device=place).eval()
+    _say_what_is_outside(model, dev)
     data = _train_batches(model, train)
     steps = [len(batch) * max(train.lengths[i] for i in batch) for batch in data.batches]
     largest = {name: value.to(place) for name, value in data[steps.index(max(steps))].items()}
@@ -171,6 +177,13 @@ def _check_same_streams(train: FeatureItems, dev: FeatureItems) -> None:
 def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: torch.device) -> StageTwoModel:
     """Return an untrained model for these clips; its new weights are drawn from the config's seed."""
     language_model = load_llm(llm, quantise=config.quantise, device=device, dtype=base_dtype(config, device))
+    examples = draw_examples(items.texts, items.languages, count=config.examples, seed=config.seed)
+    if config.trim_vocab:
+        kept = needed_ids(
+            language_model.tokenizer, language_model.model.config, config=config,
+            texts=items.texts, languages=items.languages, examples=examples,
+        )  # fmt: skip
+        language_model = trim(language_model, kept)
     set_seed(config.seed)
     model = StageTwoModel(
         language_model,
@@ -179,9 +192,7 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
         feature_fingerprint=items.fingerprint,
         streams=items.records,
     )
-    model.wording.examples = draw_examples(
-        items.texts, items.languages, count=config.examples, seed=config.seed
-    )
+    model.wording.examples = examples
     check_texts(model.wording, items.texts, allow_lossy=config.allow_lossy_tokenizer)
     check_positions(model, items)
     ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.wording.target_ids(text)]
@@ -189,6 +200,15 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
     for projector in model.projectors:
         projector.match(loudness)
     return model
+
+
+def _say_what_is_outside(model: StageTwoModel, dev: FeatureItems | None) -> None:
+    """Count the dev sentences that a trimmed model cannot say; they are scored like the others."""
+    tokenizer = model.wording.tokenizer
+    if dev is None or not isinstance(tokenizer, TrimmedTokenizer):
+        return
+    outside = sum(not tokenizer.has_all_of(text) for text in dev.texts)
+    say(f"{outside} of {len(dev)} dev sentences have tokens that were not kept")
 
 
 def _local(device: torch.device) -> torch.device:

@@ -1,0 +1,113 @@
+"""A language model cut to a part of its vocabulary: embedding, head and biases keep some of their rows.
+
+For mBART that is most of the model: 250,000 rows of 1,024 numbers, of which a corpus uses a few thousand.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core.errors import ModelError
+from ..core.progress import say
+from .admission import TOLERANCE
+from .llm import LanguageModel
+from .vocabulary import TrimmedTokenizer, config_ids
+
+CHECK_TOKENS = 8
+_LISTED = ("bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "forced_decoder_ids", "sequence_bias")
+
+
+def trim(language_model: LanguageModel, kept: Sequence[int]) -> LanguageModel:
+    """Return the model with the tokens ``kept`` alone; its weights are replaced, what was tied stays tied.
+
+    Embeddings and heads are never quantised, so this is the same in every format.
+
+    Args:
+        language_model: as loaded, before adapters are added.
+        kept: ids of its tokenizer, ascending; id i of the trimmed model is ``kept[i]``.
+
+    Raises:
+        ModelError: the model names an id that is not kept, or its logits are not those of the whole model.
+    """
+    model: Any = language_model.model
+    rows = model.get_input_embeddings().weight.shape[0]
+    if kept[-1] >= rows:
+        raise ModelError(f"Kept ids must be below {rows}, the model's vocabulary, but reach {kept[-1]}.")
+    check = list(kept[:CHECK_TOKENS])
+    expected = _logits(model, check)[..., list(kept)]
+    for settings in (model.config, model.generation_config):
+        _map_ids(settings, kept)
+    _cut(model, torch.tensor(kept, device=model.device))
+    model.config.vocab_size = len(kept)
+    difference = (_logits(model, list(range(len(check)))) - expected).abs().max().item()
+    if not difference <= TOLERANCE * expected.abs().max().item():  # not a number is refused too
+        raise ModelError(
+            f"The logits of a trimmed {model.config.model_type!r} must be those of the whole model, but "
+            f"differ by {difference:.3g}.\nTune it without --trim-vocab."
+        )
+    say(f"the vocabulary is trimmed to {len(kept)} of {rows} tokens")
+    tokenizer = TrimmedTokenizer(language_model.tokenizer, kept)
+    return replace(language_model, tokenizer=tokenizer, kept_ids=list(kept))
+
+
+def _cut(model: Any, kept: Tensor) -> None:
+    """Keep the rows ``kept`` of every tensor that has one for each token, wherever it hangs."""
+    whole = list(_tensors_by_token(model))
+    cut: dict[int, nn.Parameter] = {id(p): nn.Parameter(p.data[kept], requires_grad=False) for p in whole}
+    for module in model.modules():
+        for name, parameter in list(module.named_parameters(recurse=False, remove_duplicate=False)):
+            if id(parameter) in cut:
+                setattr(module, name, cut[id(parameter)])
+                _resize(module, model.config, size=len(kept))
+    if isinstance(getattr(model, "final_logits_bias", None), Tensor):  # a buffer of BART's family, (1, V)
+        model.final_logits_bias = model.final_logits_bias[:, kept]
+
+
+def _tensors_by_token(model: Any) -> Iterator[nn.Parameter]:
+    head = model.get_output_embeddings()
+    yield model.get_input_embeddings().weight
+    yield head.weight
+    if getattr(head, "bias", None) is not None:
+        yield head.bias
+
+
+def _resize(module: Any, config: Any, *, size: int) -> None:
+    """Tell a module how many tokens there are now."""
+    if isinstance(module, nn.Embedding):
+        module.num_embeddings = size
+        module.padding_idx = None if module.padding_idx is None else config.pad_token_id
+    elif isinstance(module, nn.Linear):
+        module.out_features = size
+
+
+def _map_ids(settings: Any, kept: Sequence[int]) -> None:
+    """Give a config, or generation settings, the ids of the trimmed model."""
+    own = {theirs: ours for ours, theirs in enumerate(kept)}
+    for name in _LISTED:
+        if getattr(settings, name, None):
+            raise ModelError(
+                f"The model's {name!r} must be empty where the vocabulary is trimmed, but is "
+                f"{getattr(settings, name)}.\nTune it without --trim-vocab."
+            )
+    for name, index in config_ids(settings):
+        if index not in own:
+            raise ModelError(
+                f"The model's {name!r} must be a token that is kept, but is {index}.\n"
+                "Tune it without --trim-vocab."
+            )
+    for name in {name for name, _ in config_ids(settings)}:
+        value = getattr(settings, name)
+        setattr(settings, name, [own[i] for i in value] if isinstance(value, list) else own[value])
+
+
+@torch.no_grad()
+def _logits(model: Any, ids: list[int]) -> Tensor:
+    """Return logits (1, S, V) of a row of tokens, read by encoder and decoder alike."""
+    row = torch.tensor([ids], device=model.device)
+    inputs = {"input_ids": row, "attention_mask": torch.ones_like(row)}
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = row
+    return model(**inputs, use_cache=False).logits.float()

@@ -1,0 +1,180 @@
+"""Which tokens of a language model a corpus needs, and the map between its tokenizer and a model cut to them.
+
+The tokenizer is never edited: it splits text as it always did, and only then are its ids mapped. Id i of the
+model is id ``kept[i]`` of the tokenizer; kept ids ascend, so low ids such as padding mostly stay themselves.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import RunError
+from ..core.files import read_json, write_json
+from .config import TuneConfig
+from .prompt import LANGUAGE_NAMES, prompt_for
+from .wording import Wording, _language_tokens
+
+KEPT_IDS = "kept_ids.json"
+"""In a run whose model is trimmed: the tokenizer's ids that it kept, ascending."""
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+_WORD_STARTS = "▁Ġ"  # of SentencePiece, and of byte-level BPE
+_UTF8_BYTES = 4  # of one character, at most: byte-level BPE writes each byte as a character
+
+
+class TrimmedTokenizer:
+    """A tokenizer as :class:`Wording` uses it, in the ids of a model that kept only some of its tokens.
+
+    A token that was not kept, which no training sentence and no prompt has, becomes the unknown token, or
+    the end token where the tokenizer has none.
+    """
+
+    def __init__(self, tokenizer: Any, kept: Sequence[int]) -> None:
+        """Put the map in front of ``tokenizer``; ``kept`` are its ids that the model has, ascending."""
+        self.whole = tokenizer
+        self.kept = list(kept)
+        self._own = {theirs: ours for ours, theirs in enumerate(kept)}
+        unknown = self._own.get(tokenizer.unk_token_id)
+        self._stand_in = self._own[tokenizer.eos_token_id] if unknown is None else unknown
+
+    def __call__(self, text: str, *, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        """Return ``input_ids`` of the model."""
+        ids = self.whole(text, add_special_tokens=add_special_tokens)["input_ids"]
+        return {"input_ids": [self._own.get(index, self._stand_in) for index in ids]}
+
+    def has_all_of(self, text: str) -> bool:
+        """Tell whether each token of a sentence was kept."""
+        return self._own.keys() >= set(self.whole(text, add_special_tokens=False)["input_ids"])
+
+    def decode(self, ids: Sequence[int], **settings: Any) -> str:
+        """Return the text of ids of the model; ``settings`` are the tokenizer's."""
+        return self.whole.decode([self.kept[index] for index in ids], **settings)
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """Return the added tokens that were kept, with the model's ids."""
+        added = self.whole.get_added_vocab().items()
+        return {token: self._own[index] for token, index in added if index in self._own}
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write the tokenizer, which is whole."""
+        self.whole.save_pretrained(folder)
+
+    @property
+    def src_lang(self) -> str:
+        """The language whose token ends an encoder's input."""
+        return self.whole.src_lang
+
+    @src_lang.setter
+    def src_lang(self, token: str) -> None:
+        self.whole.src_lang = token
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """The model's begin token."""
+        return self._own.get(self.whole.bos_token_id)
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """The model's end token."""
+        return self._own.get(self.whole.eos_token_id)
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """The model's padding token."""
+        return self._own.get(self.whole.pad_token_id)
+
+    @property
+    def unk_token_id(self) -> int | None:
+        """The model's unknown token."""
+        return self._own.get(self.whole.unk_token_id)
+
+
+def needed_ids(
+    tokenizer: Any,
+    model_config: Any,
+    *,
+    config: TuneConfig,
+    texts: Sequence[str],
+    languages: Sequence[str],
+    examples: Mapping[str, list[str]],
+) -> list[int]:
+    """Return the tokenizer's ids that a model for these sentences must keep, ascending.
+
+    They are those of every target and of every prompt there may be, special tokens and language codes, single
+    characters and bytes, and every id that the model's config names.
+
+    Args:
+        tokenizer: the model's, whole.
+        model_config: the model's own config.
+        config: the run's settings.
+        texts: of the training split.
+        languages: of each text.
+        examples: what stands before the prompt, by language.
+    """
+    wording = Wording(tokenizer, model_config, prompt=config.prompt, prompts=config.prompt_by_language)
+    wording.examples = dict(examples)
+    kept = {wording.eos_id, wording.pad_id, *wording.lead_ids(), *_special_ids(tokenizer)}
+    kept |= _character_ids(tokenizer) | {index for _, index in config_ids(model_config)}
+    for text in set(texts):
+        kept.update(wording.target_ids(text))
+    for language in set(languages):
+        kept.update(wording.prompt_ids(language), wording.decoder_prefix_ids(language))
+    for language in {*LANGUAGE_NAMES, *config.prompt_by_language, ""}:  # a run may be asked for any of them
+        prompt = prompt_for(language, config.prompt_by_language.get(language, config.prompt))
+        kept.update(tokenizer(prompt)["input_ids"])
+    return sorted(index for index in kept if 0 <= index < model_config.vocab_size)
+
+
+def config_ids(config: Any) -> Iterator[tuple[str, int]]:
+    """Yield each token id that a config, or generation settings, name: (name, id)."""
+    for name, value in vars(config).items():
+        if name.endswith("_token_id") and value is not None:
+            yield from ((name, index) for index in (value if isinstance(value, list) else [value]))
+
+
+def keep_ids(run: Path, ids: Sequence[int]) -> None:
+    """Write ``kept_ids.json``, or see that it says the same.
+
+    Raises:
+        RunError: the run was begun with other ids, so with other sentences.
+    """
+    if (run / KEPT_IDS).is_file() and read_kept_ids(run) != list(ids):
+        raise RunError(
+            f"{run} must be resumed with the sentences it was begun with, but they need other tokens than "
+            f"{KEPT_IDS} says.\nGive the same caches, or start another run with another --out."
+        )
+    write_json(run / KEPT_IDS, list(ids))
+
+
+def read_kept_ids(run: Path) -> list[int]:
+    """Return what ``kept_ids.json`` of a run says.
+
+    Raises:
+        RunError: it is no list of ascending ids.
+    """
+    ids = read_json(run / KEPT_IDS)
+    whole = isinstance(ids, list) and all(type(index) is int and index >= 0 for index in ids)
+    if not whole or ids != sorted(set(ids)):
+        raise RunError(f"{run / KEPT_IDS} must be a list of ascending token ids, but is not.")
+    return ids
+
+
+def _special_ids(tokenizer: Any) -> set[int]:
+    special = {index for index, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return special | set(tokenizer.all_special_ids) | set(_language_tokens(tokenizer).values())
+
+
+def _character_ids(tokenizer: Any) -> set[int]:
+    """Return single characters and bytes, with or without the mark of a word's start."""
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    in_bytes = "Ġ" in vocabulary
+
+    def is_one(token: str, index: int) -> bool:
+        bare = token.lstrip(_WORD_STARTS)
+        if len(bare) <= 1 or _BYTE.fullmatch(token):
+            return True
+        if not in_bytes or bare.isascii() or len(bare) > _UTF8_BYTES:
+            return False
+        return len(tokenizer.decode([index]).strip()) == 1
+
+    return {index for token, index in vocabulary.items() if is_one(token, index)}
