@@ -23,8 +23,10 @@ from .lora import load_lora
 from .quantise import prepare_frozen
 from .run import CLIPS
 from .store import CONFIG, LLM, LORA, PROJECTOR, RUN, check_parts
+from .trim import trim
+from .vocabulary import KEPT_IDS, keep_ids, read_kept_ids
 
-KEPT = (CLIPS, "scores.json", "predictions-dev.jsonl")
+KEPT = (CLIPS, KEPT_IDS, "scores.json", "predictions-dev.jsonl")
 """What is copied where it is there, when the model stays the same."""
 
 
@@ -99,6 +101,12 @@ def _merge(run: Path, out: Path, *, precision: Precision, llm: str | None, devic
     config = load_config(TuneConfig, source=str(run / CONFIG))
     kept = config.training.precision if precision == "auto" else precision
     base = _load_base(described, llm=llm, dtype=resolve_dtype(kept, device), device=device)
+    if described.get(
+        "trimmed_to"
+    ):  # as in a run that was trained whole: trimmed weights, the whole tokenizer
+        kept_ids = read_kept_ids(run)
+        base = trim(base, kept_ids)
+        keep_ids(out, kept_ids)
     prepare_frozen(base.model, activation_checkpointing=False)
     adapted = load_lora(base.model, run / LORA)
     _check_untied(adapted)

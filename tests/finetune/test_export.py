@@ -16,6 +16,7 @@ from fla_llm.finetune.export import export_run
 from fla_llm.finetune.model import StageTwoModel
 from fla_llm.finetune.quantised_copy import quantise_llm
 from fla_llm.finetune.store import describe_run, load_stage_two, save_stage_two
+from fla_llm.finetune.train import tune
 
 CPU = torch.device("cpu")
 Build = Callable[..., StageTwoModel]
@@ -109,3 +110,19 @@ def test_what_cannot_be_merged_is_refused(build: Build, config: TuneConfig, tmp_
         export_run(tied, tmp_path / "out2", merge=True, device="cpu")
     with pytest.raises(RunError, match="must hold a stage-two run, but lacks run.json"):
         export_run(tmp_path, tmp_path / "out3", merge=False)
+
+
+@pytest.mark.parametrize("merge", [True, False])
+def test_a_run_with_a_trimmed_vocabulary_stays_trimmed(
+    merge: bool, llm_folder: Callable[[str], Path], config: TuneConfig, write_cache: Any, items: list,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    cache, run = write_cache(tmp_path / "cache"), tmp_path / "run"
+    trimmed = replace(config, quantise="none", trim_vocab=True, allow_lossy_tokenizer=True)
+    tune([cache], llm=str(llm_folder("llama")), config=trimmed, out=run, device="cpu")
+    exported = export_run(run, tmp_path / "out", merge=merge, device="cpu")
+    before, after = (load_stage_two(folder, device=CPU).eval() for folder in (run, exported.out))
+    assert after.language_model.kept_ids == before.language_model.kept_ids
+    batch = before.collate(items)
+    torch.testing.assert_close(logits(after, batch), logits(before, batch), atol=1e-4, rtol=0)
+    assert after.translate(batch, config.decoding) == before.translate(batch, config.decoding)
