@@ -47,7 +47,7 @@ from fla_llm.extract.views import View
 from fla_llm.video import Clip, probe
 
 sys.path.insert(0, str(Path(__file__).parent))
-from naive import naive  # noqa: E402
+from naive import naive  # noqa: E402  # found only by the line above
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
 

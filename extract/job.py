@@ -37,7 +37,7 @@ class Job:
     ckpt: Path | None = None
     """An encoder directory, or a run that holds one; or"""
     encoder: str | None = None
-    """``timm:NAME``."""
+    """``timm:NAME`` or ``hf-video:NAME``."""
     out: Path
     """The cache's folder."""
     splits: tuple[str, ...] = ()

@@ -66,7 +66,7 @@ def test_a_model_without_inputs_embeds_is_refused(tokenizer: Any) -> None:
 
     assert "inputs_embeds" not in inspect.signature(Deaf().forward).parameters
     with pytest.raises(ModelError, match="must take inputs_embeds, but Deaf does not"):
-        check_inputs(Deaf(), tokenizer, llm="some/llm")  # type: ignore[arg-type]
+        check_inputs(Deaf(), tokenizer, llm="some/llm")  # type: ignore[arg-type]  # a stand-in
 
 
 def test_an_untested_architecture_uses_its_own_logits_and_says_so(

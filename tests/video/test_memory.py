@@ -86,7 +86,7 @@ def test_long_video_takes_the_memory_of_a_short_one(clips: tuple[Clip, Clip], na
     work = WORKS[name]
     work(clips[0])  # what is loaded once is not counted
     short, long = (peak_growth(partial(work, clip)) for clip in clips)
-    assert long - short < 94 * MIB / 4
+    assert long - short < 5 * MIB
 
 
 def test_the_measure_sees_what_is_kept(clips: tuple[Clip, Clip]) -> None:
