@@ -81,9 +81,9 @@ def load_llm(
         ModelError: there is no such model, it is not the one ``revision`` names, it is of an architecture
             that takes no features, or quantised in another way.
     """
-    source = _source(llm)
+    source = find_source(llm)
     commit = revision if source == llm else None
-    config = _load(AutoConfig.from_pretrained, source, revision=commit)
+    config = load_pretrained(AutoConfig.from_pretrained, source, revision=commit)
     found = getattr(config, "_commit_hash", None) or _digest(Path(source))
     if revision not in (None, found):
         raise ModelError(f"{llm} must be {revision}, but is {found}: it has changed since it was tuned.")
@@ -91,7 +91,7 @@ def load_llm(
     was_quantised = getattr(config, "quantization_config", None) is not None
     dtype = without_fp16(dtype, config.model_type)
     model = _load_weights(source, config, quantise=quantise, device=device, dtype=dtype, commit=commit)
-    tokenizer = _load(AutoTokenizer.from_pretrained, source, revision=commit)
+    tokenizer = load_pretrained(AutoTokenizer.from_pretrained, source, revision=commit)
     if kept_ids is not None:
         tokenizer = TrimmedTokenizer(tokenizer, kept_ids)
     check_inputs(model, tokenizer, llm=llm)
@@ -125,7 +125,7 @@ def _load_weights(
         check_quantised(given, quantise=quantise, source=source)
         given["bnb_4bit_compute_dtype"] = str(dtype).removeprefix("torch.")
         setting = None
-    model: PreTrainedModel = _load(
+    model: PreTrainedModel = load_pretrained(
         auto.from_pretrained,
         source,
         config=config,
@@ -149,7 +149,7 @@ def _cast(model: PreTrainedModel, old: Any, new: torch.dtype) -> None:
             tensor.data = tensor.data.to(new)
 
 
-def _source(llm: str) -> str:
+def find_source(llm: str) -> str:
     """Return a directory's absolute path, or ``llm`` as it is where it is an id."""
     path = Path(llm).expanduser()
     if path.is_dir():
@@ -163,7 +163,17 @@ def _source(llm: str) -> str:
     return llm
 
 
-def _load(load: Callable[..., T], source: str, **settings: Any) -> T:
+def load_pretrained(load: Callable[..., T], source: str, **settings: Any) -> T:
+    """Return what ``load`` makes of a source, from this disk first.
+
+    Args:
+        load: one of transformers' ``from_pretrained`` and their like.
+        source: as :func:`find_source` gives it.
+        settings: handed to ``load``.
+
+    Raises:
+        ModelError: it is neither on this disk nor to be fetched.
+    """
     try:
         return load(source, local_files_only=True, **settings)
     except (OSError, ValueError) as error:

@@ -46,9 +46,9 @@ def probe_run(features: Sequence[Path], *, llm: str, config: TuneConfig, device:
 
 def largest_batch(model: StageTwoModel, items: FeatureItems) -> dict[str, Any]:
     """Return the batch of a run with the most feature steps, padding included."""
-    from .train import _train_batches
+    from .train import train_batches
 
-    data = _train_batches(model, items)
+    data = train_batches(model, items)
     steps = [len(batch) * max(items.lengths[i] for i in batch) for batch in data.batches]
     return data[steps.index(max(steps))]
 

@@ -15,7 +15,7 @@ from transformers.quantizers.quantizers_utils import should_convert_module
 
 from ..core.errors import ModelError
 from .config import Quantise
-from .llm import _load, _source
+from .llm import find_source, load_pretrained
 
 OWN_HEAD = "fla_own_head"  # set on a config whose checkpoint has a head that is not the embedding
 _ENCODER_DEPTHS = ("num_hidden_layers", "encoder_layers", "num_layers")  # of an encoder-decoder
@@ -28,8 +28,8 @@ def read_config(llm: str) -> PretrainedConfig:
     Raises:
         ModelError: there is none, or of an architecture that cannot be tuned.
     """
-    source = llm if Path(llm).is_file() else _source(llm)
-    found, _ = _load(PretrainedConfig.get_config_dict, source)
+    source = llm if Path(llm).is_file() else find_source(llm)
+    found, _ = load_pretrained(PretrainedConfig.get_config_dict, source)
     return config_from(found, name=llm)
 
 

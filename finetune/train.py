@@ -95,7 +95,7 @@ def tune(
     dev_set = None if dev is None else _evaluation_set(model, dev)
     fitted = fit(
         model,
-        train=_train_batches(model, train),
+        train=train_batches(model, train),
         dev=dev_set,
         config=config.training,
         decoding=config.decoding,
@@ -124,7 +124,7 @@ def plan(
     place = _local(resolve_device(device))
     model = build_model(train, llm=llm, config=config, device=place).eval()
     _say_what_is_outside(model, dev)
-    data = _train_batches(model, train)
+    data = train_batches(model, train)
     steps = [len(batch) * max(train.lengths[i] for i in batch) for batch in data.batches]
     largest = {name: value.to(place) for name, value in data[steps.index(max(steps))].items()}
     with torch.no_grad():
@@ -218,7 +218,8 @@ def _local(device: torch.device) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
-def _train_batches(model: StageTwoModel, items: FeatureItems) -> BatchDataset:
+def train_batches(model: StageTwoModel, items: FeatureItems) -> BatchDataset:
+    """Form the batches of a training split, once."""
     training = model.config.training
     batches = make_batches(
         items.lengths, max_clips=training.batch_clips, max_steps=training.batch_steps, seed=model.config.seed
