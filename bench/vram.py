@@ -15,11 +15,12 @@ import torch
 
 from fla_llm.core.config import load_config
 from fla_llm.core.device import resolve_device
+from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.config import PRESETS, TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.memory import CONTEXT_BYTES, GB
 from fla_llm.finetune.plan import Lengths, plan_run
-from fla_llm.finetune.probe import largest_batch, probe_model
+from fla_llm.finetune.probe import probe_model
 from fla_llm.finetune.train import build_model
 
 STEPS = 20
@@ -50,7 +51,7 @@ def main() -> None:
     try:
         model = build_model(items, llm=asked.llm, config=config, device=device).train()
         figures["weights_measured"] = torch.cuda.memory_allocated(device)
-        probed = probe_model(model, largest_batch(model, items), device=device, steps=STEPS)
+        probed = probe_model(model, TrainBatches(model, items).largest, device=device, steps=STEPS)
         figures |= {"measured": probed.bytes, "measured_fits": True}
     except torch.cuda.OutOfMemoryError:
         figures["measured_fits"] = False

@@ -1,16 +1,22 @@
 """How large the batches of a run are, from the lengths in a cache, or from assumed ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from transformers import PretrainedConfig
 
 from ..training.batches import make_batches
-from ..training.config import TrainingConfig
+from .causal import CausalFamily
+from .config import TuneConfig
 from .data import FeatureItems
 from .prompt import prompt_for
+from .seq2seq import Seq2SeqFamily
 
 BYTES_PER_TOKEN = 3
 """Of UTF-8, assumed where there is no tokenizer: a Chinese character, or half a German word."""
 BYTES_PER_WORD = 6  # PHOENIX14T's training sentences, the space included
+PREFIX_TOKENS = 2
+"""First tokens of a decoder: mBART-50 and NLLB start from ``</s>`` and the language, the most of any."""
 PHOENIX_STEPS, PHOENIX_WORDS = 119, 53
 """Longest clip (475 frames, every fourth) and longest sentence of PHOENIX14T's training split."""
 
@@ -36,16 +42,20 @@ class BatchShape:
     """Tokens of the prompt, and of what stands before the features."""
     labels: int
     """Tokens of the longest sentence."""
+    stride: int = 1
+    """Feature steps that the projector turns into one."""
+    sequence: int | None = None
+    """Positions of clip, prompt and sentence at most; None: the longest clip has the longest sentence."""
 
     @property
     def source(self) -> int:
         """Positions that are read before the sentence."""
-        return self.steps + self.prompt
+        return -(-self.steps // self.stride) + self.prompt
 
     @property
-    def tokens(self) -> int:
-        """Positions of the whole batch: features, prompt and sentence."""
-        return self.clips * (self.source + self.labels)
+    def whole(self) -> int:
+        """Positions of clip, prompt and sentence in one sequence; the end token is told, never read."""
+        return self.source + self.labels - 1 if self.sequence is None else self.sequence
 
 
 def text_tokens(text: str) -> int:
@@ -70,23 +80,53 @@ def assumed_lengths(steps: int, words: int, *, clips: int) -> list[ClipLength]:
     return [ClipLength(steps=steps, labels=labels)] * clips
 
 
-def batch_shapes(
-    lengths: Sequence[ClipLength], *, training: TrainingConfig, prompt: str | None, seed: int
-) -> list[BatchShape]:
-    """Return the batches that a run with these settings makes of the clips, longest clips first."""
-    batches = make_batches(
-        [clip.steps for clip in lengths],
-        max_clips=training.batch_clips,
-        max_steps=training.batch_steps,
-        seed=seed,
+def positions(
+    lengths: Sequence[ClipLength], *, tune: TuneConfig, config: PretrainedConfig
+) -> tuple[list[int], ...]:
+    """Return about how many positions the model of ``config`` reads of each clip; see :class:`.Family`."""
+    family = Seq2SeqFamily if config.is_encoder_decoder else CausalFamily
+    return family.positions(
+        _sources(lengths, tune), [clip.labels for clip in lengths], [PREFIX_TOKENS] * len(lengths)
     )
-    around = prompt_tokens(prompt)
+
+
+def train_shapes(
+    lengths: Sequence[ClipLength], *, tune: TuneConfig, config: PretrainedConfig
+) -> list[BatchShape]:
+    """Return the batches that a run with these settings makes of the training clips."""
+    sides = positions(lengths, tune=tune, config=config)
+    whole = None if config.is_encoder_decoder else sides[0]
+    training = tune.training
+    batches = make_batches(
+        *sides, max_clips=training.batch_clips, max_steps=training.batch_tokens, seed=tune.seed
+    )
     return [
-        BatchShape(
-            clips=len(batch),
-            steps=max(lengths[i].steps for i in batch),
-            prompt=around,
-            labels=max(lengths[i].labels for i in batch),
+        replace(
+            _shape([lengths[i] for i in batch], tune),
+            sequence=None if whole is None else max(whole[i] for i in batch),
         )
         for batch in batches
     ]
+
+
+def evaluation_shapes(lengths: Sequence[ClipLength], *, tune: TuneConfig) -> list[BatchShape]:
+    """Return the batches in which such a run translates, which sentences have no say in."""
+    training = tune.training
+    batches = make_batches(
+        _sources(lengths, tune), max_clips=training.batch_clips, max_steps=training.batch_tokens, seed=0
+    )
+    return [_shape([lengths[i] for i in batch], tune) for batch in batches]
+
+
+def _sources(lengths: Sequence[ClipLength], tune: TuneConfig) -> list[int]:
+    return [_shape([clip], tune).source for clip in lengths]
+
+
+def _shape(batch: Sequence[ClipLength], tune: TuneConfig) -> BatchShape:
+    return BatchShape(
+        clips=len(batch),
+        steps=max(clip.steps for clip in batch),
+        prompt=prompt_tokens(tune.prompt),
+        labels=max(clip.labels for clip in batch),
+        stride=tune.projector.stride if tune.projector.kind == "conv" else 1,
+    )

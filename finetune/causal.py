@@ -4,6 +4,7 @@ Padded right in training and left in generation, where every row must end at the
 """
 
 import inspect
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +16,14 @@ from .family import Family, Found, Source, label_counts, pad_rows, positions_of
 
 class CausalFamily(Family):
     """Llama, Qwen, Gemma, Mistral, Phi and their like."""
+
+    @staticmethod
+    def positions(
+        sources: Sequence[int], labels: Sequence[int], prefixes: Sequence[int]
+    ) -> tuple[list[int], ...]:
+        """Return one side: clip, prompt and sentence are one sequence."""
+        del prefixes  # none
+        return ([source + count - 1 for source, count in zip(sources, labels, strict=True)],)
 
     def labelled_states(self, source: Source, labels: Tensor) -> Tensor:
         """Return states (N, D): a target's token is told from the position before it."""

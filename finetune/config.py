@@ -87,6 +87,16 @@ class ContrastiveConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TuneTraining(TrainingConfig):
+    """How stage two is trained."""
+
+    batch_tokens: int
+    """Positions of the language model in a batch, padding included, at most: features as it reads them, the
+    prompt and the sentence. An encoder-decoder pads what its encoder and its decoder read apart."""
+    at_least_one = (*TrainingConfig.at_least_one, "batch_tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TuneConfig:
     """Everything ``fla tune`` can be told, besides the caches and the language model."""
 
@@ -111,14 +121,13 @@ class TuneConfig:
     contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
     activation_checkpointing: bool = True
     """Recompute activations in the backward pass: less memory, about a third more time."""
-    training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(
-            epochs=30, batch_clips=16, batch_steps=4096, learning_rate=2e-4,
+    training: TuneTraining = field(
+        default_factory=lambda: TuneTraining(
+            epochs=30, batch_clips=16, batch_tokens=5120, learning_rate=2e-4,
             weight_decay=0.01, warmup_share=0.05, schedule="cosine", optimiser="adamw",
         )
     )  # fmt: skip
-    """``learning_rate`` is the language model's (LoRA's, or that of all its weights); ``batch_steps`` counts
-    feature steps, padding included."""
+    """``learning_rate`` is the language model's (LoRA's, or that of all its weights)."""
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     seed: int = 42
 

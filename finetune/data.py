@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,12 +15,16 @@ from ..cache.reader import FeatureCache, splits_in
 from ..core.errors import CacheError, DataError
 from ..core.progress import progress
 from ..core.seeds import derive_seed
-from ..training.batches import BatchDataset, Collate, make_batches
+from ..training.batches import BatchDataset, make_batches
 from ..training.evaluation import EvaluationSet
 from ..training.model import IGNORED
 from .family import pad_rows
+from .positions import source_positions
 from .streams import StreamRecord, stream_names, streams_of
 from .wording import Wording
+
+if TYPE_CHECKING:
+    from .model import StageTwoModel
 
 
 class FeatureItems:
@@ -146,10 +150,9 @@ class Reordered:
         }
 
     @property
-    def lengths(self) -> list[int]:
-        """Feature steps of each clip as it is given."""
-        lengths = self.items.lengths
-        return [lengths[i] for i in self.order]
+    def stream_lengths(self) -> list[list[int]]:
+        """Of each stream: feature steps of each clip as it is given."""
+        return [[lengths[i] for i in self.order] for lengths in self.items.stream_lengths]
 
 
 def open_caches(features: Sequence[Path], split: str, *, in_memory: bool = False) -> list[FeatureCache]:
@@ -203,24 +206,27 @@ def collate(items: Sequence[Mapping[str, Any]], *, wording: Wording) -> dict[str
 def feature_evaluation_set(
     items: FeatureItems,
     *,
-    collate: Collate,
+    model: "StageTwoModel",
     max_clips: int,
-    max_steps: int,
+    max_tokens: int,
     order: Sequence[int] | None = None,
 ) -> EvaluationSet:
     """Return what ``predict`` needs to translate ``items``.
 
+    Batches are formed from features and prompt alone: a sentence that is to be found has no say in them.
+
     Args:
         items: the clips of one split.
-        collate: the model's.
+        model: what will translate.
         max_clips: clips in a batch, at most.
-        max_steps: feature steps in a batch, padding included, at most.
+        max_tokens: positions of features and prompt in a batch, padding included, at most.
         order: clip i gets the features of clip ``order[i]``; None leaves each its own.
     """
     given = items if order is None else Reordered(items, order)
-    batches = make_batches(given.lengths, max_clips=max_clips, max_steps=max_steps, seed=0)
+    sources = source_positions(model, given.stream_lengths, languages=items.languages)
+    batches = make_batches(sources, max_clips=max_clips, max_steps=max_tokens, seed=0)
     return EvaluationSet(
-        batches=BatchDataset(given, batches, collate),
+        batches=BatchDataset(given, batches, model.collate),
         ids=items.ids,
         references=items.texts,
         languages=items.languages,

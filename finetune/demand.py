@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import PretrainedConfig
 
-from .batch_shapes import BatchShape, ClipLength, batch_shapes
+from .batch_shapes import BatchShape, ClipLength, evaluation_shapes, positions, train_shapes
 from .config import TuneConfig
 from .memory import ModelMemory, Part, generation_parts, measure_model, total, training_parts
 
@@ -25,6 +25,8 @@ class MemoryPlan:
     """Bytes of training by batch: the median one, the 95th percentile, the largest."""
     largest_batch: BatchShape | None
     """As many of the longest clips as fit in training; None if not one does."""
+    largest_batch_tokens: int
+    """Positions of that batch, as ``training.batch_tokens`` counts them."""
     remedies: tuple[str, ...] = ()
     """What to change, in this order, until it fits."""
 
@@ -41,8 +43,7 @@ class MemoryPlan:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON has them."""
         own = {"bytes": self.bytes, "fits": self.fits, "spare_bytes": self.room - self.bytes}
-        tokens = 0 if self.largest_batch is None else self.largest_batch.tokens
-        return own | {"largest_batch_tokens": tokens} | asdict(self)
+        return own | asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,10 +61,20 @@ class Demand:
     further_sizes: tuple[int, ...] = ()
     """Widths of the streams after the first."""
 
-    def shapes(self, clips: Sequence[ClipLength]) -> list[BatchShape]:
-        """Return the batches of ``clips``."""
-        tune = self.tune
-        return batch_shapes(clips, training=tune.training, prompt=tune.prompt, seed=tune.seed)
+    @property
+    def train_shapes(self) -> list[BatchShape]:
+        """The batches of training."""
+        return train_shapes(self.train, tune=self.tune, config=self.config)
+
+    @property
+    def evaluation_shapes(self) -> list[BatchShape]:
+        """The batches of evaluation."""
+        return evaluation_shapes(self.dev, tune=self.tune)
+
+    def longest_tokens(self, clips: Sequence[ClipLength]) -> int:
+        """Return the positions of a clip as long as the longest of ``clips`` in steps and in words."""
+        longest = ClipLength(steps=max(c.steps for c in clips), labels=max(c.labels for c in clips))
+        return sum(map(sum, positions([longest], tune=self.tune, config=self.config)))
 
     def with_settings(self, **settings: Any) -> "Demand":
         """Return the same run with other settings of ``tune``."""
@@ -76,24 +87,26 @@ def plan_once(demand: Demand, room: int) -> MemoryPlan:
         demand.config, tune=demand.tune, feature_size=demand.feature_size, dtype=demand.dtype,
         further_sizes=demand.further_sizes,
     )  # fmt: skip
-    trained = sorted((training_parts(model, shape) for shape in demand.shapes(demand.train)), key=total)
-    searched = max((generation_parts(model, shape) for shape in demand.shapes(demand.dev)), key=total)
-    last = len(trained) - 1
+    trained = sorted((training_parts(model, shape) for shape in demand.train_shapes), key=total)
+    searched = max((generation_parts(model, shape) for shape in demand.evaluation_shapes), key=total)
+    last, largest = len(trained) - 1, _largest_batch(model, demand, room)
     return MemoryPlan(
         training=trained[last],
         generation=searched,
         room=room,
         quartiles=(total(trained[last // 2]), total(trained[round(0.95 * last)]), total(trained[last])),
-        largest_batch=_largest_batch(model, demand, room),
+        largest_batch=largest,
+        largest_batch_tokens=largest.clips * demand.longest_tokens(demand.train) if largest else 0,
     )
 
 
 def _largest_batch(model: ModelMemory, demand: Demand, room: int) -> BatchShape | None:
     """Return the most clips, each as long as the longest in steps and in words, that fit in training."""
     one = replace(
-        max(demand.shapes(demand.train), key=lambda shape: shape.steps),
+        max(demand.train_shapes, key=lambda shape: shape.steps),
         clips=1,
         labels=max(clip.labels for clip in demand.train),
+        sequence=None,
     )
     fits, too_many = 0, MOST_CLIPS + 1
     while too_many - fits > 1:

@@ -69,6 +69,21 @@ class Family(ABC):
     def search(self, source: Source, decoding: DecodingConfig, *, n_best: int | None = None) -> Found:
         """Return the ``n_best`` best hypotheses of each clip with their scores; None: the best, unscored."""
 
+    @staticmethod
+    @abstractmethod
+    def positions(
+        sources: Sequence[int], labels: Sequence[int], prefixes: Sequence[int]
+    ) -> tuple[list[int], ...]:
+        """Return how many positions the model reads of each clip, on each side that is padded apart.
+
+        The last label, the end token, is only ever told, never read.
+
+        Args:
+            sources: positions of [lead][features][prompt] of each clip.
+            labels: labels of each clip.
+            prefixes: first tokens of the decoder of each clip.
+        """
+
     def generate(self, source: Source, decoding: DecodingConfig) -> Tensor:
         """Return token ids (B, at most ``max_new_tokens``) of the best hypotheses."""
         return self.search(source, decoding).ids

@@ -83,15 +83,15 @@ def _checkpoint(demand: Demand, plan: MemoryPlan) -> tuple[str, Demand] | None:
 
 def _shrink_batches(demand: Demand, plan: MemoryPlan) -> tuple[str, Demand] | None:
     """Take the largest batches with which the run fits, a whole number of its longest clips."""
-    longest = max(clip.steps for clip in (*demand.train, *demand.dev))
-    fits, too_many = None, max(2, -(-demand.tune.training.batch_steps // longest))
+    longest = demand.longest_tokens((*demand.train, *demand.dev))
+    fits, too_many = None, max(2, -(-demand.tune.training.batch_tokens // longest))
     clips = 1
     while clips < too_many:
-        training = replace(demand.tune.training, batch_steps=clips * longest)
+        training = replace(demand.tune.training, batch_tokens=clips * longest)
         smaller = demand.with_settings(training=training)
         if not plan_once(smaller, plan.room).fits:
             break
-        fits = (f"training.batch_steps={training.batch_steps}", smaller)
+        fits = (f"training.batch_tokens={training.batch_tokens}", smaller)
         clips += 1
     return fits
 

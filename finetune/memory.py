@@ -169,7 +169,7 @@ def _positions(model: ModelMemory, batch: BatchShape, *, reading: bool = False) 
     """Return positions of source and target; a decoder-only model has all in one sequence."""
     if model.encoder is not None:
         return batch.source, batch.labels + 1
-    return batch.source + (0 if reading else batch.labels), 0
+    return batch.source if reading else batch.whole, 0
 
 
 def _loss_bytes(model: ModelMemory, batch: BatchShape) -> int:
@@ -178,7 +178,9 @@ def _loss_bytes(model: ModelMemory, batch: BatchShape) -> int:
     each = LOSS_BYTES + (CAP_BYTES if kind in SOFT_CAPPED else 0)
     if kind in PLAIN | SOFT_CAPPED | BIASED | SCALED:
         return min(labels, CHUNK_TOKENS) * config.vocab_size * each
-    everywhere = labels if model.encoder is not None else batch.tokens  # an unknown head: all its logits
+    everywhere = (
+        labels if model.encoder is not None else batch.clips * batch.whole
+    )  # an unknown head: all its logits
     return config.vocab_size * (2 * model.number_bytes * everywhere + each * labels)
 
 

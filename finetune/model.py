@@ -15,6 +15,7 @@ from torch import Tensor
 from ..core.device import resolve_dtype
 from ..core.errors import ConfigError
 from ..core.progress import say
+from ..training.batches import padded_size
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED, TranslationModel
 from .causal import CausalFamily
@@ -42,6 +43,8 @@ class StageTwoModel(TranslationModel):
         projector: of one stream its :class:`Projector`, of several the :class:`StreamProjectors`.
         collate: makes a batch of clips; see :func:`.data.collate`.
     """
+
+    unit = "tokens"
 
     def __init__(
         self,
@@ -131,9 +134,14 @@ class StageTwoModel(TranslationModel):
         rows = [{"text": text, "score": score} for text, score in pairs]
         return [rows[i : i + count] for i in range(0, len(rows), count)]
 
-    def count_steps(self, batch: Mapping[str, Any]) -> int:
-        """Return clips times the longest clip's feature steps; those of streams, each padded, add up."""
-        return sum(batch[name].shape[0] * batch[name].shape[1] for name, _ in self._stream_names())
+    def padded_size(self, batch: Mapping[str, Any]) -> int:
+        """Return the positions that the language model computes on; see :meth:`.Family.positions`."""
+        names = zip(self.projectors, self._stream_names(), strict=True)
+        steps = torch.stack([projector.output_lengths(batch[lengths]) for projector, (_, lengths) in names])
+        sources = steps.sum(dim=0) + batch["prompt_lengths"] + len(self.family.lead_ids)
+        clips, prefix = batch["decoder_prefix_ids"].shape
+        labels = label_counts(batch["labels"])
+        return padded_size(range(clips), *self.family.positions(sources.tolist(), labels, [prefix] * clips))
 
     def halve(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return the first and the second half of the clips, without the padding they no longer need."""

@@ -69,8 +69,8 @@ class Report:
         lines.append(f"Fits in {plan.room / GB:g} GB: {verdict}.")
         if batch is not None:
             lines.append(
-                f"Largest batch in training: {batch.tokens} tokens ({batch.clips} clips of the longest, "
-                f"training.batch_steps {batch.clips * batch.steps})."
+                f"Largest batch in training: {batch.clips} clips of the longest "
+                f"(training.batch_tokens {plan.largest_batch_tokens})."
             )
         return "\n".join([*lines, *plan.remedies])
 

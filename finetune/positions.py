@@ -1,5 +1,6 @@
-"""Whether every clip, with its prompt and sentence, has room in the language model."""
+"""How many positions of the language model each clip takes, and whether it has as many."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,39 +11,55 @@ if TYPE_CHECKING:
     from .data import FeatureItems
     from .model import StageTwoModel
 
+ONE_SIDE = ("feature steps, prompt and sentence",)
+TWO_SIDES = ("feature steps and prompt", "its sentence alone")
 
-def check_positions(model: "StageTwoModel", items: "FeatureItems") -> None:
-    """Refuse clips that need more positions than the language model has; nothing is ever cut.
 
-    A decoder-only model reads clip, prompt and sentence in one sequence; of an encoder-decoder the encoder
-    reads clip and prompt, the decoder the sentence. Models with relative positions alone (T5) have no bound.
+def source_positions(
+    model: "StageTwoModel", stream_lengths: Sequence[Sequence[int]], *, languages: Sequence[str]
+) -> list[int]:
+    """Return the positions of each clip's projected features, with the prompt and what else is around.
 
-    Raises:
-        DataError: as said; it names the clip that needs most and what it is made of.
+    Args:
+        model: what will read them.
+        stream_lengths: of each stream, feature steps of each clip.
+        languages: of each clip.
     """
-    config: Any = model.language_model.model.config
-    most: int | None = getattr(config, "max_position_embeddings", None)
-    if most is None:
-        return
     wording = model.wording
-    streams = zip(model.projectors, items.stream_lengths, strict=True)
+    streams = zip(model.projectors, stream_lengths, strict=True)
     parts = [projector.output_lengths(torch.tensor(lengths)) for projector, lengths in streams]
     steps = torch.stack(parts).sum(dim=0).tolist()
-    prompts = {language: len(wording.prompt_ids(language)) for language in set(items.languages)}
-    clips = [lead + prompts[language] for lead, language in zip(steps, items.languages, strict=True)]
-    sentences = [len(wording.target_ids(text)) for text in items.texts]
-    if config.is_encoder_decoder:
-        _refuse_longest(clips, items, most=most, what="feature steps and prompt")
-        starts = [len(wording.decoder_prefix_ids(language)) - 1 for language in items.languages]
-        needed = [start + tokens for start, tokens in zip(starts, sentences, strict=True)]
-        _refuse_longest(needed, items, most=most, what="its sentence alone")
-        return
-    first = len(wording.lead_ids()) - 1  # the end token is only told, never read
-    needed = [first + clip + tokens for clip, tokens in zip(clips, sentences, strict=True)]
-    _refuse_longest(needed, items, most=most, what="feature steps, prompt and sentence")
+    lead = len(wording.lead_ids())
+    around = {language: lead + len(wording.prompt_ids(language)) for language in set(languages)}
+    return [own + around[language] for own, language in zip(steps, languages, strict=True)]
 
 
-def _refuse_longest(needed: list[int], items: "FeatureItems", *, most: int, what: str) -> None:
+def clip_positions(model: "StageTwoModel", items: "FeatureItems") -> tuple[list[int], ...]:
+    """Return the positions of each clip with its sentence, on each side that is padded apart.
+
+    A decoder-only model reads clip, prompt and sentence in one sequence; of an encoder-decoder the encoder
+    reads clip and prompt, the decoder the sentence. Nothing is ever cut.
+
+    Raises:
+        DataError: a clip needs more positions than the language model has; it names the one that needs most
+            and what it is made of. Models with relative positions alone (T5) have no bound.
+    """
+    wording = model.wording
+    starts = {language: len(wording.decoder_prefix_ids(language)) for language in set(items.languages)}
+    sides = model.family.positions(
+        source_positions(model, items.stream_lengths, languages=items.languages),
+        [len(wording.target_ids(text)) for text in items.texts],
+        [starts[language] for language in items.languages],
+    )
+    config: Any = model.language_model.model.config
+    most: int | None = getattr(config, "max_position_embeddings", None)
+    if most is not None:
+        for needed, what in zip(sides, ONE_SIDE if len(sides) == 1 else TWO_SIDES, strict=True):
+            _refuse_longest(needed, items, most=most, what=what)
+    return sides
+
+
+def _refuse_longest(needed: Sequence[int], items: "FeatureItems", *, most: int, what: str) -> None:
     longest = max(range(len(needed)), key=needed.__getitem__)
     if needed[longest] > most:
         raise DataError(

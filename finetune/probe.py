@@ -9,6 +9,7 @@ import torch
 
 from ..core.device import resolve_dtype
 from ..training.optimisers import make_optimiser
+from .batching import TrainBatches
 from .config import TuneConfig
 from .data import FeatureItems, open_caches
 from .demand import MemoryPlan
@@ -41,16 +42,7 @@ def probe_run(features: Sequence[Path], *, llm: str, config: TuneConfig, device:
 
     items = FeatureItems(open_caches(features, "train"), view_seed=config.seed)
     model = build_model(items, llm=llm, config=config, device=device).train()
-    return probe_model(model, largest_batch(model, items), device=device)
-
-
-def largest_batch(model: StageTwoModel, items: FeatureItems) -> dict[str, Any]:
-    """Return the batch of a run with the most feature steps, padding included."""
-    from .train import train_batches
-
-    data = train_batches(model, items)
-    steps = [len(batch) * max(items.lengths[i] for i in batch) for batch in data.batches]
-    return data[steps.index(max(steps))]
+    return probe_model(model, TrainBatches(model, items).largest, device=device)
 
 
 def probe_model(

@@ -3,6 +3,7 @@
 Padded right always: left padding changes what mBART and NLLB compute, which count positions from the left.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,6 +16,13 @@ from .family import Family, Found, Source, pad_rows
 
 class Seq2SeqFamily(Family):
     """mBART, NLLB, T5, mT5 and their like."""
+
+    @staticmethod
+    def positions(
+        sources: Sequence[int], labels: Sequence[int], prefixes: Sequence[int]
+    ) -> tuple[list[int], ...]:
+        """Return two sides: what the encoder reads, and what the decoder."""
+        return list(sources), [count + first - 1 for count, first in zip(labels, prefixes, strict=True)]
 
     def labelled_states(self, source: Source, labels: Tensor) -> Tensor:
         """Return states (N, D); the decoder reads [prefix][target but its last token]."""

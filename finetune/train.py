@@ -12,19 +12,18 @@ from ..cache.reader import splits_in
 from ..core.device import resolve_device
 from ..core.errors import CacheError
 from ..core.progress import say
-from ..training.batches import BatchDataset, make_batches
 from ..training.evaluation import EvaluationSet
 from ..training.fit import fit
 from ..training.log import TrainingLog
 from ..training.processes import is_main_process, join_processes, wait_for_all
 from ..training.tracking import check_tracker
+from .batching import TrainBatches
 from .config import TuneConfig
 from .data import FeatureItems, feature_evaluation_set, open_caches
 from .fit import check_fits
 from .llm import load_llm
 from .lossy import check_texts
 from .model import StageTwoModel, base_dtype
-from .positions import check_positions
 from .projector import embedding_rms, rms
 from .run import Tuned, begin_run, finish_run
 from .streams import stream_names
@@ -44,7 +43,7 @@ class Planned:
     dev_clips: int
     batches: int
     padding_share: float
-    """Of all feature steps computed on."""
+    """Of all positions of the language model that are computed on."""
     trained_parameters: int
     loss: float
 
@@ -87,6 +86,7 @@ def tune(
         begin_run(out, config, train=train, dev=dev, resume=resume, allow_config_change=allow_config_change)
     wait_for_all()
     model = build_model(train, llm=llm, config=config, device=place)
+    data = TrainBatches(model, train)
     _say_what_is_outside(model, dev)
     if is_main_process() and model.language_model.kept_ids is not None:
         keep_ids(out, model.language_model.kept_ids)
@@ -95,7 +95,7 @@ def tune(
     dev_set = None if dev is None else _evaluation_set(model, dev)
     fitted = fit(
         model,
-        train=train_batches(model, train),
+        train=data,
         dev=dev_set,
         config=config.training,
         decoding=config.decoding,
@@ -124,16 +124,15 @@ def plan(
     place = _local(resolve_device(device))
     model = build_model(train, llm=llm, config=config, device=place).eval()
     _say_what_is_outside(model, dev)
-    data = train_batches(model, train)
-    steps = [len(batch) * max(train.lengths[i] for i in batch) for batch in data.batches]
-    largest = {name: value.to(place) for name, value in data[steps.index(max(steps))].items()}
+    data = TrainBatches(model, train)
+    largest = {name: value.to(place) for name, value in data.largest.items()}
     with torch.no_grad():
         loss = model(**largest)["loss"].item()
     return Planned(
         train_clips=len(train),
         dev_clips=len(dev or ()),
         batches=len(data),
-        padding_share=1 - sum(train.lengths) / sum(steps),
+        padding_share=data.padding_share,
         trained_parameters=model.num_trained,
         loss=loss,
     )
@@ -194,7 +193,6 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
     )
     model.wording.examples = examples
     check_texts(model.wording, items.texts, allow_lossy=config.allow_lossy_tokenizer)
-    check_positions(model, items)
     ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.wording.target_ids(text)]
     loudness = embedding_rms(model.family.embed, ids, device=device)
     for projector in model.projectors:
@@ -218,19 +216,10 @@ def _local(device: torch.device) -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
-def train_batches(model: StageTwoModel, items: FeatureItems) -> BatchDataset:
-    """Form the batches of a training split, once."""
-    training = model.config.training
-    batches = make_batches(
-        items.lengths, max_clips=training.batch_clips, max_steps=training.batch_steps, seed=model.config.seed
-    )
-    return BatchDataset(items, batches, model.collate)
-
-
 def _evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:
     training = model.config.training
     return feature_evaluation_set(
-        items, collate=model.collate, max_clips=training.batch_clips, max_steps=training.batch_steps
+        items, model=model, max_clips=training.batch_clips, max_tokens=training.batch_tokens
     )
 
 

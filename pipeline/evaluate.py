@@ -141,9 +141,9 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
     training = model.config.training
     evaluation = feature_evaluation_set(
         items,
-        collate=model.collate,
+        model=model,
         max_clips=training.batch_clips,
-        max_steps=training.batch_steps,
+        max_tokens=training.batch_tokens,
         order=_order(request, items.ids, items.texts),
     )
     return _evaluate(model, evaluation, run=run, request=request)

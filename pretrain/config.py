@@ -54,6 +54,15 @@ class TokenizerConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PretrainTraining(TrainingConfig):
+    """How stage one is trained."""
+
+    batch_steps: int
+    """Frames in a batch after thinning, padding included (clips times the longest clip), at most."""
+    at_least_one = (*TrainingConfig.at_least_one, "batch_steps")
+
+
+@dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
     """Everything ``fla pretrain`` can be told, besides the manifest."""
 
@@ -61,13 +70,12 @@ class PretrainConfig:
     translator: TranslatorConfig = field(default_factory=TranslatorConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    training: TrainingConfig = field(
-        default_factory=lambda: TrainingConfig(
+    training: PretrainTraining = field(
+        default_factory=lambda: PretrainTraining(
             epochs=75, batch_clips=8, batch_steps=600, learning_rate=3e-4,
             weight_decay=0.01, warmup_share=0.05,
         )
     )  # fmt: skip
-    """``batch_steps`` counts frames after thinning, padding included."""
     backbone_lr_scale: float = 1.0
     """Multiplies the backbone's learning rate; below 1 it stays closer to the weights it came with."""
     decoding: DecodingConfig = field(default_factory=DecodingConfig)

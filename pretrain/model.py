@@ -25,6 +25,8 @@ class StageOneModel(TranslationModel):
     Letters: B clips, N frames of all of them, T steps of the longest, D width of a feature, L tokens.
     """
 
+    unit = "steps"
+
     def __init__(self, encoder: VisualEncoder, tokenizer: SentenceTokenizer, config: PretrainConfig) -> None:
         """Put a light translation model with random weights behind ``encoder``."""
         super().__init__()
@@ -55,7 +57,7 @@ class StageOneModel(TranslationModel):
         )
         return {"loss": loss / (valid.sum() if num_items_in_batch is None else num_items_in_batch)}
 
-    def count_steps(self, batch: Mapping[str, Any]) -> int:
+    def padded_size(self, batch: Mapping[str, Any]) -> int:
         """Return the frames of all clips. (BatchNorm mixes clips: a batch cannot be halved.)"""
         return len(batch["frames"])
 

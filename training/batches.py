@@ -27,30 +27,62 @@ class Items(Protocol):
         ...
 
 
-def make_batches(lengths: Sequence[int], *, max_clips: int, max_steps: int, seed: int) -> list[list[int]]:
+def make_batches(*lengths: Sequence[int], max_clips: int, max_steps: int, seed: int) -> list[list[int]]:
     """Group clips of near-equal length: at most ``max_clips``, at most ``max_steps`` steps once padded.
 
     A clip longer than ``max_steps`` makes a batch of its own. Which of equally long clips share a batch is
     drawn from ``seed``.
 
+    Args:
+        lengths: of each clip, on one side, or on two that are padded apart (source, sentence).
+        max_clips: clips in a batch, at most.
+        max_steps: bounds :func:`padded_size`.
+        seed: draws among equals.
+
     Returns:
-        Indices into ``lengths``, each exactly once; longest batches first.
+        Indices of clips, each exactly once; of one side, longest batches first.
 
     >>> make_batches([5, 1, 5, 2], max_clips=2, max_steps=10, seed=0)
     [[2, 0], [3, 1]]
     """
-    order = list(range(len(lengths)))
+    order = list(range(len(lengths[0])))
     random.Random(derive_seed(seed, "batches")).shuffle(order)
-    order.sort(key=lambda index: -lengths[index])  # stable: keeps the shuffle among equals
+    order.sort(key=lambda index: -lengths[0][index])  # stable: keeps the shuffle among equals
+    if len(lengths) > 1:
+        batch_count = max(len(order) / max_clips, sum(map(sum, lengths)) / max_steps)
+        order = _in_strips(order, lengths[1], count=max(1, round(batch_count**0.5)))
     batches: list[list[int]] = []
     for index in order:
         batch = batches[-1] if batches else []
-        longest = lengths[batch[0]] if batch else lengths[index]
-        if batch and len(batch) < max_clips and longest * (len(batch) + 1) <= max_steps:
+        if batch and len(batch) < max_clips and padded_size([*batch, index], *lengths) <= max_steps:
             batch.append(index)
         else:
             batches.append([index])
     return batches
+
+
+def padded_size(batch: Sequence[int], *lengths: Sequence[int]) -> int:
+    """Return the steps of a batch, padding included: clips times the longest, added up over the sides.
+
+    >>> padded_size([0, 2], [5, 1, 3], [1, 1, 2])
+    14
+    """
+    return len(batch) * sum(max(side[index] for index in batch) for side in lengths)
+
+
+def _in_strips(order: Sequence[int], lengths: Sequence[int], *, count: int) -> list[int]:
+    """Sort by a second side inside each of ``count`` strips of clips that are sorted by the first.
+
+    With as many strips as batches in a strip both sides waste alike. Strips fall and rise in turn, so that a
+    batch across two of them has like clips too.
+    """
+    size = max(1, -(-len(order) // count))
+    strips = [order[start : start + size] for start in range(0, len(order), size)]
+    return [
+        index
+        for number, strip in enumerate(strips)
+        for index in sorted(strip, key=lengths.__getitem__, reverse=number % 2 == 0)
+    ]
 
 
 class BatchDataset(Dataset[dict[str, Any]]):

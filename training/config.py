@@ -1,7 +1,7 @@
 """Settings of a training run and of the search for translations. Loads no torch."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from ..core.device import Precision
 
@@ -12,14 +12,12 @@ Schedule = Literal["cosine", "linear", "constant"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How a model is trained."""
+    """How a model is trained; each stage adds what bounds a batch."""
 
     epochs: int
     """Passes over the training split."""
     batch_clips: int
     """Clips in a batch, at most."""
-    batch_steps: int
-    """Time steps in a batch, padding included (clips times the longest clip), at most."""
     accumulate: int = 1
     """Batches whose gradients are added up before one step of the optimiser."""
     learning_rate: float
@@ -55,9 +53,22 @@ class TrainingConfig:
     workers: int = 0
     """Processes that prepare batches; 0 prepares them in the main process."""
 
+    at_least_one: ClassVar[tuple[str, ...]] = (
+        "epochs",
+        "batch_clips",
+        "accumulate",
+        "evaluate_every_epochs",
+        "evaluate_from_epoch",
+        "patience_epochs",
+        "save_every_epochs",
+        "save_every_steps",
+        "log_every_steps",
+    )
+    """Settings that 0 makes no sense of; None passes."""
+
     def __post_init__(self) -> None:
         """Refuse values out of range, all at once."""
-        floors = {name: 1 for name in _AT_LEAST_ONE} | {name: 0 for name in _AT_LEAST_ZERO}
+        floors = {name: 1 for name in self.at_least_one} | {name: 0 for name in _AT_LEAST_ZERO}
         faults = [
             f"{name} must be at least {floor}, but is {getattr(self, name)}"
             for name, floor in floors.items()
@@ -89,16 +100,4 @@ class DecodingConfig:
                 raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)}")
 
 
-_AT_LEAST_ONE = (
-    "epochs",
-    "batch_clips",
-    "batch_steps",
-    "accumulate",
-    "evaluate_every_epochs",
-    "evaluate_from_epoch",
-    "patience_epochs",
-    "save_every_epochs",
-    "save_every_steps",
-    "log_every_steps",
-)
 _AT_LEAST_ZERO = ("weight_decay", "max_grad_norm", "workers")

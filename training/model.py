@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,12 @@ class TranslationModel(nn.Module, ABC):
     """A model that turns a batch of signing into sentences.
 
     Letters: B clips, L tokens (padded).
+
+    Attributes:
+        unit: what the size of a batch is counted in; the setting ``training.batch_<unit>`` bounds it.
     """
+
+    unit: ClassVar[Literal["steps", "tokens"]]
 
     accepts_loss_kwargs = (
         True  # else transformers' Trainer does not normalise accumulation by tokens, silently
@@ -45,8 +50,8 @@ class TranslationModel(nn.Module, ABC):
         """
 
     @abstractmethod
-    def count_steps(self, batch: Mapping[str, Any]) -> int:
-        """Return the time steps of a batch made by the collate function, padding included."""
+    def padded_size(self, batch: Mapping[str, Any]) -> int:
+        """Return the size of a batch made by the collate function, in :attr:`unit`, padding included."""
 
     def halve(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return two parts of a batch whose gradients add up to the whole's.

@@ -33,7 +33,7 @@ class BatchSplitter:
         """
         self.model = model
         self.limit: int | None = None
-        """Batches of so many steps, padding included, or more are halved at once; None: none failed yet."""
+        """Batches of this padded size or a larger one are halved at once; None: none failed yet."""
         self._processes = processes
 
     def run(self, step: Step, batch: Batch) -> Tensor:
@@ -47,7 +47,7 @@ class BatchSplitter:
         Raises:
             RunError: a batch that cannot be halved does not fit, or several processes train together.
         """
-        if self.limit is not None and self.model.count_steps(batch) >= self.limit:
+        if self.limit is not None and self.model.padded_size(batch) >= self.limit:
             return self._in_halves(step, batch)
         before = [_copied(parameter.grad) for parameter in self._trained()]
         try:
@@ -65,12 +65,12 @@ class BatchSplitter:
     def save(self, folder: Path) -> None:
         """Write the limit, where there is one, into a checkpoint's folder."""
         if self.limit is not None:
-            write_json(folder / FILE, {"limit_steps": self.limit})
+            write_json(folder / FILE, {"limit": self.limit})
 
     def load(self, folder: Path) -> None:
         """Take the limit of a checkpoint's folder, where it has one."""
         if (folder / FILE).exists():
-            self.limit = read_json(folder / FILE)["limit_steps"]
+            self.limit = read_json(folder / FILE)["limit"]
 
     def _in_halves(self, step: Step, batch: Batch) -> Tensor:
         halves = self.model.halve(batch)
@@ -80,14 +80,14 @@ class BatchSplitter:
         return self.run(step, first) + self.run(step, second)
 
     def _learn(self, batch: Batch, problem: BaseException) -> None:
-        size = self.model.count_steps(batch)
+        size = f"{self.model.padded_size(batch)} {self.model.unit}"
         if self._processes > 1 or self.model.halve(batch) is None:
             raise RunError(
-                f"The device's memory must hold a batch of {size} steps, but does not: {problem}\n"
-                "Set a smaller training.batch_steps, or training.batch_clips."
+                f"The device's memory must hold a batch of {size}, but does not: {problem}\n"
+                f"Set a smaller training.batch_{self.model.unit}, or training.batch_clips."
             ) from problem
-        self.limit = size
-        say(f"The device's memory cannot hold a batch of {size} steps: such batches now run in halves.")
+        self.limit = self.model.padded_size(batch)
+        say(f"The device's memory cannot hold a batch of {size}: such batches now run in halves.")
 
     def _trained(self) -> list[Tensor]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]

@@ -86,7 +86,7 @@ class StageTrainer(Trainer):
             partial(super().training_step, model, num_items_in_batch=num_items_in_batch), inputs
         )
         if self.splitter.limit != known:
-            self._write({"memory_limit_steps": self.splitter.limit})
+            self._write({f"memory_limit_{self.model.unit}": self.splitter.limit})
         return loss
 
     def _get_learning_rate(self) -> float:

@@ -32,10 +32,10 @@ from transformers import (
 
 from fla_llm.cache.format import CacheRow, Provenance
 from fla_llm.cache.writer import ShardWriter
-from fla_llm.finetune.config import LoraSettings, ProjectorConfig, TuneConfig
+from fla_llm.finetune.config import LoraSettings, ProjectorConfig, TuneConfig, TuneTraining
 from fla_llm.finetune.llm import load_llm
 from fla_llm.finetune.model import StageTwoModel
-from fla_llm.training.config import DecodingConfig, TrainingConfig
+from fla_llm.training.config import DecodingConfig
 
 WORDS = ["sonne", "regen", "wind", "morgen", "heute", "im", "norden", "kommt"]
 TEXTS = ["heute regen", "morgen sonne im norden", "wind kommt", "im norden regen heute"]
@@ -136,8 +136,8 @@ def config() -> TuneConfig:
         projector=ProjectorConfig(hidden_size=16, learning_rate=1e-2),
         label_smoothing=0.0,
         activation_checkpointing=False,
-        training=TrainingConfig(
-            epochs=2, batch_clips=4, batch_steps=64, learning_rate=1e-2, weight_decay=0.0, warmup_share=0.0,
+        training=TuneTraining(
+            epochs=2, batch_clips=4, batch_tokens=128, learning_rate=1e-2, weight_decay=0.0, warmup_share=0.0,
             schedule="constant", precision="fp32",
         ),
         decoding=DecodingConfig(num_beams=2, max_new_tokens=8),

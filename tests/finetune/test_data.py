@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,16 +61,16 @@ def test_evaluation_takes_the_clean_pass_in_every_epoch(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_views_are_no_further_clips(tmp_path: Path) -> None:
+def test_views_are_no_further_clips(build: Callable[..., Any], tmp_path: Path) -> None:
     caches = open_caches([write_views(tmp_path / "cache")], "train")
     assert len(FeatureItems(caches)) == 4
     limited = FeatureItems(caches, limit=2, view_seed=0)
     assert (limited.ids, len(limited.texts), len(limited.languages)) == (["clip-0", "clip-1"], 2, 2)
     evaluation = feature_evaluation_set(
-        FeatureItems(caches), collate=lambda rows: {"n": len(rows)}, max_clips=9, max_steps=99
+        FeatureItems(caches), model=build("llama"), max_clips=9, max_tokens=999
     )
     assert (len(evaluation.ids), len(evaluation.references)) == (4, 4)
-    assert sum(evaluation.batches[i]["n"] for i in range(len(evaluation.batches))) == 4
+    assert [len(evaluation.batches[i]["features"]) for i in range(len(evaluation.batches))] == [4]
 
 
 def test_batches_hold_in_every_epoch(tmp_path: Path) -> None:

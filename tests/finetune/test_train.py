@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from fla_llm.cli import fla
 from fla_llm.core.config import write_config
 from fla_llm.core.errors import CacheError, DataError, ModelError, RunError
+from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, feature_evaluation_set, open_caches
 from fla_llm.finetune.store import PARTS, check_features, load_stage_two
@@ -35,7 +36,7 @@ def test_a_run_is_loaded_as_it_was_saved(
     assert first["projector_rms"] == pytest.approx(first["embedding_rms"], rel=0.05)
     model = load_stage_two(run, device=CPU)
     dev = FeatureItems(open_caches([cache], "dev"))
-    evaluation = feature_evaluation_set(dev, collate=model.collate, max_clips=2, max_steps=64)
+    evaluation = feature_evaluation_set(dev, model=model, max_clips=2, max_tokens=64)
     said = predict(model, evaluation, decoding=config.decoding, device=CPU)
     rows = [json.loads(line) for line in (run / "predictions-dev.jsonl").read_text().splitlines()]
     assert {row["id"]: row["prediction"] for row in rows} == dict(zip(evaluation.ids, said, strict=True))
@@ -169,9 +170,9 @@ def test_a_clip_that_does_not_fit_into_the_models_positions_is_named(
     items[2]["features"] = items[2]["features"].repeat(repeats, axis=0)
     clips = FeatureItems(open_caches([write_cache(tmp_path / "cache")], "train"))
     with pytest.raises(DataError, match=rf"'clip-2'.*positions \(64\), but {expected}"):
-        build_model(clips, llm=str(llm_folder(shape)), config=config, device=CPU)
+        TrainBatches(build_model(clips, llm=str(llm_folder(shape)), config=config, device=CPU), clips)
     shorter = replace(config, projector=replace(config.projector, kind="conv", kernel=5, stride=5))
-    build_model(clips, llm=str(llm_folder(shape)), config=shorter, device=CPU)
+    TrainBatches(build_model(clips, llm=str(llm_folder(shape)), config=shorter, device=CPU), clips)
 
 
 def test_a_sentence_that_does_not_fit_is_refused(
@@ -180,7 +181,7 @@ def test_a_sentence_that_does_not_fit_is_refused(
     items[1]["text"] = "regen " * 70
     clips = FeatureItems(open_caches([write_cache(tmp_path / "cache")], "train"))
     with pytest.raises(DataError, match="'clip-1'.*needs 71 for its sentence alone"):
-        build_model(clips, llm=str(llm_folder("mbart")), config=config, device=CPU)
+        TrainBatches(build_model(clips, llm=str(llm_folder("mbart")), config=config, device=CPU), clips)
 
 
 def test_shuffled_features_keep_the_sentences(
@@ -188,9 +189,7 @@ def test_shuffled_features_keep_the_sentences(
 ) -> None:
     items = FeatureItems(open_caches([write_cache(tmp_path / "cache")], "dev"))
     model = build("llama")
-    shuffled = feature_evaluation_set(
-        items, collate=model.collate, max_clips=1, max_steps=64, order=[1, 2, 3, 0]
-    )
+    shuffled = feature_evaluation_set(items, model=model, max_clips=1, max_tokens=64, order=[1, 2, 3, 0])
     assert shuffled.references == items.texts
     given = {batch[0]: shuffled.batches[i] for i, batch in enumerate(shuffled.batches.batches)}
     assert given[0]["feature_lengths"].item() == items.lengths[1]

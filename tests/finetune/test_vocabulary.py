@@ -190,7 +190,7 @@ def test_a_loaded_run_translates_as_the_model_that_was_tuned(
     model = load_stage_two(run, device=CPU)
     assert "trimmed to 15 of 19 tokens" in capsys.readouterr().err
     dev = feature_evaluation_set(
-        FeatureItems(open_caches([cache], "dev")), collate=model.collate, max_clips=2, max_steps=64
+        FeatureItems(open_caches([cache], "dev")), model=model, max_clips=2, max_tokens=64
     )
     said = predict(model, dev, decoding=config.decoding, device=CPU)
     assert {row["id"]: row["prediction"] for row in rows} == dict(zip(dev.ids, said, strict=True))

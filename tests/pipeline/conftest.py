@@ -23,7 +23,7 @@ TINY_TRANSLATOR = (
     "translator.positions=64",
 )
 TINY_TRAINING = (
-    "training={epochs: 1, batch_clips: 4, batch_steps: 80, learning_rate: 1e-3}",
+    "training={epochs: 1, batch_clips: 4, learning_rate: 1e-3}",
     "training.weight_decay=0",
     "training.warmup_share=0",
     "decoding={num_beams: 2, max_new_tokens: 8}",
@@ -61,13 +61,14 @@ def house(run_fla: Fla, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_fla("prepare", "demo", folder / "corpus", "--out", manifest, *settings(TINY_CORPUS))
     run_fla(
         "pretrain", "--manifest", manifest, "--out", stage_one,
-        *settings(TINY_ENCODER, TINY_TRANSLATOR, TINY_TRAINING),
+        *settings(TINY_ENCODER, TINY_TRANSLATOR, TINY_TRAINING, ("training.batch_steps=80",)),
     )  # fmt: skip
     run_fla("extract", "--ckpt", stage_one, "--manifest", manifest, "--out", cache, "--set", "workers=0")
     sentences = [json.loads(line)["text"] for line in manifest.read_text().splitlines()[1:]]
     make_small_llm(sentences, folder / "llm", config=SmallLlmConfig(hidden_size=64, layers=1, steps=2))
     run_fla(
         "tune", "--features", cache, "--llm", folder / "llm", "--out", folder / "stage2",
-        "--set", "projector.hidden_size=16", "--set", "lora.rank=2", *settings(TINY_TRAINING),
+        "--set", "projector.hidden_size=16", "--set", "lora.rank=2",
+        *settings(TINY_TRAINING, ("training.batch_tokens=160",)),
     )  # fmt: skip
     return folder

@@ -22,6 +22,8 @@ SIZE = 8
 
 
 class ToyModel(TranslationModel):
+    unit = "steps"
+
     def __init__(self, *, dropout: float = 0.1, seed: int = 0) -> None:
         super().__init__()
         torch.manual_seed(seed)
@@ -45,7 +47,7 @@ class ToyModel(TranslationModel):
         )
         return {"loss": loss / count}
 
-    def count_steps(self, batch: Any) -> int:
+    def padded_size(self, batch: Any) -> int:
         return batch["features"].shape[0] * batch["features"].shape[1]
 
     def translate(self, batch: Any, decoding: DecodingConfig) -> list[str]:
@@ -107,7 +109,6 @@ def toy_config(**changes: Any) -> TrainingConfig:
     settings: dict[str, Any] = {
         "epochs": 3,
         "batch_clips": 4,
-        "batch_steps": 100,
         "learning_rate": 1e-2,
         "weight_decay": 0.01,
         "warmup_share": 0.1,

@@ -69,7 +69,7 @@ def test_what_failed_once_is_halved_at_once(capsys: pytest.CaptureFixture[str]) 
     run(model, splitter, batch_of(8))
     assert model.seen == [8, 4, 2, 2, 2, 2]
     assert splitter.limit == 4
-    assert "cannot hold a batch of 4 steps" in capsys.readouterr().err
+    assert "cannot hold a batch of 4 steps:" in capsys.readouterr().err
     model.seen.clear()
     run(model, splitter, batch_of(8))
     assert model.seen == [2, 2, 2, 2]
