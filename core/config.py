@@ -31,8 +31,11 @@ def load_config(
 ) -> C:
     """Build a ``cls`` from its defaults, then a YAML file, then single settings.
 
+    Where there are presets, a file's key ``base`` names one it builds on: what the file itself says goes over
+    that preset's settings, group by group.
+
     Args:
-        cls: a frozen, keyword-only dataclass; its fields may be dataclasses.
+        cls: a frozen, keyword-only dataclass; its fields may be dataclasses, and none is called ``base``.
         base: settings that stand in for the defaults.
         presets: the folder where the room's presets lie.
         source: a YAML file, or the name of a preset.
@@ -40,12 +43,13 @@ def load_config(
 
     Raises:
         ConfigError: an unknown key, a value of the wrong type or out of range; all faults in one message.
+            A file that builds on no preset there is, or on itself.
     """
     mapping: dict[str, Any] = {} if base is None else config_to_dict(base)
     origins: list[str] = []
     if source is not None:
         path = _find(source, presets)
-        _merge(mapping, _read_yaml(path))
+        _merge(mapping, _read_yaml(path) if presets is None else _read_layers(path, presets))
         origins.append(str(path))
     for override in overrides:
         _apply(mapping, override)
@@ -111,13 +115,37 @@ def differences(
 def _find(source: str, presets: Path | None) -> Path:
     if Path(source).is_file():
         return Path(source)
-    known = sorted(file.stem for file in presets.glob("*.yaml")) if presets else []
+    known = _names(presets) if presets else []
     if presets is not None and source in known:
         return presets / f"{source}.yaml"
     raise ConfigError(
         f"--config must be a YAML file or one of {', '.join(known) or 'no presets'}, but is {source!r}."
         + did_you_mean(source, known)
     )
+
+
+def _names(presets: Path) -> list[str]:
+    return sorted(file.stem for file in presets.glob("*.yaml"))
+
+
+def _read_layers(path: Path, presets: Path, *, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the settings of ``path`` over those of the preset it builds on; ``above`` builds on ``path``."""
+    upper, known = _read_yaml(path), _names(presets)
+    if "base" not in upper:
+        return upper
+    name = upper.pop("base")
+    if name not in known:
+        raise ConfigError(
+            f"{path}: 'base' must be one of {', '.join(known)}, but is {name!r}."
+            + did_you_mean(str(name), known)
+        )
+    if name in above:
+        raise ConfigError(
+            f"{path}: 'base' must end at a preset without one, but goes round: {' > '.join((*above, name))}."
+        )
+    mapping = _read_layers(presets / f"{name}.yaml", presets, above=(*above, name))
+    _merge(mapping, upper)
+    return mapping
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -53,6 +53,42 @@ def test_a_preset_is_found_by_its_name(tmp_path: Path) -> None:
         load_config(Config, presets=tmp_path, source="smal")
 
 
+def test_a_file_goes_over_the_preset_it_builds_on(tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text("epochs: 2\noptimiser: {learning_rate: 0.5, name: sgd}")
+    (tmp_path / "german.yaml").write_text("base: small\nlanguage: de\noptimiser: {learning_rate: 0.1}")
+    mine = tmp_path / "elsewhere" / "mine.yaml"
+    mine.parent.mkdir()
+    mine.write_text("base: german\nepochs: 4")
+    config = load_config(Config, presets=tmp_path, source=str(mine), overrides=["resume=true"])
+    expected = Optimiser(learning_rate=0.1, name="sgd")
+    assert config == Config(language="de", epochs=4, resume=True, optimiser=expected)
+    write_config(config, tmp_path / "config.yaml")
+    assert "base" not in (tmp_path / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("base", "match"),
+    [
+        ("smal", "mine.yaml: 'base' must be one of mine, other, small, but is 'smal'. Did you mean 'small'"),
+        ("[small]", r"'base' must be one of mine, other, small, but is \['small'\]"),
+        ("other", "'base' must end at a preset without one, but goes round: other > mine > other"),
+        ("mine", "'base' must end at a preset without one, but goes round: mine > mine"),
+    ],
+)
+def test_a_base_that_leads_nowhere_is_refused(base: str, match: str, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_text("epochs: 2")
+    (tmp_path / "other.yaml").write_text("base: mine")
+    (tmp_path / "mine.yaml").write_text(f"base: {base}")
+    with pytest.raises(ConfigError, match=match):
+        load_config(Config, presets=tmp_path, source="mine")
+
+
+def test_a_base_without_presets_is_an_unknown_key(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("base: small")
+    with pytest.raises(ConfigError, match="unknown key 'base'"):
+        load_config(Config, source=str(tmp_path / "mine.yaml"))
+
+
 def test_reading_what_was_written_gives_the_same(tmp_path: Path) -> None:
     config = Config(mean=(0.1, 0.2, 0.3), columns={"id": "name"})
     write_config(config, tmp_path / "config.yaml")
