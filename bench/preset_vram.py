@@ -1,0 +1,81 @@
+"""What each corpus preset of stage two takes, for its header and docs/presets.md. Loads no weights.
+
+    python bench/preset_vram.py
+
+Lengths: the corpus's longest clip and sentence in every place of a batch. Every figure is foretold.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from vram_shapes import QWEN, SHAPES
+
+from fla_llm.core.config import load_config
+from fla_llm.finetune.batch_shapes import PHOENIX_STEPS, PHOENIX_WORDS, assumed_lengths
+from fla_llm.finetune.config import PRESETS, TuneConfig
+from fla_llm.finetune.demand import Demand
+from fla_llm.finetune.fit import plan_memory
+from fla_llm.finetune.layer_memory import UnmeasurableError
+from fla_llm.finetune.memory import GB
+from fla_llm.finetune.plan import FEATURE_SIZE
+from fla_llm.finetune.skeleton import config_from
+
+LONGEST = {
+    "phoenix14t": (PHOENIX_STEPS, PHOENIX_WORDS),
+    "csl-daily": (124, 22),  # 493 frames, every fourth; 43 characters of three bytes, as words of six
+    "how2sign": (400, 84),  # stage one's max_frames; 504 bytes, the longest of dev, as words of six
+}
+"""Feature steps of each corpus's longest clip, and words of its longest sentence."""
+SHAPE_OF: dict[str, dict[str, Any]] = {
+    "facebook/mbart-large-cc25": SHAPES["mBART-large-50"] | {"vocab_size": 250027},
+    "google/flan-t5-xl": SHAPES["Flan-T5-XL"],
+    "google/mt5-xl": SHAPES["mT5-xl"],
+    "meta-llama/Llama-3.1-8B": SHAPES["Llama-3.1-8B"],
+    "Qwen/Qwen3-4B-Base": SHAPES["Qwen3-4B"],
+    "Qwen/Qwen3-8B-Base": {
+        "model_type": "qwen3", "hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128, "tie_word_embeddings": False,
+        **QWEN,
+    },
+}  # fmt: skip
+
+
+def models_of(preset: str) -> list[str]:
+    """Return the language models that a preset's header names, the one of its command first."""
+    header = (PRESETS / f"{preset}.yaml").read_text(encoding="utf-8")
+    named = [re.findall(r"--llm (\S+)", header)[0], *(llm for llm in SHAPE_OF if llm in header)]
+    return list(dict.fromkeys(named))
+
+
+def bytes_of(preset: str, llm: str, *, corpus: str) -> int:
+    """Return what a run takes at its fullest."""
+    settings = load_config(TuneConfig, base=TuneConfig(), presets=PRESETS, source=preset)
+    clips = assumed_lengths(*LONGEST[corpus], clips=settings.training.batch_clips)
+    demand = Demand(
+        config=config_from(SHAPE_OF[llm], name=llm), tune=settings, feature_size=FEATURE_SIZE,
+        dtype=torch.bfloat16, train=clips, dev=clips,
+    )  # fmt: skip
+    return plan_memory(demand, room=24 * GB).bytes
+
+
+def cell(preset: str, llm: str, *, corpus: str) -> str:
+    try:
+        return f"{bytes_of(preset, llm, corpus=corpus) / GB:.1f} GB"
+    except UnmeasurableError as error:
+        return str(error)
+
+
+def rows() -> Iterator[str]:
+    yield "| preset | model | takes |"
+    yield "|---|---|---|"
+    for corpus in LONGEST:
+        for preset in sorted(path.stem for path in PRESETS.glob(f"{corpus}-*.yaml")):
+            for llm in models_of(preset):
+                yield f"| `{preset}` | {llm} | {cell(preset, llm, corpus=corpus)} |"
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print(row, flush=True)
