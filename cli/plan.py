@@ -4,7 +4,16 @@ from pathlib import Path
 
 import click
 
-from .options import config_options, device_option, emit, json_option, seed_option, with_seed
+from .options import (
+    config_options,
+    device_option,
+    emit,
+    json_option,
+    seed_option,
+    tuning_options,
+    with_seed,
+    with_tuning,
+)
 
 
 @click.command()
@@ -17,6 +26,7 @@ from .options import config_options, device_option, emit, json_option, seed_opti
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Feature steps of the longest clip.")
 @click.option("--words", type=click.IntRange(min=1), metavar="N", help="Words of the longest sentence.")
 @click.option("--probe", is_flag=True, help="Run one real step on the GPU, and put what it took beside.")
+@tuning_options
 @config_options
 @seed_option
 @device_option
@@ -24,8 +34,8 @@ from .options import config_options, device_option, emit, json_option, seed_opti
 @click.pass_context
 def command(
     context: click.Context, llm: str, features: tuple[Path, ...], vram: float | None, steps: int | None,
-    words: int | None, probe: bool, config_source: str | None, overrides: tuple[str, ...], seed: int | None,
-    device: str, as_json: bool,
+    words: int | None, probe: bool, batch_tokens: int | None, train: str | None, quantise: str | None,
+    config_source: str | None, overrides: tuple[str, ...], seed: int | None, device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Say what tuning takes, part by part, before anything is loaded.
 
@@ -38,6 +48,7 @@ def command(
     from ..finetune.config import PRESETS, TuneConfig
     from ..finetune.plan import Lengths, plan_run
 
+    overrides = with_tuning(overrides, batch_tokens=batch_tokens, train=train, quantise=quantise)
     config = load_config(
         TuneConfig,
         base=TuneConfig(),

@@ -16,7 +16,9 @@ from .options import (
     resume_option,
     seed_option,
     table,
+    tuning_options,
     with_seed,
+    with_tuning,
 )
 
 
@@ -35,6 +37,7 @@ from .options import (
     "--allow-lossy-tokenizer", is_flag=True,
     help="Tune also where over 1 % of the sentences get lost in the tokenizer.",
 )  # fmt: skip
+@tuning_options
 @resume_option
 @allow_config_change_option
 @config_options
@@ -50,6 +53,9 @@ def command(
     in_memory: bool,
     trim_vocab: bool,
     allow_lossy_tokenizer: bool,
+    batch_tokens: int | None,
+    train: str | None,
+    quantise: str | None,
     resume: bool,
     allow_config_change: bool,
     config_source: str | None,
@@ -67,6 +73,7 @@ def command(
 
     flags = {"trim_vocab": trim_vocab, "allow_lossy_tokenizer": allow_lossy_tokenizer}
     overrides = (*overrides, *(f"{name}=true" for name, given in flags.items() if given))
+    overrides = with_tuning(overrides, batch_tokens=batch_tokens, train=train, quantise=quantise)
     config = load_config(
         TuneConfig,
         base=TuneConfig(),

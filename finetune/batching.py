@@ -31,6 +31,10 @@ class TrainBatches(BatchDataset):
         self.sizes = [padded_size(batch, *sides) for batch in batches]
         self.padding_share = 1 - sum(map(sum, sides)) / sum(self.sizes)
 
+    def describe(self) -> str:
+        """Return how many batches there are, how large, and how much of them is padding."""
+        return f"{len(self)} batches of up to {max(self.sizes)} tokens, {self.padding_share:.1%} padding"
+
     @property
     def largest(self) -> dict[str, Any]:
         """The batch of the most positions."""

@@ -87,11 +87,12 @@ def tune(
     wait_for_all()
     model = build_model(train, llm=llm, config=config, device=place)
     data = TrainBatches(model, train)
+    say(data.describe())
     _say_what_is_outside(model, dev)
     if is_main_process() and model.language_model.kept_ids is not None:
         keep_ids(out, model.language_model.kept_ids)
     if is_main_process() and not resume:
-        _log_magnitudes(model, train, run=out)
+        _log_start(model, data, train, run=out)
     dev_set = None if dev is None else _evaluation_set(model, dev)
     fitted = fit(
         model,
@@ -224,10 +225,11 @@ def _evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:
 
 
 @torch.no_grad()
-def _log_magnitudes(model: StageTwoModel, items: FeatureItems, *, run: Path) -> None:
-    """Log how large projected features and embeddings of text are: they should be alike."""
+def _log_start(model: StageTwoModel, data: TrainBatches, items: FeatureItems, *, run: Path) -> None:
+    """Log the batches' padding, and how large projected features and embeddings of text are: about alike."""
     batch = model.collate([items.get(0)])
-    row: dict[str, float] = {"step": 0, "embedding_rms": model.projectors[0].output_scale.item()}
+    row: dict[str, float] = {"step": 0, "batches": len(data), "padding_share": round(data.padding_share, 4)}
+    row |= {"embedding_rms": model.projectors[0].output_scale.item()}
     for number, projector in enumerate(model.projectors):
         features = batch[stream_names(number)[0]][:, :RMS_STEPS].to(model.llm.device)
         row[f"projector_rms_{number + 1}" if number else "projector_rms"] = rms(projector(features))

@@ -204,8 +204,23 @@ def test_the_command_tunes(
         "--features", str(cache), "--llm", str(llm_folder("llama")), "--out", str(tmp_path / "run"),
         "--set", "training.epochs=1", "--device", "cpu", "--limit", "2", "--json",
     ]  # fmt: skip
-    dry = CliRunner().invoke(fla, ["tune", *arguments, "--dry-run"], catch_exceptions=False)
-    assert json.loads(dry.stdout)["train_clips"] == 2
+    dry = CliRunner().invoke(
+        fla,
+        [
+            "tune", *arguments, "--set", "train=lora", "--train", "projector", "--batch-tokens", "10",
+            "--dry-run",
+        ],
+        catch_exceptions=False,
+    )  # fmt: skip
+    planned = json.loads(dry.stdout)
+    assert (planned["train_clips"], planned["batches"], planned["padding_share"]) == (2, 2, 0)
+    assert planned["trained_parameters"] == 9 * 1024 + 1025 * 64 + 2 * 64  # the projector alone
     assert not (tmp_path / "run").exists()
-    done = CliRunner().invoke(fla, ["tune", *arguments, "--config", str(settings)], catch_exceptions=False)
+    done = CliRunner().invoke(
+        fla, ["tune", *arguments, "--config", str(settings), "--quantise", "none"], catch_exceptions=False
+    )
     assert json.loads(done.stdout)["epoch"] == 1
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["quantise"] == "none"
+    first = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
+    assert (first["step"], first["batches"]) == (0, 1)
+    assert f"1 batches of up to 28 tokens, {first['padding_share']:.1%} padding" in done.stderr

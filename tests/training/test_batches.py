@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fla_llm.training.batches import EpochOrder, make_batches
+from fla_llm.training.batches import EpochOrder, make_batches, padded_size
 
 LENGTHS = [random.Random(0).randint(1, 60) for _ in range(200)]
 
@@ -49,3 +49,18 @@ def test_an_epoch_shuffles_the_order_of_the_same_batches(
         orders.append(list(EpochOrder(dataset, seed=3)))
     assert sorted(orders[0]) == list(range(10))
     assert orders[0] != orders[1] == orders[2]
+
+
+@pytest.mark.parametrize("sides", [1, 2])
+def test_less_than_a_tenth_is_padding_on_clips_like_phoenix14ts(sides: int) -> None:
+    """Frames about gamma-distributed, a feature every four; sentences drawn apart from them."""
+    draw = random.Random(0)
+    lengths = [
+        [4 + min(115, round(draw.gammavariate(5, 6))) for _ in range(2000)],
+        [3 + min(100, round(draw.gammavariate(4, 8))) for _ in range(2000)],
+    ][:sides]
+    batches = make_batches(*lengths, max_clips=16, max_steps=2000, seed=1)
+    assert sorted(index for batch in batches for index in batch) == list(range(2000))
+    sizes = [padded_size(batch, *lengths) for batch in batches]
+    assert all(size <= 2000 or len(batch) == 1 for size, batch in zip(sizes, batches, strict=True))
+    assert 1 - sum(map(sum, lengths)) / sum(sizes) < 0.1
