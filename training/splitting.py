@@ -4,7 +4,8 @@ The batches were formed once and the schedule counts them, so neither changes. W
 checkpoint: after a resume, batches as large as the one that failed are halved at once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,15 +50,18 @@ class BatchSplitter:
         """
         if self.limit is not None and self.model.padded_size(batch) >= self.limit:
             return self._in_halves(step, batch)
-        before = [_copied(parameter.grad) for parameter in self._trained()]
+        aside = self._set_aside()
         try:
-            return step(batch)
+            loss = step(batch)
         except torch.OutOfMemoryError as error:
             problem = error
+        else:
+            _put_back(aside)
+            return loss
         problem.__traceback__ = None  # its frames hold the tensors that filled the memory
-        for parameter, gradient in zip(self._trained(), before, strict=True):
-            parameter.grad = gradient
-        del before
+        for parameter in self._trained:
+            parameter.grad = None
+        _put_back(aside)
         torch.cuda.empty_cache()
         self._learn(batch, problem)
         return self._in_halves(step, batch)
@@ -89,9 +93,27 @@ class BatchSplitter:
         self.limit = self.model.padded_size(batch)
         say(f"The device's memory cannot hold a batch of {size}: such batches now run in halves.")
 
+    @cached_property
     def _trained(self) -> list[Tensor]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
+    def _set_aside(self) -> list[tuple[Tensor, Tensor]]:
+        """Take the gradients of earlier batches off, so that what a failed one leaves can be told from them.
 
-def _copied(gradient: Tensor | None) -> Tensor | None:
-    return None if gradient is None else gradient.clone()
+        A copy would do as well, but take its time with every batch. Several processes leave them: torch
+        averages over the processes what it finds there.
+        """
+        if self._processes > 1:
+            return []
+        aside = [(parameter, parameter.grad) for parameter in self._trained if parameter.grad is not None]
+        for parameter, _ in aside:
+            parameter.grad = None
+        return aside
+
+
+def _put_back(aside: Sequence[tuple[Tensor, Tensor]]) -> None:
+    """Add the gradients that have come since to those that were set aside."""
+    for parameter, gradient in aside:
+        if parameter.grad is not None:
+            gradient += parameter.grad
+        parameter.grad = gradient

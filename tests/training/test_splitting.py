@@ -22,7 +22,7 @@ class RowsModel(ToyModel):
         nn.Module.__init__(self)
         torch.manual_seed(0)
         self.outer = nn.Linear(SIZE, CLASSES)
-        self.holds, self.seen = holds, list[int]()
+        self.holds, self.seen, self.found = holds, list[int](), list[bool]()
 
     def halve(self, batch: Any) -> Any:
         count = len(batch["features"])
@@ -31,6 +31,7 @@ class RowsModel(ToyModel):
 
     def step(self, batch: dict[str, Tensor], count: int) -> Tensor:
         self.seen.append(len(batch["features"]))
+        self.found.append(self.outer.weight.grad is not None)
         logits = self.outer(batch["features"].flatten(1))
         loss = nn.functional.cross_entropy(logits, batch["labels"], reduction="sum") / count
         loss.backward()  # the gradient is there already when memory ends
@@ -61,6 +62,19 @@ def test_the_gradient_is_that_of_the_whole(holds: int) -> None:
         torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(model.outer.weight.grad, whole.outer.weight.grad)
     assert max(model.seen[-2:]) <= holds
+
+
+@pytest.mark.parametrize(("processes", "found"), [(1, False), (2, True)])
+def test_gradients_of_earlier_batches_are_kept_apart_unless_other_processes_need_them(
+    processes: int, found: bool
+) -> None:
+    model, whole = RowsModel(holds=8), RowsModel(holds=8)
+    splitter = BatchSplitter(model, processes=processes)
+    for seed in (1, 2):
+        run(model, splitter, batch_of(8, seed=seed))
+        whole.step(batch_of(8, seed=seed), 8)
+    assert model.found == [False, found]
+    torch.testing.assert_close(model.outer.weight.grad, whole.outer.weight.grad, atol=0, rtol=0)
 
 
 def test_what_failed_once_is_halved_at_once(capsys: pytest.CaptureFixture[str]) -> None:
