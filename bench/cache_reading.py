@@ -42,17 +42,18 @@ def features(steps: Sequence[int], *, width: int) -> Iterator[np.ndarray]:
         yield generator.standard_normal((count, width), dtype=np.float32).astype(np.float16)
 
 
-def write_cache(folder: Path, steps: Sequence[int], *, width: int) -> None:
+def write_cache(
+    folder: Path, steps: Sequence[int], *, width: int, texts: Sequence[str] | None = None
+) -> None:
+    sentences = texts or [f"Satz {n} vom Wetter" for n in range(len(steps))]
     made_by = Provenance(
         encoder_fingerprint="none", encoder_config={}, level="sign", preprocessing={}, frame_batch=1,
         compute_dtype="float32", device_kind="cpu", corpus="bench", split="train", feature_size=width,
         step_seconds=STRIDE / 25, versions={},
     )  # fmt: skip
     rows = [
-        CacheRow(
-            id=f"train/{n}", text=f"Satz {n} vom Wetter", language="de", signer="", num_frames=t * STRIDE
-        )
-        for n, t in enumerate(steps)
+        CacheRow(id=f"train/{n}", text=text, language="de", signer="", num_frames=t * STRIDE)
+        for n, (t, text) in enumerate(zip(steps, sentences, strict=True))
     ]
     place = {"split": "train", "index": 0, "count": 1}
     with ShardWriter(folder, **place, rows=rows, provenance=made_by) as writer:

@@ -1,0 +1,89 @@
+"""The engine of ``fla tune``, timed: from the first batch asked for to the end of an epoch's last step.
+
+What comes before (building the optimiser) and after (writing the checkpoint) is not counted.
+"""
+
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from transformers import TrainerCallback, set_seed
+
+from fla_llm.finetune.model import StageTwoModel
+from fla_llm.training import fit as fit_module
+from fla_llm.training.batches import BatchDataset
+from fla_llm.training.trainer import StageTrainer
+
+
+class TimedBatches(BatchDataset):
+    """Batches made in the main process; ``seconds`` is how long training has waited for them."""
+
+    seconds = 0.0
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        begin = time.perf_counter()
+        batch = super().__getitem__(index)
+        self.seconds += time.perf_counter() - begin
+        return batch
+
+
+class Clock(TrainerCallback):
+    """Times the epochs of a Trainer, and draws dropout from the seed again when the first step begins."""
+
+    def __init__(self, device: torch.device, *, seed: int) -> None:
+        self.device, self.seed = device, seed
+        self.seconds = 0.0
+
+    def on_epoch_begin(self, *_args: Any, **_kwargs: Any) -> None:
+        self.seconds -= now(self.device)
+
+    def on_step_begin(self, _args: Any, state: Any, *_others: Any, **_kwargs: Any) -> None:
+        if state.global_step == 0:
+            set_seed(self.seed)
+
+    def on_epoch_end(self, *_args: Any, **_kwargs: Any) -> None:
+        self.seconds += now(self.device)
+
+
+def now(device: torch.device) -> float:
+    """Return the time in seconds when all that was asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def timed_fit(model: StageTwoModel, batches: BatchDataset, *, seed: int) -> float:
+    """Train on ``batches`` as ``fla tune`` does, without dev; return the seconds of its epochs."""
+    device: torch.device = model.llm.device
+    clock = Clock(device, seed=seed)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(fit_module, "StageTrainer", partial(_with, clock)),
+    ):
+        fit_module.fit(
+            model, train=batches, dev=None, config=model.config.training, decoding=model.config.decoding,
+            run=Path(folder), resume=False, seed=seed, device=device,
+        )  # fmt: skip
+    return clock.seconds
+
+
+def _with(clock: Clock, *args: Any, **settings: Any) -> StageTrainer:
+    trainer = StageTrainer(*args, **settings)
+    trainer.add_callback(clock)
+    return trainer
+
+
+def trained(model: StageTwoModel) -> torch.Tensor:
+    """Return all that is trained as one row, a copy."""
+    return torch.cat([tensor.flatten().float() for tensor in model.checkpoint_state().values()])
+
+
+def check_same_work(one: torch.Tensor, other: torch.Tensor, *, start: torch.Tensor) -> float:
+    """Return how far two trainings ended apart, as a share of the way they went; at most a hundredth."""
+    share = ((one - other).norm() / (one - start).norm()).item()
+    assert share <= 0.01, f"the two ways trained differently: {share:.2g} of the way apart"
+    return share
