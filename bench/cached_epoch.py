@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import platform
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -26,6 +25,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from cache_reading import spread
+from extract_speed import read_source
+from timed_fit import check_same_work, timed_fit, trained
 
 from fla_llm.core.device import resolve_device, resolve_dtype
 from fla_llm.core.progress import say
@@ -47,11 +49,6 @@ from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.train import build_model
 from fla_llm.pipeline.small_llm import SmallLlmConfig, make_small_llm
 from fla_llm.training.batches import BatchDataset, EpochOrder
-
-sys.path.insert(0, str(Path(__file__).parent))
-from cache_reading import spread  # noqa: E402  # found only by the line above
-from extract_speed import read_source  # noqa: E402
-from timed_fit import check_same_work, timed_fit, trained  # noqa: E402
 
 SEED = 0
 

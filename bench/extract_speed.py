@@ -17,7 +17,6 @@ import json
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from naive import naive
 from PIL import Image
 
 from fla_llm.core.device import resolve_device, resolve_dtype
@@ -45,9 +45,6 @@ from fla_llm.extract.stream import ClipStream
 from fla_llm.extract.threads import available_cores
 from fla_llm.extract.views import View
 from fla_llm.video import Clip, probe
-
-sys.path.insert(0, str(Path(__file__).parent))
-from naive import naive  # noqa: E402  # found only by the line above
 
 VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
 

@@ -15,13 +15,14 @@ import json
 import math
 import os
 import platform
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from cache_reading import lengths, spread, write_cache
+from timed_fit import TimedBatches, check_same_work, now, timed_fit, trained
 from torch.nn.utils import clip_grad_norm_
 from torch.utils.data import DataLoader
 from transformers import get_scheduler, set_seed
@@ -37,10 +38,6 @@ from fla_llm.pipeline.small_llm import SmallLlmConfig, make_small_llm
 from fla_llm.training.batches import EpochOrder
 from fla_llm.training.model import IGNORED
 from fla_llm.training.optimisers import make_optimiser
-
-sys.path.insert(0, str(Path(__file__).parent))
-from cache_reading import lengths, spread, write_cache  # noqa: E402  # found only by the line above
-from timed_fit import TimedBatches, check_same_work, now, timed_fit, trained  # noqa: E402
 
 SEED = 0
 WIDTH = 512  # of the features
