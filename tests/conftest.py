@@ -1,13 +1,18 @@
 """What every room's tests share."""
 
+import multiprocessing
 import os
 import random
-from collections.abc import Iterator
+import runpy
+import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
+PATIENCE_SECONDS = 120
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -41,6 +46,38 @@ def _no_random_leak() -> Iterator[None]:
     random.setstate(states[0])
     np.random.set_state(states[1])
     torch.set_rng_state(states[2])
+
+
+@pytest.fixture(scope="session")
+def torchrun() -> Callable[..., list[int | None]]:
+    """Return a function that runs a script as torchrun does, in ``processes``, and returns their exit codes.
+
+    Of the script's globals ``ENVIRONMENT`` is what torchrun sets; the others are the caller's.
+    """
+    # The server imports everything once (seconds) and forks the processes from there.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["fla_llm.finetune.train"])
+
+    def run(script: Path, *, processes: int, **given: Any) -> list[int | None]:
+        common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "OMP_NUM_THREADS": "1"}
+        workers = []
+        for rank in map(str, range(processes)):
+            place = {"WORLD_SIZE": str(processes), "RANK": rank, "LOCAL_RANK": rank}
+            names = given | {"ENVIRONMENT": common | place}
+            workers.append(context.Process(target=runpy.run_path, args=(str(script), names, "__main__")))
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(timeout=PATIENCE_SECONDS)
+        return [worker.exitcode for worker in workers]
+
+    return run
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

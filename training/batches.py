@@ -13,6 +13,8 @@ from torch.utils.data import Dataset, Sampler
 from ..core.seeds import derive_seed
 
 Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
+FILLING = "is_filling"
+"""In a batch: it takes the turn of a process for which no batch is left, and must weigh nothing."""
 
 
 class Items(Protocol):
@@ -100,7 +102,9 @@ class BatchDataset(Dataset[dict[str, Any]]):
         return len(self.batches)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return batch ``index`` as the collate function makes it."""
+        """Return batch ``index`` as the collate function makes it; past the last, one that only fills."""
+        if index >= len(self):
+            return self[len(self) - 1] | {FILLING: True}  # the shortest: it is computed on for nothing
         return self.collate([self.items.get(item, self.epoch) for item in self.batches[index]])
 
     def set_epoch(self, epoch: int) -> None:
@@ -116,16 +120,21 @@ class EpochOrder(Sampler[int]):
     provided that the sampler does not take it.
     """
 
-    def __init__(self, dataset: BatchDataset, *, seed: int) -> None:
-        """Order the batches of ``dataset``."""
+    def __init__(self, dataset: BatchDataset, *, seed: int, processes: int = 1) -> None:
+        """Order the batches of ``dataset``, which ``processes`` take in turns."""
         self.dataset = dataset
         self.seed = seed
+        self.processes = processes
 
     def __len__(self) -> int:
-        """Return the number of batches."""
-        return len(self.dataset)
+        """Return the number of batches, filled up so that each process has as many turns."""
+        return -(-len(self.dataset) // self.processes) * self.processes
 
     def __iter__(self) -> Iterator[int]:
-        """Yield every batch's index once."""
+        """Yield every batch's index once, then indices of filling ones.
+
+        Where turns are missing, accelerate would give the epoch's first batches a second time.
+        """
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", self.dataset.epoch))
         yield from torch.randperm(len(self.dataset), generator=generator).tolist()
+        yield from range(len(self.dataset), len(self))

@@ -2,7 +2,8 @@
 
 ``checkpoints/checkpoint-<step>/`` holds ``model.safetensors`` (what is trained), the optimiser, schedule
 and random states, and ``trainer_state.json``. A folder is written as ``checkpoint-<step>.partial`` and
-renamed when everything in it has reached the disk: one being written is never taken for a finished one.
+renamed when everything in it has reached the disk, and renamed again before anything in it is removed: one
+of which a part is there is never taken for a finished one.
 """
 
 import os
@@ -38,7 +39,7 @@ def finish(partial: Path) -> Path:
     sync_folder(partial)
     final = partial.with_suffix("")
     if final.exists():  # the same step, written again after a resume
-        shutil.rmtree(final)
+        _remove(final)
     partial.rename(final)
     sync_folder(final.parent)
     return final
@@ -58,10 +59,22 @@ def last_checkpoint(checkpoints: Path) -> Path | None:
 
 def keep_only(checkpoints: Path, steps: set[int]) -> None:
     """Remove every checkpoint but those of ``steps``, and what unfinished ones left behind."""
-    for folder in checkpoints.glob("checkpoint-*"):
-        match = _FINISHED.fullmatch(folder.name)
-        if match is None or int(match[1]) not in steps:
+    for folder in list(checkpoints.glob("checkpoint-*")):
+        if _FINISHED.fullmatch(folder.name) is None:
             shutil.rmtree(folder)
+    for step in finished_steps(checkpoints):
+        if step not in steps:
+            _remove(checkpoint_folder(checkpoints, step))
+
+
+def _remove(finished: Path) -> None:
+    """Remove a finished folder; one that is half removed has another name."""
+    removed = finished.with_suffix(".removed")
+    if removed.exists():  # what a kill left behind
+        shutil.rmtree(removed)
+    finished.rename(removed)
+    sync_folder(finished.parent)
+    shutil.rmtree(removed)
 
 
 def save_weights(state: dict[str, Tensor], folder: Path) -> None:

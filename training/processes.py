@@ -29,3 +29,13 @@ def wait_for_all() -> None:
     """Wait until every process is here."""
     if dist.is_initialized():
         dist.barrier()
+
+
+def share_buffers(model: torch.nn.Module) -> None:
+    """Give all processes the first one's buffers, which checkpoints hold.
+
+    In training each takes them before a batch and goes on from there: running statistics differ after it.
+    """
+    if dist.is_initialized():
+        for buffer in model.buffers():
+            dist.broadcast(buffer, 0)

@@ -23,12 +23,13 @@ from ..core.device import resolve_dtype
 from ..core.errors import RunError
 from . import checkpoints
 from .arguments import training_arguments
-from .batches import BatchDataset, EpochOrder
+from .batches import FILLING, BatchDataset, EpochOrder
 from .config import DecodingConfig, TrainingConfig
 from .evaluation import EvaluationSet, mean_scores, predict
 from .log import TrainingLog
-from .model import TranslationModel
+from .model import IGNORED, TranslationModel
 from .optimisers import group_rates, make_optimiser
+from .processes import share_buffers
 from .rhythm import Rhythm, is_out_of_patience
 from .splitting import BatchSplitter
 from .tracking import flat_row, prepare_trackers
@@ -71,7 +72,21 @@ class StageTrainer(Trainer):
         prepare_trackers(self.callback_handler, run)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        return EpochOrder(self.batches, seed=self.order_seed)
+        return EpochOrder(self.batches, seed=self.order_seed, processes=self.args.world_size)
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> Any:
+        """Count the labels of one step, of all processes; those of filling batches do not count."""
+        counted = [
+            batch | {"labels": torch.full_like(batch["labels"], IGNORED)} if FILLING in batch else batch
+            for batch in batch_samples
+        ]
+        return super()._get_num_items_in_batch(counted, device)
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> Any:
+        """Return a batch's loss; that of a filling one is nothing, with a gradient of nothing."""
+        is_filling = inputs.pop(FILLING, False)
+        loss: Any = super().compute_loss(model, inputs, *arguments, **settings)
+        return loss * 0.0 if is_filling else loss
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Build the optimiser over the model's own parameter groups."""
@@ -109,6 +124,7 @@ class StageTrainer(Trainer):
         """Translate dev and score it; the metric ``eval_bleu4`` chooses the best checkpoint."""
         assert self.dev is not None  # Rhythm asks for no evaluation without one
         start = time.monotonic()
+        share_buffers(self.model)
         hypotheses = predict(
             self.model,
             self.dev,

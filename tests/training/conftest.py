@@ -24,11 +24,11 @@ SIZE = 8
 class ToyModel(TranslationModel):
     unit = "steps"
 
-    def __init__(self, *, dropout: float = 0.1, seed: int = 0) -> None:
+    def __init__(self, *, dropout: float = 0.1, seed: int = 0, batch_statistics: bool = True) -> None:
         super().__init__()
         torch.manual_seed(seed)
         self.inner = nn.Linear(SIZE, 32)
-        self.norm = nn.BatchNorm1d(32)
+        self.norm = nn.BatchNorm1d(32) if batch_statistics else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.outer = nn.Linear(32, TOKENS * len(LETTERS))
 
@@ -60,14 +60,50 @@ class ToyModel(TranslationModel):
         return [{"name": "inner", "params": rest, "lr_scale": 0.5}, {"name": "outer", "params": outer}]
 
 
+class ExactModel(ToyModel):
+    """Its gradients are whole numbers over a power of two, whatever it has learnt: sums of them are exact."""
+
+    def __init__(self) -> None:
+        super().__init__(dropout=0.0, batch_statistics=False)
+        self.requires_grad_(False)
+        self.weight = nn.Parameter(torch.zeros(SIZE))
+
+    def forward(
+        self, *, labels: Tensor, num_items_in_batch: Tensor | int | None = None, **inputs: Any
+    ) -> dict[str, Tensor]:
+        count = (labels != IGNORED).sum() if num_items_in_batch is None else num_items_in_batch
+        signs = 1 - 2 * (labels % 2)
+        found = (inputs["features"] * 8).round().sum(1) @ self.weight
+        return {"loss": (found[:, None] * signs)[labels != IGNORED].sum() / count}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"name": "weight", "params": [self.weight]}]
+
+
+class TellingModel(ToyModel):
+    """It says of every clip what a running mean of its own is."""
+
+    def translate(self, batch: Any, decoding: DecodingConfig) -> list[str]:
+        assert self.norm.running_mean is not None
+        return [str(self.norm.running_mean[0].item())] * len(batch["features"])
+
+
 class ToyItems:
     """Clips of random steps, disturbed anew in each epoch; may fail when asked for one item in one epoch."""
 
-    def __init__(self, count: int, *, noise: float = 0.1, fail_at: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        count: int,
+        *,
+        noise: float = 0.1,
+        fail_at: tuple[int, int] | None = None,
+        labels_each: int = TOKENS,
+    ) -> None:
         generator = torch.Generator().manual_seed(count)
         self.lengths = [3 + index % 4 for index in range(count)]
         self.features = [torch.randn(length, SIZE, generator=generator) for length in self.lengths]
         self.letters = torch.randint(len(LETTERS), (count, TOKENS), generator=generator)
+        self.letters[:, labels_each:] = IGNORED
         self.noise, self.fail_at = noise, fail_at
 
     def __len__(self) -> int:
@@ -160,6 +196,11 @@ def toy_items() -> type[ToyItems]:
 @pytest.fixture
 def toy_model() -> type[ToyModel]:
     return ToyModel
+
+
+@pytest.fixture
+def exact_model() -> type[ExactModel]:
+    return ExactModel
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fla_llm.training.batches import EpochOrder, make_batches, padded_size
+from fla_llm.training.batches import FILLING, EpochOrder, make_batches, padded_size
 
 LENGTHS = [random.Random(0).randint(1, 60) for _ in range(200)]
 
@@ -64,3 +64,14 @@ def test_less_than_a_tenth_is_padding_on_clips_like_phoenix14ts(sides: int) -> N
     sizes = [padded_size(batch, *lengths) for batch in batches]
     assert all(size <= 2000 or len(batch) == 1 for size, batch in zip(sizes, batches, strict=True))
     assert 1 - sum(map(sum, lengths)) / sum(sizes) < 0.1
+
+
+def test_processes_take_as_many_turns_and_what_fills_the_last_is_marked(
+    toy_data: Callable[..., Any], toy_items: Callable[..., Any]
+) -> None:
+    dataset = toy_data(toy_items(40))
+    order = EpochOrder(dataset, seed=3, processes=4)
+    indices = list(order)
+    assert (len(order), indices[10:]) == (12, [10, 11])
+    assert sorted(indices[:10]) == list(range(10))
+    assert [FILLING in dataset[index] for index in range(12)] == [False] * 10 + [True] * 2
