@@ -75,6 +75,7 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
 
 def save_stage_two(model: StageTwoModel, run: Path, *, description: dict[str, Any]) -> None:
     """Write a run's parts into ``run``; ``run.json`` comes last, so a run that has it is whole."""
+    (run / RUN).unlink(missing_ok=True)  # of a finished run that went on: its parts are replaced one by one
     write_config(model.config, run / CONFIG)
     if model.language_model.kept_ids is not None:
         keep_ids(run, model.language_model.kept_ids)

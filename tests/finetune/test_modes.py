@@ -79,6 +79,20 @@ def test_each_mode_has_its_own_parts(train: str, part: str, build: Build, tmp_pa
         load_stage_two(tmp_path, device=CPU)
 
 
+def test_a_run_whose_parts_are_being_replaced_is_not_whole(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build("llama", quantise="none")
+    save_stage_two(model, tmp_path, description=describe_run(model, languages=["de"]))
+    monkeypatch.setattr(
+        "fla_llm.finetune.store.save_file", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    with pytest.raises(KeyboardInterrupt):
+        save_stage_two(model, tmp_path, description=describe_run(model, languages=["de"]))
+    with pytest.raises(RunError, match=r"lacks run.json"):
+        load_stage_two(tmp_path, device=CPU)
+
+
 def test_a_checkpoint_of_everything_restores_everything(build: Build, items: list) -> None:
     model, other = (build("mbart", quantise="none", train="full").eval() for _ in range(2))
     step(model, model.collate(items))
