@@ -29,6 +29,8 @@ class FeatureCache:
     """What is known of each video; a further view of a clip is a row of its own."""
     num_steps: np.ndarray
     """Steps of each row, (N,) int64."""
+    crc32: np.ndarray
+    """The checksum of each row's features as it was written, (N,) int64."""
     provenance: Provenance
     """What made the features; of several splits, the first one's."""
 
@@ -49,6 +51,7 @@ class FeatureCache:
         self._places = [(s, row) for s, shard in enumerate(shards) for row in range(len(shard.rows))]
         self.rows = [row for shard in shards for row in shard.rows]
         self.num_steps = np.concatenate([shard.num_steps for shard in shards])
+        self.crc32 = np.concatenate([shard.crc32 for shard in shards])
         self.provenance = shards[0].provenance
         self._memory: dict[int, np.ndarray] | None = {} if in_memory else None
         self._files: dict[int, _ShardFile] = {}

@@ -84,7 +84,7 @@ def load_llm(
     source = find_source(llm)
     commit = revision if source == llm else None
     config = load_pretrained(AutoConfig.from_pretrained, source, revision=commit)
-    found = getattr(config, "_commit_hash", None) or _digest(Path(source))
+    found = _revision(config, source)
     if revision not in (None, found):
         raise ModelError(f"{llm} must be {revision}, but is {found}: it has changed since it was tuned.")
     check_architecture(config, llm=llm)
@@ -149,6 +149,16 @@ def _cast(model: PreTrainedModel, old: Any, new: torch.dtype) -> None:
             tensor.data = tensor.data.to(new)
 
 
+def identify(llm: str) -> tuple[str, str]:
+    """Return the source and the revision of a model as :class:`LanguageModel` has them, without loading it.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    source = find_source(llm)
+    return source, _revision(load_pretrained(AutoConfig.from_pretrained, source), source)
+
+
 def find_source(llm: str) -> str:
     """Return a directory's absolute path, or ``llm`` as it is where it is an id."""
     path = Path(llm).expanduser()
@@ -200,6 +210,10 @@ def _fetch(load: Callable[..., T], source: str, **settings: Any) -> T:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
+
+
+def _revision(config: PreTrainedConfig, source: str) -> str:
+    return getattr(config, "_commit_hash", None) or _digest(Path(source))
 
 
 def _digest(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from ..training.processes import is_main_process, wait_for_all
 from ..training.resuming import settle_changes
 from .config import TuneConfig
 from .data import FeatureItems
+from .llm import LanguageModel, identify
 from .model import StageTwoModel
 from .store import CONFIG, describe_run, save_stage_two
 
 CLIPS = "clips.json"
 """In a run: what it is trained on, for comparison when it is resumed."""
+BEGUN_WITH = "llm.json"
+"""In a run: the language model it was begun with, for comparison when it is resumed."""
 DIGEST_DIGITS = 16
 
 
@@ -47,6 +51,7 @@ def begin_run(
     out: Path,
     config: TuneConfig,
     *,
+    llm: str,
     train: FeatureItems,
     dev: FeatureItems | None,
     resume: bool,
@@ -57,15 +62,19 @@ def begin_run(
     Args:
         out: the run directory.
         config: the settings.
+        llm: the language model, an id or a directory.
         train: what is trained on.
         dev: what chooses the checkpoint.
         resume: ``out`` holds a run that is to go on.
         allow_config_change: go on also where settings differ.
 
     Raises:
-        RunError: ``out`` is in the way, or was begun with other settings or other clips.
+        RunError: ``out`` is in the way, or was begun with other settings, other clips or another model.
+        ModelError: a run is to go on, and there is no such model.
     """
     open_run(out, resume=resume)
+    if resume and (out / BEGUN_WITH).is_file():
+        _refuse_other_llm(out, llm)
     clips = {"train": describe_clips(train), "dev": None if dev is None else describe_clips(dev)}
     if resume and (out / CLIPS).is_file():
         _refuse_other_clips(out, clips)
@@ -76,20 +85,44 @@ def begin_run(
     write_config(config, out / CONFIG)
 
 
-def describe_clips(items: FeatureItems) -> dict[str, Any]:
-    """Return what must stay as it is while a run is interrupted: the encoders, and every clip but its values.
+def note_llm(out: Path, language_model: LanguageModel) -> None:
+    """Write down the language model of a run, by the names that ``run.json`` has for it."""
+    begun = {"llm": language_model.source, "llm_revision": language_model.revision}
+    write_json(out / BEGUN_WITH, begun)
 
-    ``digest`` begins SHA-256 over each clip's id, feature steps, sentence and language, in order.
+
+def _refuse_other_llm(out: Path, llm: str) -> None:
+    """Refuse a model of other content; the same one may lie in another folder by now."""
+    begun, (source, revision) = read_json(out / BEGUN_WITH), identify(llm)
+    if revision != begun["llm_revision"]:
+        raise RunError(
+            f"{out} must be resumed with the language model it was begun with, {begun['llm']} "
+            f"({begun['llm_revision']}), but --llm is {source} ({revision}).\n"
+            "Give the same --llm, or start another run with another --out."
+        )
+
+
+def describe_clips(items: FeatureItems) -> dict[str, Any]:
+    """Return what must stay as it is while a run is interrupted: the encoders, and every clip.
+
+    ``digest`` begins SHA-256 over each clip's id, feature steps, sentence and language, in order;
+    ``features`` that over the checksums of its features, of every view and stream, as the caches keep them.
     """
     rows = list(zip(items.ids, items.lengths, items.texts, items.languages, strict=True))
-    digest = hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+    checksums = [stream.checksums(id) for stream in items.streams for id in items.ids]
     return {
         "encoders": [record.fingerprint for record in items.records],
         "corpora": sorted({cache.provenance.corpus for stream in items.streams for cache in stream.caches}),
         "clips": len(items),
         "steps": sum(items.lengths),
-        "digest": digest[:DIGEST_DIGITS],
+        "digest": _digest(rows),
+        "features": _digest(checksums),
     }
+
+
+def _digest(rows: Sequence[Any]) -> str:
+    text = json.dumps(rows, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]
 
 
 def _refuse_other_clips(out: Path, clips: dict[str, Any]) -> None:

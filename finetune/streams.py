@@ -79,6 +79,11 @@ class Stream:
         """Return the feature steps of a clip's longest view."""
         return max(int(cache.num_steps[index]) for cache, index in self._rows[id].values())
 
+    def checksums(self, id: str) -> list[tuple[int, int]]:
+        """Return the number and the crc32 of the features of each of a clip's views, rising."""
+        rows = [(view, *self._rows[id][view]) for view in self.views(id)]
+        return [(view, int(cache.crc32[index])) for view, cache, index in rows]
+
     @property
     def record(self) -> StreamRecord:
         """What a run tuned on this stream keeps of it."""

@@ -25,7 +25,7 @@ from .llm import load_llm
 from .lossy import check_texts
 from .model import StageTwoModel, base_dtype
 from .projector import embedding_rms, rms
-from .run import Tuned, begin_run, finish_run
+from .run import Tuned, begin_run, finish_run, note_llm
 from .streams import stream_names
 from .trim import trim
 from .vocabulary import TrimmedTokenizer, keep_ids, needed_ids
@@ -83,12 +83,17 @@ def tune(
     check_fits(train, dev, llm=llm, config=config, device=place)
     join_processes(place)
     if is_main_process():
-        begin_run(out, config, train=train, dev=dev, resume=resume, allow_config_change=allow_config_change)
+        begin_run(
+            out, config, llm=llm, train=train, dev=dev, resume=resume,
+            allow_config_change=allow_config_change,
+        )  # fmt: skip
     wait_for_all()
     model = build_model(train, llm=llm, config=config, device=place)
     data = TrainBatches(model, train)
     say(data.describe())
     _say_what_is_outside(model, dev)
+    if is_main_process():
+        note_llm(out, model.language_model)
     if is_main_process() and model.language_model.kept_ids is not None:
         keep_ids(out, model.language_model.kept_ids)
     if is_main_process() and not resume:
@@ -121,6 +126,7 @@ def plan(
     features: Sequence[Path], *, llm: str, config: TuneConfig, device: str = "auto", limit: int | None = None
 ) -> Planned:
     """Check what :func:`tune` would be given, up to the loss of the largest batch; nothing is written."""
+    check_tracker(config.training.report_to)
     train, dev = open_clips(features, config=config, limit=limit)
     place = _local(resolve_device(device))
     model = build_model(train, llm=llm, config=config, device=place).eval()

@@ -1,6 +1,7 @@
 """A whole run on a cache alone: what it leaves, how it is loaded, and what is refused."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,16 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from safetensors.torch import load_file, save_file
 
 from fla_llm.cli import fla
 from fla_llm.core.config import write_config
-from fla_llm.core.errors import CacheError, DataError, ModelError, RunError
+from fla_llm.core.errors import CacheError, ConfigError, DataError, ModelError, RunError
 from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, feature_evaluation_set, open_caches
 from fla_llm.finetune.store import PARTS, check_features, load_stage_two
 from fla_llm.finetune.train import build_model, plan, tune
 from fla_llm.training.evaluation import predict
+from fla_llm.training.tracking import PACKAGES
 
 CPU = torch.device("cpu")
 Folder = Callable[[str], Path]
@@ -77,11 +80,17 @@ def test_a_resume_may_change_settings_but_not_the_clips(
     once = replace(config, training=replace(config.training, epochs=1))
     common = {"llm": str(llm_folder("llama")), "device": "cpu", "out": run}
     tune([cache], config=once, **common)
+    other = write_cache(tmp_path / "other", encoder="a" * 64)
+    plain = items[3]["features"]
+    items[3]["features"] = -plain
+    values = write_cache(tmp_path / "values", splits=("train",))
+    items[3]["features"] = plain
+    write_cache(values, splits=("dev",))
     items[1]["text"] = "heute"
     changed = write_cache(tmp_path / "changed")
-    other = write_cache(tmp_path / "other", encoder="a" * 64)
     for folder, limit, found in (
         (changed, None, "train.digest: was .*\n  dev.digest: was"),
+        (values, None, "train.features: was '.{16}', is now '.{16}'\nGive"),
         (other, None, "train.encoders: was .'eeee.*is now .'aaaa"),
         (cache, 2, "train.clips: was 4, is now 2"),
     ):
@@ -99,6 +108,36 @@ def test_a_resume_may_change_settings_but_not_the_clips(
     told = [row for row in log if "config_changed" in row]
     assert told == [{"step": 1, "config_changed": {"training.epochs": {"was": 1, "is_now": 2}}}]
     assert max(row["step"] for row in log) == 2
+
+
+def test_a_resume_takes_the_language_model_it_was_begun_with_wherever_that_lies(
+    llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    cache, run, base = write_cache(tmp_path / "cache"), tmp_path / "run", llm_folder("llama")
+    common = {"config": config, "device": "cpu", "out": run, "resume": True}
+    tune([cache], llm=str(base), **(common | {"resume": False}))
+    begun = json.loads((run / "llm.json").read_text())
+    assert begun.items() <= json.loads((run / "run.json").read_text()).items()
+    moved, other = (shutil.copytree(base, tmp_path / name) for name in ("moved", "other"))
+    weights = load_file(other / "model.safetensors")
+    weights["model.norm.weight"][0] = 0.5
+    save_file(weights, other / "model.safetensors", metadata={"format": "pt"})
+    before = {path: path.read_bytes() for path in run.glob("*.*")}
+    expected = rf"begun with, {base} \({begun['llm_revision']}\), but --llm is {other} \([0-9a-f]{{64}}\)"
+    with pytest.raises(RunError, match=expected):
+        tune([cache], llm=str(other), allow_config_change=True, **common)
+    assert before == {path: path.read_bytes() for path in run.glob("*.*")}
+    tune([cache], llm=str(moved), **common)
+    assert json.loads((run / "run.json").read_text())["llm"] == str(moved)
+
+
+def test_a_trial_run_without_writing_misses_the_tracker_too(
+    config: TuneConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PACKAGES, "trackio", ("no_such_package",))
+    told = replace(config, training=replace(config.training, report_to="trackio"))
+    with pytest.raises(ConfigError, match="report_to is trackio, which must be installed, but is not"):
+        plan([tmp_path], llm="any/model", config=told, device="cpu")
 
 
 def test_a_missing_part_is_named(
