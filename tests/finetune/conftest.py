@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -157,9 +158,8 @@ def build(llm_folder: Callable[[str], Path], config: TuneConfig) -> Callable[...
     return build
 
 
-@pytest.fixture
-def items() -> list[dict[str, object]]:
-    """Clips of different lengths."""
+def draw_clips() -> list[dict[str, object]]:
+    """Return clips of different lengths."""
     draw = np.random.default_rng(3)
     return [
         {
@@ -172,30 +172,48 @@ def items() -> list[dict[str, object]]:
     ]
 
 
+def write_clips(
+    folder: Path,
+    items: list[dict[str, object]],
+    *,
+    splits: tuple[str, ...] = ("train", "dev"),
+    encoder: str = "e" * 64,
+    prefix: str = "",
+) -> Path:
+    """Write clips as a cache, the same in every split."""
+    for split in splits:
+        made_by = Provenance(
+            encoder_fingerprint=encoder, encoder_config={}, level="sign", preprocessing={}, frame_batch=1,
+            compute_dtype="float32", device_kind="cpu", corpus="toy", split=split,
+            feature_size=FEATURE_SIZE, step_seconds=0.16, versions={},
+        )  # fmt: skip
+        rows = [
+            CacheRow(
+                id=f"{prefix}{item['id']}", text=str(item["text"]), language="de", signer="", num_frames=9
+            )
+            for item in items
+        ]
+        features = {f"{prefix}{item['id']}": item["features"] for item in items}
+        with ShardWriter(folder, split=split, index=0, count=1, rows=rows, provenance=made_by) as writer:
+            for row in list(writer.pending):
+                writer.append(row, features[row.id])
+            writer.finish()
+    return folder
+
+
+@pytest.fixture
+def items() -> list[dict[str, object]]:
+    """Clips of different lengths, to be changed at will."""
+    return draw_clips()
+
+
 @pytest.fixture
 def write_cache(items: list[dict[str, object]]) -> Callable[..., Path]:
     """Return a function that writes the clips as a cache, in the splits and from the encoder asked for."""
+    return partial(write_clips, items=items)
 
-    def write(
-        folder: Path, *, splits: tuple[str, ...] = ("train", "dev"), encoder: str = "e" * 64, prefix: str = ""
-    ) -> Path:
-        for split in splits:
-            made_by = Provenance(
-                encoder_fingerprint=encoder, encoder_config={}, level="sign", preprocessing={}, frame_batch=1,
-                compute_dtype="float32", device_kind="cpu", corpus="toy", split=split,
-                feature_size=FEATURE_SIZE, step_seconds=0.16, versions={},
-            )  # fmt: skip
-            rows = [
-                CacheRow(
-                    id=f"{prefix}{item['id']}", text=str(item["text"]), language="de", signer="", num_frames=9
-                )
-                for item in items
-            ]
-            features = {f"{prefix}{item['id']}": item["features"] for item in items}
-            with ShardWriter(folder, split=split, index=0, count=1, rows=rows, provenance=made_by) as writer:
-                for row in list(writer.pending):
-                    writer.append(row, features[row.id])
-                writer.finish()
-        return folder
 
-    return write
+@pytest.fixture(scope="session")
+def cached(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The clips as a cache that nobody changes."""
+    return write_clips(tmp_path_factory.mktemp("cached"), draw_clips(), splits=("train", "test"))
