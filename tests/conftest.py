@@ -1,5 +1,6 @@
 """What every room's tests share."""
 
+import gc
 import multiprocessing
 import os
 import random
@@ -33,6 +34,15 @@ def _one_thread() -> None:
 
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # what an extraction takes
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imports_are_no_garbage() -> Iterator[None]:
+    """Every training ends by collecting garbage, and would look through all that was ever imported."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(autouse=True)
