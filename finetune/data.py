@@ -19,7 +19,7 @@ from ..training.batches import BatchDataset, make_batches
 from ..training.evaluation import EvaluationSet
 from ..training.model import IGNORED
 from .family import pad_rows
-from .positions import source_positions
+from .positions import SOURCE, check_positions, source_positions
 from .streams import StreamRecord, stream_names, streams_of
 from .wording import Wording
 
@@ -221,9 +221,13 @@ def feature_evaluation_set(
         max_clips: clips in a batch, at most.
         max_tokens: positions of features and prompt in a batch, padding included, at most.
         order: clip i gets the features of clip ``order[i]``; None leaves each its own.
+
+    Raises:
+        DataError: a clip does not fit into the model's positions.
     """
     given = items if order is None else Reordered(items, order)
     sources = source_positions(model, given.stream_lengths, languages=items.languages)
+    check_positions(model, sources, items=items, what=SOURCE)
     batches = make_batches(sources, max_clips=max_clips, max_steps=max_tokens, seed=0)
     return EvaluationSet(
         batches=BatchDataset(given, batches, model.collate),

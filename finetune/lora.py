@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft.utils import get_peft_model_state_dict
+from safetensors.torch import load_file
 
+from ..core.errors import RunError
 from .config import LoraSettings
 
-PARTS = ("adapter_config.json", "adapter_model.safetensors")
+WEIGHTS = "adapter_model.safetensors"
+PARTS = ("adapter_config.json", WEIGHTS)
 
 
 def add_lora(base: Any, settings: LoraSettings) -> PeftModel:
@@ -31,9 +35,21 @@ def add_lora(base: Any, settings: LoraSettings) -> PeftModel:
 
 
 def load_lora(base: Any, folder: Path) -> PeftModel:
-    """Return ``base`` with the adapters of ``folder``, which may be trained on."""
-    with _old_name_allowed():
-        return PeftModel.from_pretrained(base, str(folder), is_trainable=True)
+    """Return ``base`` with the adapters of ``folder``, which may be trained on.
+
+    Raises:
+        RunError: the adapters are those of another model; it says what does not fit.
+    """
+    try:
+        with _old_name_allowed():
+            model = PeftModel.from_pretrained(base, str(folder), is_trainable=True)
+    except (RuntimeError, ValueError) as error:  # other shapes, or none of the layers
+        raise _of_another_model(base, folder, " ".join(str(error).split())) from error
+    saved = load_file(folder / WEIGHTS).keys()
+    if differ := sorted(saved ^ get_peft_model_state_dict(model, save_embedding_layers=False).keys()):
+        place = "this model" if differ[0] in saved else "the folder"
+        raise _of_another_model(base, folder, f"{place} has no {differ[0]}")
+    return model
 
 
 def save_lora(model: PeftModel, folder: Path) -> None:
@@ -57,9 +73,20 @@ def lora_groups(model: PeftModel, settings: LoraSettings) -> list[dict[str, Any]
     ]
 
 
+def _of_another_model(base: Any, folder: Path, reason: str) -> RunError:
+    return RunError(
+        f"{folder} must hold the adapters of this {base.config.model_type!r}, but holds another model's: "
+        f"{reason}.\nPut back the lora/ that was tuned with it, or tune again."
+    )
+
+
 @contextmanager
 def _old_name_allowed() -> Iterator[None]:
-    """Be quiet about peft asking for ``is_gradient_checkpointing``, a name that transformers 5 gave up."""
+    """Be quiet about peft asking for ``is_gradient_checkpointing``, a name that transformers 5 gave up.
+
+    And about missing adapters, which :func:`load_lora` refuses.
+    """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
+        warnings.filterwarnings("ignore", "Found missing adapter keys")
         yield

@@ -42,6 +42,8 @@ class StageTwoModel(TranslationModel):
         streams: what is known of each stream that this model reads.
         projector: of one stream its :class:`Projector`, of several the :class:`StreamProjectors`.
         collate: makes a batch of clips; see :func:`.data.collate`.
+        unsayable: of the sentences it is tuned on, as :func:`.lossy.check_sentences` counts them; None where
+            nobody did.
     """
 
     unit = "tokens"
@@ -78,6 +80,7 @@ class StageTwoModel(TranslationModel):
         )
         self.collate = partial(collate, wording=self.wording)
         self.family = _family(language_model, self.wording)
+        self.unsayable: dict[str, int] | None = None
         self.feature_size = feature_size
         alone = StreamRecord(fingerprint=feature_fingerprint, feature_size=feature_size)
         self.streams = tuple(streams) or (alone,)

@@ -1,7 +1,7 @@
 """How many positions of the language model each clip takes, and whether it has as many."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from .data import FeatureItems
     from .model import StageTwoModel
 
+SOURCE = "feature steps and prompt"
 ONE_SIDE = ("feature steps, prompt and sentence",)
-TWO_SIDES = ("feature steps and prompt", "its sentence alone")
+TWO_SIDES = (SOURCE, "its sentence alone")
 
 
 def source_positions(
@@ -42,7 +43,7 @@ def clip_positions(model: "StageTwoModel", items: "FeatureItems") -> tuple[list[
 
     Raises:
         DataError: a clip needs more positions than the language model has; it names the one that needs most
-            and what it is made of. Models with relative positions alone (T5) have no bound.
+            and what it is made of.
     """
     wording = model.wording
     starts = {language: len(wording.decoder_prefix_ids(language)) for language in set(items.languages)}
@@ -51,17 +52,22 @@ def clip_positions(model: "StageTwoModel", items: "FeatureItems") -> tuple[list[
         [len(wording.target_ids(text)) for text in items.texts],
         [starts[language] for language in items.languages],
     )
-    config: Any = model.language_model.model.config
-    most: int | None = getattr(config, "max_position_embeddings", None)
-    if most is not None:
-        for needed, what in zip(sides, ONE_SIDE if len(sides) == 1 else TWO_SIDES, strict=True):
-            _refuse_longest(needed, items, most=most, what=what)
+    for needed, what in zip(sides, ONE_SIDE if len(sides) == 1 else TWO_SIDES, strict=True):
+        check_positions(model, needed, items=items, what=what)
     return sides
 
 
-def _refuse_longest(needed: Sequence[int], items: "FeatureItems", *, most: int, what: str) -> None:
+def check_positions(
+    model: "StageTwoModel", needed: Sequence[int], *, items: "FeatureItems", what: str
+) -> None:
+    """Refuse clips that need more positions than the language model has; T5 has no bound.
+
+    Raises:
+        DataError: it names the clip that needs most, and ``what`` it needs them for.
+    """
+    most: int | None = getattr(model.language_model.model.config, "max_position_embeddings", None)
     longest = max(range(len(needed)), key=needed.__getitem__)
-    if needed[longest] > most:
+    if most is not None and needed[longest] > most:
         raise DataError(
             f"Clip {items.ids[longest]!r} must fit into the language model's positions ({most}), but needs "
             f"{needed[longest]} for {what} ({items.lengths[longest]} feature steps).\n"

@@ -70,6 +70,7 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
         "feature_size": model.feature_size,
         "streams": [stream.to_dict() for stream in model.streams],
         "decoding": vars(config.decoding),
+        "sentences": model.unsayable,
     }
 
 
@@ -100,7 +101,7 @@ def load_stage_two(
         llm: where the base model lies now, if it was moved; a model trained whole lies in the run.
 
     Raises:
-        RunError: a part is missing, or the directory is of another kind.
+        RunError: a part is missing or belongs to another model, or the directory is of another kind.
         ModelError: the base model is not there, or has changed.
     """
     check_parts(run)
@@ -121,6 +122,7 @@ def load_stage_two(
         lora=lora,
     )
     model.projector.load_state_dict(load_file(run / PROJECTOR))
+    model.unsayable = described.get("sentences")
     model.wording.examples = described.get("examples", {})
     model.wording.restore_decoder_prefixes(described.get("decoder_prefix_ids", {}))
     return model.eval()

@@ -22,13 +22,13 @@ from .config import TuneConfig
 from .data import FeatureItems, feature_evaluation_set, open_caches
 from .fit import check_fits
 from .llm import load_llm
-from .lossy import check_texts
+from .lossy import check_sentences
 from .model import StageTwoModel, base_dtype
 from .projector import embedding_rms, rms
 from .run import Tuned, begin_run, finish_run, note_llm
 from .streams import stream_names
 from .trim import trim
-from .vocabulary import TrimmedTokenizer, keep_ids, needed_ids
+from .vocabulary import keep_ids, needed_ids
 from .wording import draw_examples
 
 RMS_SENTENCES = 256  # enough for two digits of the mean square
@@ -90,15 +90,15 @@ def tune(
     wait_for_all()
     model = build_model(train, llm=llm, config=config, device=place)
     data = TrainBatches(model, train)
-    say(data.describe())
-    _say_what_is_outside(model, dev)
-    if is_main_process():
-        note_llm(out, model.language_model)
-    if is_main_process() and model.language_model.kept_ids is not None:
-        keep_ids(out, model.language_model.kept_ids)
-    if is_main_process() and not resume:
-        _log_start(model, data, train, run=out)
     dev_set = None if dev is None else _evaluation_set(model, dev)
+    model.unsayable = check_sentences(model, train, dev)
+    if is_main_process():
+        say(data.describe())
+        note_llm(out, model.language_model)
+        if model.language_model.kept_ids is not None:
+            keep_ids(out, model.language_model.kept_ids)
+        if not resume:
+            _log_start(model, data, train, run=out)
     fitted = fit(
         model,
         train=data,
@@ -130,8 +130,10 @@ def plan(
     train, dev = open_clips(features, config=config, limit=limit)
     place = _local(resolve_device(device))
     model = build_model(train, llm=llm, config=config, device=place).eval()
-    _say_what_is_outside(model, dev)
     data = TrainBatches(model, train)
+    if dev is not None:
+        _evaluation_set(model, dev)
+    check_sentences(model, train, dev)
     largest = {name: value.to(place) for name, value in data.largest.items()}
     with torch.no_grad():
         loss = model(**largest)["loss"].item()
@@ -199,21 +201,11 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
         streams=items.records,
     )
     model.wording.examples = examples
-    check_texts(model.wording, items.texts, allow_lossy=config.allow_lossy_tokenizer)
     ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.wording.target_ids(text)]
     loudness = embedding_rms(model.family.embed, ids, device=device)
     for projector in model.projectors:
         projector.match(loudness)
     return model
-
-
-def _say_what_is_outside(model: StageTwoModel, dev: FeatureItems | None) -> None:
-    """Count the dev sentences that a trimmed model cannot say; they are scored like the others."""
-    tokenizer = model.wording.tokenizer
-    if dev is None or not isinstance(tokenizer, TrimmedTokenizer):
-        return
-    outside = sum(not tokenizer.has_all_of(text) for text in dev.texts)
-    say(f"{outside} of {len(dev)} dev sentences have tokens that were not kept")
 
 
 def _local(device: torch.device) -> torch.device:

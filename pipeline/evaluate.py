@@ -14,6 +14,7 @@ from ..core.files import read_json, write_json
 from ..core.sample import Split
 from ..corpora.manifest import read_manifest
 from ..finetune.data import FeatureItems, feature_evaluation_set
+from ..finetune.lossy import count_too_long
 from ..finetune.model import StageTwoModel, check_n_best
 from ..finetune.store import check_streams, load_stage_two
 from ..pretrain.data import clip_evaluation_set
@@ -67,6 +68,8 @@ class Evaluation:
     """One a protocol; the first has scores."""
     decoding: dict[str, Any]
     predictions: Path
+    too_long: int | None
+    """References with more tokens than the search may give; None for stage one, which does not count them."""
 
     @property
     def scores(self) -> Scores:
@@ -82,6 +85,7 @@ class Evaluation:
             **self.scores.to_dict(),
             "protocols": {row.protocol: row.to_dict() for row in self.rows},
             "decoding": self.decoding,
+            "too_long": self.too_long,
             "predictions": str(self.predictions),
         }
 
@@ -162,6 +166,14 @@ def _evaluate(
     dtype = resolve_dtype(model.config.training.precision, device)
     desc = f"translating {request.split}"
     predictions = run / f"predictions-{request.name}.jsonl"
+    too_long = None
+    if isinstance(model, StageTwoModel):
+        too_long = count_too_long(
+            model.wording,
+            evaluation.references,
+            split=request.split,
+            max_new_tokens=decoding.max_new_tokens,
+        )
     n_best = None
     if request.n_best is not None and isinstance(model, StageTwoModel):
         check_n_best(request.n_best, decoding)
@@ -177,7 +189,9 @@ def _evaluate(
         language=_one_language(evaluation.languages),
         protocols=named_protocols(request.protocol),
     )
-    result = Evaluation(request=request, rows=rows, decoding=vars(decoding), predictions=predictions)
+    result = Evaluation(
+        request=request, rows=rows, decoding=vars(decoding), predictions=predictions, too_long=too_long
+    )
     _keep_scores(run / SCORES_FILE, request.name, result)
     return result
 

@@ -125,21 +125,11 @@ def test_a_trial_run_without_writing_misses_the_tracker_too(
         plan([tmp_path], llm="any/model", config=told, device="cpu")
 
 
-def test_a_missing_part_is_named(
-    llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path
-) -> None:
-    cache, run = write_cache(tmp_path / "cache"), tmp_path / "run"
-    once = replace(config, training=replace(config.training, epochs=1, select="last"))
-    tune([cache], llm=str(llm_folder("t5")), config=once, out=run, device="cpu")
-    described = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(described | {"llm_revision": "f" * 64}))
-    with pytest.raises(ModelError, match="must be ffff.*it has changed since it was tuned"):
-        load_stage_two(run, device=CPU)
-    (run / "projector.safetensors").unlink()
-    with pytest.raises(RunError, match="lacks projector.safetensors"):
-        load_stage_two(run, device=CPU)
+def test_a_run_is_not_written_over(config: TuneConfig, cached: Path, tmp_path: Path) -> None:
+    (tmp_path / "run.json").touch()
+    once = replace(config, training=replace(config.training, select="last"))
     with pytest.raises(RunError, match="is not empty"):
-        tune([cache], llm=str(llm_folder("t5")), config=once, out=run, device="cpu")
+        tune([cached], llm="not/loaded", config=once, out=tmp_path, device="cpu")
 
 
 def test_a_cache_of_another_encoder_is_refused(build: Callable, tmp_path: Path) -> None:
