@@ -147,11 +147,12 @@ def config() -> TuneConfig:
 
 @pytest.fixture
 def build(llm_folder: Callable[[str], Path], config: TuneConfig) -> Callable[..., StageTwoModel]:
-    """Return a function that builds a model: ``build("llama", quantise="none")``."""
+    """Return a function that builds a model, of a shape or a folder: ``build("llama", quantise="none")``."""
 
-    def build(kind: str, **settings: object) -> StageTwoModel:
+    def build(kind: str | Path, **settings: object) -> StageTwoModel:
         own = replace(config, **settings)
-        base = load_llm(str(llm_folder(kind)), quantise=own.quantise, device=CPU, dtype=torch.float32)
+        folder = kind if isinstance(kind, Path) else llm_folder(kind)
+        base = load_llm(str(folder), quantise=own.quantise, device=CPU, dtype=torch.float32)
         torch.manual_seed(2)
         return StageTwoModel(base, config=own, feature_size=FEATURE_SIZE, feature_fingerprint="e" * 64)
 

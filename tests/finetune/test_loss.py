@@ -1,6 +1,7 @@
 """The loss at labelled positions is the model's own loss, wherever its logits come from."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from torch.nn.functional import cross_entropy
 from fla_llm.finetune.family import pad_rows, positions_of
 from fla_llm.finetune.loss import TESTED, Head, summed_cross_entropy
 from fla_llm.finetune.model import StageTwoModel
+from fla_llm.training.config import DecodingConfig
 from fla_llm.training.model import IGNORED
 
 SHAPES = [*sorted(TESTED), "t5-untied"]
@@ -48,6 +50,49 @@ def test_loss_and_projector_gradient_equal_the_models_own(
         gradients.append([p.grad.clone() for p in model.projector.parameters()])
     torch.testing.assert_close(losses[0], losses[1], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(gradients[0], gradients[1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape", ["llama", "mbart", "t5"])
+def test_label_smoothing_is_that_of_the_models_own_logits(
+    shape: str, build: Callable[..., StageTwoModel], items: list
+) -> None:
+    model = build(shape, quantise="none", label_smoothing=0.2).eval()
+    batch = model.collate(items)
+    targets = batch["labels"][batch["labels"] != IGNORED]
+    found = model(**batch)["loss"]
+    head = model.family.head
+    assert head is not None
+    logits = head(model.family.labelled_states(model._source(batch), batch["labels"]))
+    torch.testing.assert_close(found, cross_entropy(logits, targets, label_smoothing=0.2))
+
+
+def test_what_leads_a_sequence_is_read_and_not_told(build: Callable[..., StageTwoModel], items: list) -> None:
+    """Tokenizers like Llama's put a begin token in front, of which the toy's knows nothing."""
+    model = build("llama", quantise="none").eval()
+    without = model(**model.collate(items))["loss"]
+    model.family.lead_ids = [1]
+    batch = model.collate(items)
+    torch.testing.assert_close(model(**batch)["loss"], own_loss(model, batch))
+    assert (model(**batch)["loss"] - without).abs() > 1e-4
+    first = model.family.source_rows(model._source(batch))[0][0]
+    assert torch.equal(first, model.family.embed_ids(torch.tensor(1)))
+
+
+def test_a_decoder_that_starts_from_two_tokens_is_trained_and_searched_behind_them(
+    build: Callable[..., StageTwoModel], items: list
+) -> None:
+    """As mBART-50's and NLLB's do, from ``</s>`` and the language."""
+    model = build("mbart", quantise="none").eval()
+    model.wording.restore_decoder_prefixes({"de": [2, 5]})
+    batch = model.collate(items)
+    found, source = model(**batch)["loss"], model._source(batch)
+    embeds, mask = pad_rows(model.family.source_rows(source))
+    read = torch.cat([source.decoder_prefix_ids, batch["labels"].clamp(min=0)[:, :-1]], dim=1)
+    llm: Any = model.language_model.model
+    logits = llm(inputs_embeds=embeds, attention_mask=mask, decoder_input_ids=read).logits[:, 1:]
+    torch.testing.assert_close(found, cross_entropy(logits.transpose(1, 2), batch["labels"]))
+    said = model.family.generate(source, DecodingConfig(num_beams=1, max_new_tokens=3))
+    assert torch.equal(said[:, 0], logits[:, 0].argmax(dim=1))
 
 
 @pytest.mark.parametrize("shape", ["llama", "mbart"])

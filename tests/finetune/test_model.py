@@ -1,7 +1,10 @@
 """Laws of the stage-two model, on 4-bit models shaped like Llama, T5 and mBART."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +28,14 @@ def gradients(model: StageTwoModel, batch: dict[str, torch.Tensor]) -> dict[str,
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
+def summed(model: StageTwoModel, clips: list) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Return the summed loss of clips in one batch, and its gradients."""
+    batch = model.collate(clips) | {"num_items_in_batch": 1}
+    with torch.no_grad():
+        loss = model(**batch)["loss"]
+    return loss, gradients(model, batch)
+
+
 def fit_batch(model: StageTwoModel, batch: dict[str, torch.Tensor], *, enough: float, steps: int) -> float:
     groups = [{"params": group["params"], "lr": 5e-3} for group in model.parameter_groups()]
     optimiser = torch.optim.Adam(groups)
@@ -43,8 +54,9 @@ def without_dropout(model: StageTwoModel) -> StageTwoModel:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-        if isinstance(getattr(module, "dropout", None), float):
-            module.dropout = 0.0
+        for name in ("dropout", "layerdrop"):  # M2M-100 leaves out whole layers
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
     return model
 
 
@@ -111,6 +123,7 @@ def test_masked_positions_give_no_gradient(shape: str, build: Build, items: list
     for row, length in enumerate(batch["feature_lengths"].tolist()):
         noisy["features"][row, length:] = 100.0
     noisy["prompt_ids"] = torch.nn.functional.pad(batch["prompt_ids"], (0, 2), value=5)
+    noisy["labels"] = torch.nn.functional.pad(batch["labels"], (0, 2), value=IGNORED)
     noisy["features"].requires_grad_(True)
     assert torch.equal(model(**noisy)["loss"], model(**batch)["loss"])
     model(**noisy)["loss"].backward()
@@ -121,13 +134,18 @@ def test_masked_positions_give_no_gradient(shape: str, build: Build, items: list
 
 @pytest.mark.parametrize("projector", ["mlp", "conv"])
 @pytest.mark.parametrize("shape", [*SHAPES, "xglm", "gemma3_text", "m2m_100"])
-def test_padding_changes_no_loss(shape: str, projector: str, build: Build, items: list) -> None:
+def test_padding_changes_neither_loss_nor_gradient(
+    shape: str, projector: str, build: Build, items: list
+) -> None:
     kind = ProjectorConfig(kind=projector, hidden_size=16, kernel=3, stride=2)
-    model = build(shape, quantise="none", projector=kind).eval()
-    with torch.no_grad():
-        together = model(**model.collate(items), num_items_in_batch=1)["loss"]
-        alone = sum(model(**model.collate([item]), num_items_in_batch=1)["loss"] for item in items)
-    torch.testing.assert_close(together, torch.as_tensor(alone), atol=1e-4, rtol=1e-5)
+    model = without_dropout(build(shape, quantise="none", projector=kind))
+    losses, found = zip(
+        *(summed(model, clips) for clips in (items, *([item] for item in items))), strict=True
+    )
+    torch.testing.assert_close(losses[0], sum(losses[1:]), atol=1e-4, rtol=1e-5)
+    for name, together in found[0].items():
+        alone = torch.stack([gradient[name] for gradient in found[1:]]).sum(dim=0)
+        torch.testing.assert_close(together, alone, atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -141,6 +159,10 @@ def test_one_batch_is_overfitted_and_said_back_alone_and_together(
     texts = [item["text"] for item in items]
     assert model.translate(batch, DecodingConfig(num_beams=3, max_new_tokens=8)) == texts
     assert [model.translate(model.collate([item]), GREEDY)[0] for item in items] == texts
+    others = [item | {"features": items[i - 1]["features"]} for i, item in enumerate(items)]
+    with torch.no_grad():  # shown another clip's features
+        assert model(**model.collate(others))["loss"] > 20 * model(**batch)["loss"]
+    assert model.translate(model.collate(others), GREEDY) == [texts[i - 1] for i in range(len(texts))]
 
 
 @pytest.mark.parametrize("shape", [*SHAPES, "xglm", "gemma3_text", "m2m_100", "granite"])
@@ -193,12 +215,24 @@ def test_the_projector_has_its_own_learning_rate(build: Build) -> None:
     )
 
 
-def test_a_model_that_pads_with_its_end_token_still_learns_to_stop(build: Build, items: list) -> None:
-    model = build("llama")
-    model.wording.tokenizer.pad_token = model.wording.tokenizer.eos_token
-    batch = model.collate(items)
-    ends = [row[row != IGNORED][-1].item() for row in batch["labels"]]
-    assert ends == [model.wording.eos_id] * len(items)
+@pytest.mark.parametrize("shape", ["llama", "mbart"])
+@pytest.mark.parametrize("pad", ["</s>", None])
+def test_what_a_model_pads_with_changes_nothing(
+    pad: str | None, shape: str, build: Build, llm_folder: Callable[[str], Path], items: list, tmp_path: Path
+) -> None:
+    """Most decoder-only models pad with their end token, or have no padding token at all."""
+    shutil.copytree(llm_folder(shape), tmp_path / "llm")
+    file = tmp_path / "llm" / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"pad_token": pad}))
+    usual, other = build(shape, quantise="none"), build(tmp_path / "llm", quantise="none")
+    assert (usual.wording.pad_id, other.wording.pad_id) == (0, usual.wording.eos_id)
+    labels = other.collate(items)["labels"]
+    assert [row[row != IGNORED][-1].item() for row in labels] == [usual.wording.eos_id] * len(items)
+    (loss, expected), (found_loss, found) = (summed(without_dropout(m), items) for m in (usual, other))
+    assert torch.equal(found_loss, loss)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    said = [model.eval().translate(model.collate(items), GREEDY) for model in (usual, other)]
+    assert said[0] == said[1]
 
 
 def test_checkpoint_state_round_trip(build: Build, items: list) -> None:

@@ -99,12 +99,34 @@ def test_streams_stand_one_behind_the_other_and_padding_changes_nothing(
     own = replace(config, projector=ProjectorConfig(kind="conv", hidden_size=16, kernel=3, stride=2))
     model = joint(llm_folder("llama"), two, own).eval()
     items = FeatureItems(open_caches(two, "train"))
-    together = model._source(model.collate([items.get(i) for i in range(4)]))
+    clips = [items.get(i) for i in range(4)]
+    together = model._source(model.collate(clips))
     for row in range(4):
         parts = [torch.from_numpy(array)[None] for array in items.get(row)["features"]]
         expected = torch.cat([p(part)[0] for p, part in zip(model.projectors, parts, strict=True)])
         assert together.feature_lengths[row] == len(expected) == sum(-(-p.shape[1] // 2) for p in parts)
         torch.testing.assert_close(together.features[row, : len(expected)], expected)
+
+
+@pytest.mark.parametrize("shape", ["llama", "mbart"])
+def test_padding_of_streams_changes_neither_loss_nor_gradient_nor_text(
+    shape: str, two: list[Path], llm_folder: Folder, config: TuneConfig
+) -> None:
+    model = joint(llm_folder(shape), two, config).eval()
+    items = FeatureItems(open_caches(two, "train"))
+    clips = [items.get(i) for i in range(4)]
+
+    def summed(clips: list) -> tuple[torch.Tensor, ...]:
+        model.zero_grad()
+        loss = model(**model.collate(clips), num_items_in_batch=1)["loss"]
+        loss.backward()
+        return loss.detach(), *(p.grad.clone() for p in model.projector.parameters())
+
+    together, *alone = (summed(part) for part in (clips, *([clip] for clip in clips)))
+    for found, expected in zip(together, map(sum, zip(*alone, strict=True)), strict=True):
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+    said = [model.translate(model.collate(part), config.decoding) for part in (clips, *([c] for c in clips))]
+    assert said[0] == [text for (text,) in said[1:]]
 
 
 @pytest.mark.parametrize("shape", ["llama", "mbart"])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from tokenizers import processors
 from transformers import LlamaConfig, MBartConfig, PreTrainedTokenizerFast
 
 from fla_llm.core.errors import ConfigError, ModelError
@@ -70,6 +71,18 @@ def test_the_decoder_starts_from_the_language(
     assert own.convert_ids_to_tokens(wording.decoder_prefix_ids(language)) == expected
     wording.prompt_ids(language)
     assert own.src_lang == expected[-1]
+
+
+def test_a_begin_token_leads_where_the_tokenizer_puts_it(tokenizer: PreTrainedTokenizerFast) -> None:
+    own = multilingual(tokenizer, [])
+    assert Wording(own, CAUSAL, prompt=None).lead_ids() == []  # ends in </s> alone
+    own._tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
+    wording = Wording(own, CAUSAL, prompt="im norden")
+    assert wording.lead_ids() == [own.bos_token_id]
+    assert own.bos_token_id not in wording.prompt_ids("de") + wording.target_ids("wind")
+    assert Wording(own, MBartConfig(decoder_start_token_id=2), prompt=None).lead_ids() == []
 
 
 def test_a_language_the_model_does_not_know_is_named(tokenizer: PreTrainedTokenizerFast) -> None:
