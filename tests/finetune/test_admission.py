@@ -1,5 +1,6 @@
 """Models that features cannot be fed to are refused by name; others of untested shape say so."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Gemma3Config, Gemma3nTextConfig, Gemma4TextConfig, T5GemmaConfig
+from transformers import Gemma3Config, Gemma3nTextConfig, Gemma4TextConfig, LlamaForCausalLM, T5GemmaConfig
 
 from fla_llm.core.errors import ModelError
 from fla_llm.finetune.admission import check_architecture, check_inputs
@@ -47,6 +48,20 @@ def test_a_model_that_reads_embeddings_otherwise_than_ids_is_refused(
     model.register_forward_pre_hook(scaled, with_kwargs=True)
     with pytest.raises(ModelError, match=f"must answer to embeddings as to the ids.*'{shape}' builds"):
         check_inputs(model, tokenizer, llm="some/llm")
+
+
+def test_every_model_is_asked_when_it_is_loaded(
+    llm_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = LlamaForCausalLM.forward
+
+    @functools.wraps(forward)
+    def scaled(self: Any, *, inputs_embeds: Any = None, **given: Any) -> Any:
+        return forward(self, inputs_embeds=None if inputs_embeds is None else inputs_embeds * 1.5, **given)
+
+    monkeypatch.setattr(LlamaForCausalLM, "forward", scaled)
+    with pytest.raises(ModelError, match="must answer to embeddings as to the ids.*'llama' builds"):
+        load_llm(str(llm_folder("llama")), **PLAIN)
 
 
 def test_a_model_that_reads_padding_is_refused(llm_folder: Callable[[str], Path], tokenizer: Any) -> None:

@@ -78,6 +78,18 @@ def test_what_leads_a_sequence_is_read_and_not_told(build: Callable[..., StageTw
     assert torch.equal(first, model.family.embed_ids(torch.tensor(1)))
 
 
+@pytest.mark.parametrize("shape", ["gemma3_text", "mbart"])
+def test_words_are_embedded_with_the_models_own_scale(
+    shape: str, build: Callable[..., StageTwoModel], items: list
+) -> None:
+    model = build(shape, quantise="none").eval()
+    embed: Any = model.language_model.model.get_input_embeddings()
+    batch = model.collate(items[:1])
+    row = model.family.source_rows(model._source(batch))[0][-batch["prompt_ids"].shape[1] :]
+    assert torch.equal(row, embed(batch["prompt_ids"][0]))
+    assert not torch.allclose(row, embed.weight[batch["prompt_ids"][0]])
+
+
 def test_a_decoder_that_starts_from_two_tokens_is_trained_and_searched_behind_them(
     build: Callable[..., StageTwoModel], items: list
 ) -> None:
@@ -93,6 +105,7 @@ def test_a_decoder_that_starts_from_two_tokens_is_trained_and_searched_behind_th
     torch.testing.assert_close(found, cross_entropy(logits.transpose(1, 2), batch["labels"]))
     said = model.family.generate(source, DecodingConfig(num_beams=1, max_new_tokens=3))
     assert torch.equal(said[:, 0], logits[:, 0].argmax(dim=1))
+    assert said.shape[1] <= 3  # nothing of the start is part of what is said
 
 
 @pytest.mark.parametrize("shape", ["llama", "mbart"])

@@ -56,9 +56,10 @@ def test_what_is_not_trained_has_no_gradient_and_does_not_change(
 @pytest.mark.parametrize("train", TRAINED)
 @pytest.mark.parametrize("shape", ["llama", "mbart", "t5"])
 def test_a_saved_run_answers_as_it_did(
-    shape: str, train: str, build: Build, items: list, tmp_path: Path
+    shape: str, train: str, build: Build, config: TuneConfig, items: list, tmp_path: Path
 ) -> None:
     quantise = "none" if train == "full" else "nf4"
+    decoding = replace(config.decoding, max_new_tokens=3)
     model = build(shape, quantise=quantise, train=train).eval()
     batch = model.collate(items)
     step(model, batch)
@@ -66,7 +67,14 @@ def test_a_saved_run_answers_as_it_did(
     loaded = load_stage_two(tmp_path, device=CPU)
     with torch.no_grad():
         assert torch.equal(loaded(**batch)["loss"], model(**batch)["loss"])
-    assert loaded.translate(batch, model.config.decoding) == model.translate(batch, model.config.decoding)
+    assert loaded.translate(batch, decoding) == model.translate(batch, decoding)
+
+
+def test_a_loaded_run_starts_the_decoder_as_its_file_says(build: Build, tmp_path: Path) -> None:
+    model = build("mbart", quantise="none", train="projector")
+    model.wording.restore_decoder_prefixes({"de": [2, 5]})
+    save_stage_two(model, tmp_path, description=describe_run(model, languages=["de"]))
+    assert load_stage_two(tmp_path, device=CPU).wording.decoder_prefix_ids("de") == [2, 5]
 
 
 @pytest.mark.parametrize(("train", "part"), [("full", "llm/config.json"), ("projector", "run.json")])

@@ -13,10 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from fla_llm.cli import fla
 from fla_llm.core.config import write_config
-from fla_llm.core.errors import CacheError, ConfigError, DataError, ModelError, RunError
+from fla_llm.core.errors import CacheError, ConfigError, DataError, RunError
 from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, feature_evaluation_set, open_caches
+from fla_llm.finetune.projector import embedding_rms
 from fla_llm.finetune.store import PARTS, check_features, load_stage_two
 from fla_llm.finetune.train import build_model, plan, tune
 from fla_llm.training.evaluation import predict
@@ -28,8 +29,9 @@ Folder = Callable[[str], Path]
 
 @pytest.mark.parametrize("shape", ["llama", "mbart"])
 def test_a_run_is_loaded_as_it_was_saved(
-    shape: str, llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path
-) -> None:
+    shape: str, llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], items: list,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     cache, run = write_cache(tmp_path / "cache"), tmp_path / "run"
     tuned = tune([cache], llm=str(llm_folder(shape)), config=config, out=run, device="cpu")
     assert (tuned.train_clips, tuned.dev_clips) == (4, 4)
@@ -38,6 +40,8 @@ def test_a_run_is_loaded_as_it_was_saved(
     assert first["step"] == 0
     assert first["projector_rms"] == pytest.approx(first["embedding_rms"], rel=0.05)
     model = load_stage_two(run, device=CPU)
+    ids = [token for item in items for token in model.wording.target_ids(item["text"])]
+    assert first["embedding_rms"] == pytest.approx(embedding_rms(model.family.embed, ids, device=CPU))
     dev = FeatureItems(open_caches([cache], "dev"))
     evaluation = feature_evaluation_set(dev, model=model, max_clips=2, max_tokens=64)
     said = predict(model, evaluation, decoding=config.decoding, device=CPU)
