@@ -31,6 +31,12 @@ from .options import config_options, device_option, emit, json_option, limit_opt
     "--n-best", type=click.IntRange(min=1), metavar="N", help="Write N scored hypotheses a clip (stage two)."
 )
 @click.option(
+    "--diversity",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    help="Beams that differ: --set diversity=X (stage two).",
+)
+@click.option(
     "--protocol", metavar="NAME", default="sacrebleu", show_default=True, help="A convention, or all of them."
 )
 @click.option(
@@ -55,6 +61,7 @@ def command(
     shuffle_features: bool,
     phase: int,
     n_best: int | None,
+    diversity: float | None,
     protocol: str,
     compare: Path | None,
     config_source: str | None,
@@ -74,8 +81,10 @@ def command(
         raise click.UsageError("Give either --features (stage two) or --manifest (stage one).")
     if features and (root is not None or phase):
         raise click.UsageError("--root and --phase go with --manifest: a cache holds features, not videos.")
-    if manifest is not None and n_best is not None:
-        raise click.UsageError("--n-best goes with --features: stage one keeps no scores.")
+    if manifest is not None and (n_best is not None or diversity is not None):
+        raise click.UsageError("--n-best and --diversity go with --features: stage one has neither.")
+    if diversity is not None:
+        overrides = (*overrides, f"diversity={diversity}")
     from ..pipeline.evaluate import Request, evaluate_stage_one, evaluate_stage_two
     from ..scoring.expected import compare_with_expected, describe_compared, read_expected
 

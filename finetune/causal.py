@@ -5,13 +5,13 @@ Padded right in training and left in generation, where every row must end at the
 
 import inspect
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..training.config import DecodingConfig
 from ..training.model import IGNORED
-from .family import Family, Found, Source, label_counts, pad_rows, positions_of
+from .family import Family, Source, label_counts, pad_rows, positions_of
 
 
 class CausalFamily(Family):
@@ -39,12 +39,10 @@ class CausalFamily(Family):
         batch_rows = torch.arange(len(rows), device=labels.device)[:, None].expand_as(columns)
         return states[batch_rows[valid], columns[valid]]
 
-    def search(self, source: Source, decoding: DecodingConfig, *, n_best: int | None = None) -> Found:
+    def new_ids(self, source: Source, **settings: Any) -> Tensor:
         """Return new token ids only: with ``inputs_embeds``, ``generate()`` has no ids to repeat."""
         embeds, mask = pad_rows(self.source_rows(source), side="left")
-        settings = self.search_settings(decoding, n_best=n_best)
-        found = self.llm.generate(inputs_embeds=embeds, attention_mask=mask, **settings)
-        return Found(ids=found.sequences, scores=found.get("sequences_scores"))
+        return self.llm.generate(inputs_embeds=embeds, attention_mask=mask, **settings)
 
     def _states(self, embeds: Tensor, mask: Tensor) -> Tensor:
         inputs = {"inputs_embeds": embeds, "attention_mask": mask}

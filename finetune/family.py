@@ -1,7 +1,8 @@
 """The small interface behind which decoder-only and encoder-decoder models stand.
 
 Letters: B clips, T feature steps, P prompt tokens, L target tokens, K first tokens of the decoder, S
-positions of the model's input, D embedding size, N labelled positions of the whole batch.
+positions of the model's input, D embedding size, N labelled positions of the whole batch, H hypotheses of a
+clip.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +17,8 @@ from transformers import PreTrainedModel
 
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED
-from .loss import head_of
+from .diverse import DiverseGroups
+from .loss import head_of, token_log_likelihoods
 
 Side = Literal["left", "right"]
 
@@ -39,12 +41,15 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What a beam search found; H is B times the hypotheses of a clip, a clip's together, best first."""
+    """What a search found, best first."""
 
     ids: Tensor
-    """New token ids (H, at most ``max_new_tokens``)."""
-    scores: Tensor | None
-    """Log-likelihoods (H,), divided by the length to the power of ``length_penalty``; None: not asked for."""
+    """New token ids (B, H, at most ``max_new_tokens``); what follows an end token means nothing."""
+    scores: Tensor
+    """Log-likelihoods (B, H), each divided by its tokens to the power of ``length_penalty``.
+
+    The end token counts, in both; what the decoder starts from counts in neither.
+    """
 
 
 class Family(ABC):
@@ -66,8 +71,8 @@ class Family(ABC):
         """
 
     @abstractmethod
-    def search(self, source: Source, decoding: DecodingConfig, *, n_best: int | None = None) -> Found:
-        """Return the ``n_best`` best hypotheses of each clip with their scores; None: the best, unscored."""
+    def new_ids(self, source: Source, **settings: Any) -> Tensor:
+        """Return what the model's ``generate()`` makes of ``source``, told ``settings``: new ids alone."""
 
     @staticmethod
     @abstractmethod
@@ -86,7 +91,22 @@ class Family(ABC):
 
     def generate(self, source: Source, decoding: DecodingConfig) -> Tensor:
         """Return token ids (B, at most ``max_new_tokens``) of the best hypotheses."""
-        return self.search(source, decoding).ids
+        if decoding.diversity > 0:
+            return self.search(source, decoding).ids[:, 0]
+        return self._beams(source, decoding, n_best=1)[:, 0]
+
+    def search(self, source: Source, decoding: DecodingConfig, *, n_best: int = 1) -> Found:
+        """Return each clip's hypotheses with their scores.
+
+        Args:
+            source: B clips.
+            decoding: the search.
+            n_best: H, at most ``num_beams``. A diverse search gives all its groups, as many as ``num_beams``,
+                of which some may be alike.
+        """
+        if decoding.diversity > 0:
+            return _sorted(self._scored(source, self._diverse(source, decoding), decoding))
+        return self._scored(source, self._beams(source, decoding, n_best=n_best), decoding)
 
     def embed_ids(self, ids: Tensor) -> Tensor:
         """Return embeddings (..., D) as the model makes them of text, its own scale included."""
@@ -100,19 +120,76 @@ class Family(ABC):
         lengths = zip(source.feature_lengths.tolist(), source.prompt_lengths.tolist(), strict=True)
         return [torch.cat([lead, features[i, :t], prompts[i, :p]]) for i, (t, p) in enumerate(lengths)]
 
-    def search_settings(self, decoding: DecodingConfig, *, n_best: int | None = None) -> dict[str, Any]:
-        """Return what ``generate()`` is told in either family; sampling is off."""
+    def _beams(self, source: Source, decoding: DecodingConfig, *, n_best: int) -> Tensor:
+        """Return beam search's best ids (B, n_best, L)."""
+        ids = self.new_ids(
+            source,
+            num_beams=decoding.num_beams,
+            num_return_sequences=n_best,
+            length_penalty=decoding.length_penalty,
+            early_stopping=False,  # a search ends when no beam can become better any more
+            **self._settings(decoding),
+        )
+        return ids.unflatten(0, (-1, n_best))
+
+    def _diverse(self, source: Source, decoding: DecodingConfig) -> Tensor:
+        """Return a hypothesis of each group, (B, num_beams, L), in the order of the groups."""
+        groups = decoding.num_beams
+        penalty = DiverseGroups(
+            groups=groups,
+            diversity=decoding.diversity,
+            prefix_length=source.decoder_prefix_ids.shape[1],
+            eos_id=self.eos_id,
+        )
+        ids = self.new_ids(
+            repeated(source, groups), num_beams=1, logits_processor=[penalty], **self._settings(decoding)
+        )
+        return ids.unflatten(0, (-1, groups))
+
+    def _scored(self, source: Source, ids: Tensor, decoding: DecodingConfig) -> Found:
+        """Score ids (B, H, L) as the loss sees them, a hypothesis of each clip at a time.
+
+        ``generate()`` gives such scores only by keeping those of the whole vocabulary for each step and beam.
+        """
+        scores = [self._score(source, column, decoding.length_penalty) for column in ids.unbind(dim=1)]
+        return Found(ids=ids, scores=torch.stack(scores, dim=1))
+
+    def _score(self, source: Source, ids: Tensor, length_penalty: float) -> Tensor:
+        labels = up_to_end(ids, eos_id=self.eos_id)
+        counts = label_counts(labels)
+        states = self.labelled_states(source, labels)
+        told = token_log_likelihoods(states, labels[labels != IGNORED], head=self.head)
+        return torch.stack([row.sum() / len(row) ** length_penalty for row in told.split(counts)])
+
+    def _settings(self, decoding: DecodingConfig) -> dict[str, Any]:
+        """Return what ``generate()`` is told in any search; sampling is off."""
         return {
-            "num_return_sequences": n_best or 1,
-            "return_dict_in_generate": True,
-            "output_scores": n_best is not None,  # keeps every step's scores: memory that few need
-            "num_beams": decoding.num_beams,
             "max_new_tokens": decoding.max_new_tokens,
-            "length_penalty": decoding.length_penalty,
             "do_sample": False,
             "pad_token_id": self.pad_id,
             "eos_token_id": self.eos_id,
         }
+
+
+def repeated(source: Source, times: int) -> Source:
+    """Return each clip ``times`` times, its copies together."""
+    return Source(**{name: rows.repeat_interleave(times, dim=0) for name, rows in vars(source).items()})
+
+
+def up_to_end(ids: Tensor, *, eos_id: int) -> Tensor:
+    """Return generated ids (B, L) as labels: ignored after the first end token, which stays.
+
+    >>> up_to_end(torch.tensor([[5, 2, 2, 0], [5, 6, 7, 8]]), eos_id=2).tolist()
+    [[5, 2, -100, -100], [5, 6, 7, 8]]
+    """
+    ends = (ids == eos_id).long()
+    return ids.masked_fill(ends.cumsum(dim=1) > ends, IGNORED)
+
+
+def _sorted(found: Found) -> Found:
+    """Return each clip's hypotheses by falling score."""
+    scores, order = found.scores.sort(dim=1, descending=True, stable=True)
+    return Found(ids=found.ids.gather(1, order[..., None].expand_as(found.ids)), scores=scores)
 
 
 def pad_rows(rows: Sequence[Tensor], *, side: Side = "right") -> tuple[Tensor, Tensor]:

@@ -107,6 +107,15 @@ def summed_cross_entropy(
     return sum((loss(*chunk) for chunk in chunks), start=states.new_zeros((), dtype=torch.float32))
 
 
+def token_log_likelihoods(
+    states: Tensor, targets: Tensor, *, head: Head | None, chunk_tokens: int = CHUNK_TOKENS
+) -> Tensor:
+    """Return the log-likelihood of each of N targets (N,); arguments as in :func:`summed_cross_entropy`."""
+    chunks = zip(states.split(chunk_tokens), targets.split(chunk_tokens), strict=True)
+    logits = ((rows if head is None else head(rows), ids) for rows, ids in chunks)
+    return torch.cat([-cross_entropy(rows.float(), ids, reduction="none") for rows, ids in logits])
+
+
 def _recomputed(states: Tensor, targets: Tensor, *, loss: Loss, chunk_tokens: int) -> Tensor:
     total = states.new_zeros((), dtype=torch.float32)
     for chunk in zip(states.split(chunk_tokens), targets.split(chunk_tokens), strict=True):

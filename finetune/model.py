@@ -118,24 +118,23 @@ class StageTwoModel(TranslationModel):
     ) -> list[list[dict[str, Any]]]:
         """Return each clip's ``count`` best sentences, best first, as ``{"text", "score"}``.
 
+        A diverse search finds some sentences more than once; they are given once, and may be fewer.
+
         Args:
             batch: as :meth:`collate` makes it; the model must be in eval mode.
             decoding: the search.
             count: at most ``num_beams``.
 
         Raises:
-            ConfigError: the search keeps fewer hypotheses, or is none that scores them (one beam).
+            ConfigError: the search keeps fewer hypotheses.
         """
         assert not self.training, "with checkpointing, generate() in train mode gives wrong text"
         check_n_best(count, decoding)
         tensors = {name: value.to(self.llm.device) for name, value in batch.items() if torch.is_tensor(value)}
         with self._autocast():
             found = self.family.search(self._source(tensors), decoding, n_best=count)
-        assert found.scores is not None  # more than one beam: check_n_best
-        texts = [self.wording.decode(ids) for ids in found.ids.tolist()]
-        pairs = zip(texts, found.scores.tolist(), strict=True)
-        rows = [{"text": text, "score": score} for text, score in pairs]
-        return [rows[i : i + count] for i in range(0, len(rows), count)]
+        clips = zip(found.ids.tolist(), found.scores.tolist(), strict=True)
+        return [self._sentences(*clip, once=decoding.diversity > 0)[:count] for clip in clips]
 
     def padded_size(self, batch: Mapping[str, Any]) -> int:
         """Return the positions that the language model computes on; see :meth:`.Family.positions`."""
@@ -188,6 +187,12 @@ class StageTwoModel(TranslationModel):
         if isinstance(self.projector, StreamProjectors):
             return self.projector.projectors
         return [self.projector]
+
+    def _sentences(self, ids: list[list[int]], scores: list[float], *, once: bool) -> list[dict[str, Any]]:
+        """Return a clip's hypotheses as sentences; ``once`` leaves out what stood before."""
+        texts = [self.wording.decode(row) for row in ids]
+        rows = [{"text": text, "score": score} for text, score in zip(texts, scores, strict=True)]
+        return [row for number, row in enumerate(rows) if not once or row["text"] not in texts[:number]]
 
     def _stream_names(self) -> list[tuple[str, str]]:
         return [stream_names(number) for number in range(len(self.streams))]
@@ -245,16 +250,15 @@ class StageTwoModel(TranslationModel):
 
 
 def check_n_best(count: int, decoding: DecodingConfig) -> None:
-    """Refuse more hypotheses than the search keeps; a search with one beam gives no scores.
+    """Refuse more hypotheses than the search keeps.
 
     Raises:
         ConfigError: as said.
     """
-    least = max(2, count)
-    if decoding.num_beams < least:
+    if decoding.num_beams < count:
         raise ConfigError(
-            f"decoding.num_beams must be at least {least} for --n-best {count}, "
-            f"but is {decoding.num_beams}.\nAdd --set num_beams={least}, or leave --n-best out."
+            f"decoding.num_beams must be at least {count} for --n-best {count}, "
+            f"but is {decoding.num_beams}.\nAdd --set num_beams={count}, or ask for fewer."
         )
 
 

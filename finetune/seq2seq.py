@@ -9,9 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..training.config import DecodingConfig
 from ..training.model import IGNORED
-from .family import Family, Found, Source, pad_rows
+from .family import Family, Source, pad_rows
 
 
 class Seq2SeqFamily(Family):
@@ -31,18 +30,18 @@ class Seq2SeqFamily(Family):
         states = self._states(source, torch.cat([prefix, read], dim=1))
         return states[:, prefix.shape[1] - 1 :][labels != IGNORED]
 
-    def search(self, source: Source, decoding: DecodingConfig, *, n_best: int | None = None) -> Found:
+    def new_ids(self, source: Source, **settings: Any) -> Tensor:
         """Return new token ids: the decoder starts from the prefix, which the language may be part of."""
         embeds, mask = pad_rows(self.source_rows(source))
         prefix = source.decoder_prefix_ids
-        found = self.llm.generate(
+        ids = self.llm.generate(
             inputs_embeds=embeds,
             attention_mask=mask,
             decoder_input_ids=prefix,
             decoder_start_token_id=prefix[:, 0].tolist(),  # else it would be put in front once more
-            **self.search_settings(decoding, n_best=n_best),
+            **settings,
         )
-        return Found(ids=found.sequences[:, prefix.shape[1] :], scores=found.get("sequences_scores"))
+        return ids[:, prefix.shape[1] :]
 
     def _states(self, source: Source, decoder_input_ids: Tensor) -> Tensor:
         embeds, mask = pad_rows(self.source_rows(source))

@@ -17,6 +17,7 @@ from ..finetune.data import FeatureItems, feature_evaluation_set
 from ..finetune.lossy import count_too_long
 from ..finetune.model import StageTwoModel, check_n_best
 from ..finetune.store import check_streams, load_stage_two
+from ..pretrain.config import check_search
 from ..pretrain.data import clip_evaluation_set
 from ..pretrain.model import StageOneModel
 from ..pretrain.store import load_stage_one
@@ -163,6 +164,8 @@ def _evaluate(
     device = resolve_device(request.device)
     source, overrides = request.decoding
     decoding = load_config(DecodingConfig, base=model.config.decoding, source=source, overrides=overrides)
+    if isinstance(model, StageOneModel):
+        check_search(decoding)
     dtype = resolve_dtype(model.config.training.precision, device)
     desc = f"translating {request.split}"
     predictions = run / f"predictions-{request.name}.jsonl"

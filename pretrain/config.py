@@ -84,7 +84,7 @@ class PretrainConfig:
     seed: int = 42
 
     def __post_init__(self) -> None:
-        """Refuse an encoder that the translator cannot follow."""
+        """Refuse an encoder that the translator cannot follow, and a search that it does not have."""
         if not self.encoder.temporal:
             raise ConfigError("encoder.temporal must be true: stage one trains the temporal module.")
         if self.encoder.sampling.max_frames > self.translator.positions:
@@ -92,3 +92,17 @@ class PretrainConfig:
                 f"encoder.sampling.max_frames ({self.encoder.sampling.max_frames}) must be at most "
                 f"translator.positions ({self.translator.positions})."
             )
+        check_search(self.decoding)
+
+
+def check_search(decoding: DecodingConfig) -> None:
+    """Refuse a search that stage one does not have.
+
+    Raises:
+        ConfigError: it is a diverse one.
+    """
+    if decoding.diversity:
+        raise ConfigError(
+            f"decoding.diversity must be 0 in stage one, but is {decoding.diversity}.\n"
+            "Only a run of fla tune is searched for diverse translations."
+        )

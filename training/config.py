@@ -92,12 +92,16 @@ class DecodingConfig:
     """Tokens of a translation, at most."""
     length_penalty: float = 1.0
     """Exponent of the length by which a hypothesis' log-likelihood is divided; above 1 favours long ones."""
+    diversity: float = 0.0
+    """Stage two: what a token loses for each earlier beam that took it at the same step; 0: beam search."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
         for name in ("num_beams", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)}")
+        if self.diversity < 0:
+            raise ValueError(f"diversity must be at least 0, but is {self.diversity}")
 
 
 _AT_LEAST_ZERO = ("weight_decay", "max_grad_norm", "workers")

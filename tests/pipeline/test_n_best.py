@@ -30,9 +30,30 @@ def test_the_first_of_the_n_best_is_the_prediction(
         scores = [hypothesis["score"] for hypothesis in found]
         assert scores == sorted(scores, reverse=True)
         assert scores[0] < 0
-    for beams, count in ((3, 4), (1, 1)):
-        expected = f"num_beams must be at least {max(2, count)} for --n-best {count}, but is {beams}"
-        with pytest.raises(ConfigError, match=expected):
-            run_fla(*asked, "--n-best", str(count), "--set", f"num_beams={beams}")
-    refused = run_fla("evaluate", run, "--manifest", "m", "--n-best", "2", exit_code=2)
-    assert "--n-best goes with --features" in refused.output
+    with pytest.raises(ConfigError, match="num_beams must be at least 4 for --n-best 4, but is 3"):
+        run_fla(*asked, "--n-best", "4")
+
+
+def test_diverse_beams_are_written_once_with_their_scores(
+    run_fla: Callable[..., Result], house: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(house / "stage2", run)
+    asked = ["evaluate", run, "--features", house / "cache", "--device", "cpu", "--set", "num_beams=4"]
+    run_fla(*asked, "--n-best", "4", "--diversity", "2")
+    for line in (run / "predictions-test.jsonl").read_text().splitlines():
+        row = json.loads(line)
+        texts, scores = ([found[key] for found in row["n_best"]] for key in ("text", "score"))
+        assert texts[0] == row["prediction"]
+        assert len(texts) == len(set(texts))
+        assert scores == sorted(scores, reverse=True)
+    assert json.loads((run / "scores.json").read_text())["test"]["decoding"]["diversity"] == 2
+
+
+def test_stage_one_has_neither(run_fla: Callable[..., Result], house: Path) -> None:
+    for option in ("--n-best", "--diversity"):
+        refused = run_fla("evaluate", house / "stage1", "--manifest", "m", option, "2", exit_code=2)
+        assert "--n-best and --diversity go with --features" in refused.output
+    asked = ["evaluate", house / "stage1", "--manifest", house / "manifest.jsonl"]
+    with pytest.raises(ConfigError, match=r"decoding.diversity must be 0 in stage one, but is 0.5"):
+        run_fla(*asked, "--set", "diversity=0.5", "--device", "cpu")

@@ -19,6 +19,8 @@ def test_all_faults_of_a_configuration_are_named_at_once(toy_settings: Make) -> 
         toy_settings(learning_rate=-1)
     with pytest.raises(ValueError, match="num_beams must be at least 1, but is 0"):
         DecodingConfig(num_beams=0)
+    with pytest.raises(ValueError, match=r"diversity must be at least 0, but is -0.5"):
+        DecodingConfig(diversity=-0.5)
 
 
 def test_groups_get_their_rates_and_vectors_no_decay(toy_settings: Make, toy_model: Make) -> None:
