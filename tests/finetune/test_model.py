@@ -165,27 +165,6 @@ def test_one_batch_is_overfitted_and_said_back_alone_and_together(
     assert model.translate(model.collate(others), GREEDY) == [texts[i - 1] for i in range(len(texts))]
 
 
-@pytest.mark.parametrize("shape", [*SHAPES, "xglm", "gemma3_text", "m2m_100", "granite"])
-def test_generation_of_an_untrained_model_is_the_same_under_any_batching(
-    shape: str, build: Build, items: list
-) -> None:
-    model = build(shape, quantise="none").eval()
-    decoding = DecodingConfig(num_beams=2, max_new_tokens=4)
-
-    def search(clips: list) -> tuple[torch.Tensor, torch.Tensor]:
-        found = model.family.search(model._source(model.collate(clips)), decoding, n_best=2)
-        assert found.scores is not None  # they tell apart what an untrained model says alike
-        return found.ids, found.scores
-
-    ids, scores = search(items)
-    assert len({round(score, 4) for score in scores.tolist()}) == 2 * len(items)
-    for row, item in enumerate(items):
-        own = slice(2 * row, 2 * row + 2)
-        alone, alone_scores = search([item])
-        assert torch.equal(ids[own, : alone.shape[1]], alone)
-        torch.testing.assert_close(scores[own], alone_scores, atol=1e-5, rtol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("shape", "precision", "expected"),
     [
