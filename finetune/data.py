@@ -213,7 +213,9 @@ def feature_evaluation_set(
 ) -> EvaluationSet:
     """Return what ``predict`` needs to translate ``items``.
 
-    Batches are formed from features and prompt alone: a sentence that is to be found has no say in them.
+    Which clips share a batch follows from their ids and from the lengths of features and prompt, not from the
+    order in which they come: in bf16 and in 4 bits the batch may decide between two sentences, and a rerun is to
+    give the same. The sentence that is to be found has no say in them.
 
     Args:
         items: the clips of one split.
@@ -228,7 +230,9 @@ def feature_evaluation_set(
     given = items if order is None else Reordered(items, order)
     sources = source_positions(model, given.stream_lengths, languages=items.languages)
     check_positions(model, sources, items=items, what=SOURCE)
-    batches = make_batches(sources, max_clips=max_clips, max_steps=max_tokens, seed=0)
+    by_id = sorted(range(len(items)), key=items.ids.__getitem__)
+    formed = make_batches([sources[i] for i in by_id], max_clips=max_clips, max_steps=max_tokens, seed=0)
+    batches = [[by_id[i] for i in batch] for batch in formed]
     return EvaluationSet(
         batches=BatchDataset(given, batches, model.collate),
         ids=items.ids,

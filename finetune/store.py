@@ -70,8 +70,22 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
         "feature_size": model.feature_size,
         "streams": [stream.to_dict() for stream in model.streams],
         "decoding": vars(config.decoding),
+        "evaluation_batches": evaluation_bounds(config),
         "sentences": model.unsayable,
     }
+
+
+def evaluation_bounds(config: TuneConfig) -> dict[str, int]:
+    """Return the bounds of a batch that is translated, as :func:`.data.feature_evaluation_set` takes them.
+
+    The rest of its rule is fixed, so these say which clips share a batch.
+    """
+    return {"max_clips": config.training.batch_clips, "max_tokens": config.training.batch_tokens}
+
+
+def recorded_bounds(run: Path, config: TuneConfig) -> dict[str, int]:
+    """Return the bounds that ``run.json`` keeps; a run that keeps none has those of its settings."""
+    return read_json(run / RUN).get("evaluation_batches") or evaluation_bounds(config)
 
 
 def save_stage_two(model: StageTwoModel, run: Path, *, description: dict[str, Any]) -> None:

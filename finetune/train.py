@@ -26,6 +26,7 @@ from .lossy import check_sentences
 from .model import StageTwoModel, base_dtype
 from .projector import embedding_rms, rms
 from .run import Tuned, begin_run, finish_run, note_llm
+from .store import evaluation_bounds
 from .streams import stream_names
 from .trim import trim
 from .vocabulary import keep_ids, needed_ids
@@ -216,10 +217,7 @@ def _local(device: torch.device) -> torch.device:
 
 
 def _evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:
-    training = model.config.training
-    return feature_evaluation_set(
-        items, model=model, max_clips=training.batch_clips, max_tokens=training.batch_tokens
-    )
+    return feature_evaluation_set(items, model=model, **evaluation_bounds(model.config))
 
 
 @torch.no_grad()

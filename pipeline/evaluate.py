@@ -16,7 +16,7 @@ from ..corpora.manifest import read_manifest
 from ..finetune.data import FeatureItems, feature_evaluation_set
 from ..finetune.lossy import count_too_long
 from ..finetune.model import StageTwoModel, check_n_best
-from ..finetune.store import check_streams, load_stage_two
+from ..finetune.store import check_streams, load_stage_two, recorded_bounds
 from ..pretrain.config import check_search
 from ..pretrain.data import clip_evaluation_set
 from ..pretrain.model import StageOneModel
@@ -68,6 +68,8 @@ class Evaluation:
     rows: list[Row]
     """One a protocol; the first has scores."""
     decoding: dict[str, Any]
+    bounds: dict[str, int] | None
+    """Stage two: of the batches that were translated; None in stage one."""
     predictions: Path
     too_long: int | None
     """References with more tokens than the search may give; None for stage one, which does not count them."""
@@ -86,6 +88,7 @@ class Evaluation:
             **self.scores.to_dict(),
             "protocols": {row.protocol: row.to_dict() for row in self.rows},
             "decoding": self.decoding,
+            "evaluation_batches": self.bounds,
             "too_long": self.too_long,
             "predictions": str(self.predictions),
         }
@@ -143,15 +146,10 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
     _one_language(items.languages)  # a mixture is refused before any work
     model = load_stage_two(run, device=device)
     check_streams(model, items.records)
-    training = model.config.training
-    evaluation = feature_evaluation_set(
-        items,
-        model=model,
-        max_clips=training.batch_clips,
-        max_tokens=training.batch_tokens,
-        order=_order(request, items.ids, items.texts),
-    )
-    return _evaluate(model, evaluation, run=run, request=request)
+    bounds = recorded_bounds(run, model.config)
+    order = _order(request, items.ids, items.texts)
+    evaluation = feature_evaluation_set(items, model=model, **bounds, order=order)
+    return _evaluate(model, evaluation, run=run, request=request, bounds=bounds)
 
 
 def _order(request: Request, ids: list[str], texts: list[str]) -> list[int] | None:
@@ -159,7 +157,12 @@ def _order(request: Request, ids: list[str], texts: list[str]) -> list[int] | No
 
 
 def _evaluate(
-    model: StageOneModel | StageTwoModel, evaluation: EvaluationSet, *, run: Path, request: Request
+    model: StageOneModel | StageTwoModel,
+    evaluation: EvaluationSet,
+    *,
+    run: Path,
+    request: Request,
+    bounds: dict[str, int] | None = None,
 ) -> Evaluation:
     device = resolve_device(request.device)
     source, overrides = request.decoding
@@ -193,8 +196,8 @@ def _evaluate(
         protocols=named_protocols(request.protocol),
     )
     result = Evaluation(
-        request=request, rows=rows, decoding=vars(decoding), predictions=predictions, too_long=too_long
-    )
+        request=request, rows=rows, decoding=vars(decoding), bounds=bounds, predictions=predictions, too_long=too_long,
+    )  # fmt: skip
     _keep_scores(run / SCORES_FILE, request.name, result)
     return result
 

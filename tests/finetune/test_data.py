@@ -73,6 +73,20 @@ def test_views_are_no_further_clips(build: Callable[..., Any], tmp_path: Path) -
     assert [len(evaluation.batches[i]["features"]) for i in range(len(evaluation.batches))] == [4]
 
 
+def test_which_clips_are_translated_together_follows_from_ids_and_lengths(
+    build: Callable[..., Any], write_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    model = build("llama")
+    folders = [write_cache(tmp_path / prefix, prefix=prefix) for prefix in ("b", "a", "c")]
+
+    def together(folders: list[Path]) -> list[list[str]]:
+        items = FeatureItems(open_caches(folders, "dev"))
+        formed = feature_evaluation_set(items, model=model, max_clips=5, max_tokens=60).batches.batches
+        return [[items.ids[i] for i in batch] for batch in formed]
+
+    assert together(folders) == together(folders[::-1])
+
+
 def test_batches_hold_in_every_epoch(tmp_path: Path) -> None:
     """They are formed once, from each clip's longest view."""
     items = FeatureItems(open_caches([write_views(tmp_path / "cache")], "train"), view_seed=0)
