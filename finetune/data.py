@@ -214,8 +214,8 @@ def feature_evaluation_set(
     """Return what ``predict`` needs to translate ``items``.
 
     Which clips share a batch follows from their ids and from the lengths of features and prompt, not from the
-    order in which they come: in bf16 and in 4 bits the batch may decide between two sentences, and a rerun is to
-    give the same. The sentence that is to be found has no say in them.
+    order in which they come: in bf16 and in 4 bits the batch may decide between two sentences, and a rerun is
+    to give the same. The sentence that is to be found has no say in them.
 
     Args:
         items: the clips of one split.

@@ -14,7 +14,7 @@ The trained parts are several files, and every way of losing one of them is refu
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from peft import PeftModel
@@ -75,15 +75,19 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
     }
 
 
-def evaluation_bounds(config: TuneConfig) -> dict[str, int]:
-    """Return the bounds of a batch that is translated, as :func:`.data.feature_evaluation_set` takes them.
+class EvaluationBounds(TypedDict):
+    """Bounds of a batch that is translated, as :func:`.data.feature_evaluation_set` takes them."""
 
-    The rest of its rule is fixed, so these say which clips share a batch.
-    """
+    max_clips: int
+    max_tokens: int
+
+
+def evaluation_bounds(config: TuneConfig) -> EvaluationBounds:
+    """Return the bounds that the settings give: the rest of the rule by which batches are formed is fixed."""
     return {"max_clips": config.training.batch_clips, "max_tokens": config.training.batch_tokens}
 
 
-def recorded_bounds(run: Path, config: TuneConfig) -> dict[str, int]:
+def recorded_bounds(run: Path, config: TuneConfig) -> EvaluationBounds:
     """Return the bounds that ``run.json`` keeps; a run that keeps none has those of its settings."""
     return read_json(run / RUN).get("evaluation_batches") or evaluation_bounds(config)
 

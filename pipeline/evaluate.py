@@ -16,7 +16,7 @@ from ..corpora.manifest import read_manifest
 from ..finetune.data import FeatureItems, feature_evaluation_set
 from ..finetune.lossy import count_too_long
 from ..finetune.model import StageTwoModel, check_n_best
-from ..finetune.store import check_streams, load_stage_two, recorded_bounds
+from ..finetune.store import EvaluationBounds, check_streams, load_stage_two, recorded_bounds
 from ..pretrain.config import check_search
 from ..pretrain.data import clip_evaluation_set
 from ..pretrain.model import StageOneModel
@@ -68,7 +68,7 @@ class Evaluation:
     rows: list[Row]
     """One a protocol; the first has scores."""
     decoding: dict[str, Any]
-    bounds: dict[str, int] | None
+    bounds: EvaluationBounds | None
     """Stage two: of the batches that were translated; None in stage one."""
     predictions: Path
     too_long: int | None
@@ -162,7 +162,7 @@ def _evaluate(
     *,
     run: Path,
     request: Request,
-    bounds: dict[str, int] | None = None,
+    bounds: EvaluationBounds | None = None,
 ) -> Evaluation:
     device = resolve_device(request.device)
     source, overrides = request.decoding
@@ -196,7 +196,8 @@ def _evaluate(
         protocols=named_protocols(request.protocol),
     )
     result = Evaluation(
-        request=request, rows=rows, decoding=vars(decoding), bounds=bounds, predictions=predictions, too_long=too_long,
+        request=request, rows=rows, decoding=vars(decoding), bounds=bounds, predictions=predictions,
+        too_long=too_long,
     )  # fmt: skip
     _keep_scores(run / SCORES_FILE, request.name, result)
     return result

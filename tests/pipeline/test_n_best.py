@@ -9,6 +9,8 @@ import pytest
 from click.testing import Result
 
 from fla_llm.core.errors import ConfigError
+from fla_llm.pretrain.config import PretrainConfig
+from fla_llm.training.config import DecodingConfig
 
 
 def test_the_first_of_the_n_best_is_the_prediction(
@@ -57,3 +59,5 @@ def test_stage_one_has_neither(run_fla: Callable[..., Result], house: Path) -> N
     asked = ["evaluate", house / "stage1", "--manifest", house / "manifest.jsonl"]
     with pytest.raises(ConfigError, match=r"decoding.diversity must be 0 in stage one, but is 0.5"):
         run_fla(*asked, "--set", "diversity=0.5", "--device", "cpu")
+    with pytest.raises(ConfigError, match=r"decoding.diversity must be 0 in stage one, but is 0.5"):
+        PretrainConfig(decoding=DecodingConfig(diversity=0.5))
