@@ -1,8 +1,9 @@
 """Loading a language model and its tokenizer: by Hugging Face id, or from a directory."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,6 +65,7 @@ def load_llm(
     dtype: torch.dtype,
     revision: str | None = None,
     kept_ids: list[int] | None = None,
+    weights: Mapping[str, Any] | None = None,
 ) -> LanguageModel:
     """Load a language model ready to be frozen, in eval mode.
 
@@ -76,6 +78,8 @@ def load_llm(
         dtype: what is computed in, and the format of what is not quantised.
         revision: the commit or digest the model must have; None takes what is there.
         kept_ids: the tokens that the weights on the disk were trimmed to; None where they are whole.
+        weights: by name, tensors or what gives one for ``[...]``, in place of a directory's files; each is
+            asked for when its turn comes. None reads the files.
 
     Raises:
         ModelError: there is no such model, it is not the one ``revision`` names, it is of an architecture
@@ -90,7 +94,9 @@ def load_llm(
     check_architecture(config, llm=llm)
     was_quantised = getattr(config, "quantization_config", None) is not None
     dtype = without_fp16(dtype, config.model_type)
-    model = _load_weights(source, config, quantise=quantise, device=device, dtype=dtype, commit=commit)
+    model = _load_weights(
+        source, config, quantise=quantise, device=device, dtype=dtype, commit=commit, weights=weights
+    )
     tokenizer = load_pretrained(AutoTokenizer.from_pretrained, source, revision=commit)
     if kept_ids is not None:
         tokenizer = TrimmedTokenizer(tokenizer, kept_ids)
@@ -115,9 +121,13 @@ def _load_weights(
     device: torch.device,
     dtype: torch.dtype,
     commit: str | None,
+    weights: Mapping[str, Any] | None,
 ) -> PreTrainedModel:
     """Return the model, frozen and in eval mode, without generation settings of its own."""
     auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    load: Callable[..., PreTrainedModel] = auto.from_pretrained
+    if weights is not None:
+        load = partial(_from_tensors, auto._model_mapping[type(config)], weights)
     setting = quantisation_config(quantise, compute_dtype=dtype)
     given: dict[str, Any] | None = getattr(config, "quantization_config", None)
     stored = config.dtype
@@ -125,8 +135,8 @@ def _load_weights(
         check_quantised(given, quantise=quantise, source=source)
         given["bnb_4bit_compute_dtype"] = str(dtype).removeprefix("torch.")
         setting = None
-    model: PreTrainedModel = load_pretrained(
-        auto.from_pretrained,
+    model = load_pretrained(
+        load,
         source,
         config=config,
         revision=commit,
@@ -140,6 +150,12 @@ def _load_weights(
     keep_gradients_on_cpu(model)  # before anything is computed
     model.generation_config = _bare_generation(model)
     return model.eval()
+
+
+def _from_tensors(kind: Any, weights: Mapping[str, Any], source: str, **settings: Any) -> PreTrainedModel:
+    """Load as from files; transformers takes tensors only where no source of files is named."""
+    del source
+    return kind.from_pretrained(None, state_dict=weights, **settings)
 
 
 def _cast(model: PreTrainedModel, old: Any, new: torch.dtype) -> None:

@@ -1,13 +1,15 @@
 """One real step on a GPU: what ``fla plan`` foretells, measured."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..core.device import resolve_dtype
+from ..training.config import DecodingConfig
 from ..training.optimisers import make_optimiser
 from .batching import TrainBatches
 from .config import TuneConfig
@@ -53,17 +55,37 @@ def probe_model(
     Two steps at least: in the second, the optimiser's moments are there from the beginning.
     """
     tensors = {name: value.to(device) for name, value in batch.items()}
-    dtype = resolve_dtype(model.config.training.precision, device)
     optimiser = make_optimiser(model.parameter_groups(), model.config.training)
     torch.cuda.reset_peak_memory_stats(device)
     for _ in range(steps):
-        with torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-            loss = model(**tensors)["loss"]
-        loss.backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        train_step(model, tensors, optimiser)
     training = torch.cuda.max_memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    with torch.no_grad(), torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32):
-        model.eval().translate(tensors, replace(model.config.decoding))
+    search(model.eval(), tensors, model.config.decoding)
     return Probed(training_bytes=training, generation_bytes=torch.cuda.max_memory_allocated(device))
+
+
+def train_step(model: StageTwoModel, tensors: dict[str, Any], optimiser: torch.optim.Optimizer) -> Tensor:
+    """Train once on a batch that lies on the model's device, as the engine does; return the loss."""
+    with _autocast(model):
+        loss = model(**tensors)["loss"]
+    loss.backward()
+    if model.config.training.max_grad_norm > 0:
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        torch.nn.utils.clip_grad_norm_(trained, model.config.training.max_grad_norm)
+    optimiser.step()
+    optimiser.zero_grad()
+    return loss.detach()
+
+
+def search(model: StageTwoModel, tensors: dict[str, Any], decoding: DecodingConfig) -> list[str]:
+    """Translate a batch as an evaluation does; the model is in eval mode."""
+    with torch.no_grad(), _autocast(model):
+        return model.translate(tensors, decoding)
+
+
+def _autocast(model: StageTwoModel) -> torch.autocast:
+    """Return the number format that the engine runs a model in."""
+    device: torch.device = model.language_model.model.device
+    dtype = resolve_dtype(model.config.training.precision, device)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
