@@ -5,6 +5,7 @@ import importlib.util
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,31 @@ def test_imports_run_downward(room: str) -> None:
             target = module.split(".")[0]
             if level == 2 and target in FLOORS:
                 assert FLOORS[target] < FLOORS[room], f"{path} imports {module}, which is not below it"
+
+
+def loaded_with(path: Path, seen: set[Path]) -> Iterator[str]:
+    """Yield the packages of others that importing a file loads at once, through files of ours too."""
+    if path in seen or not path.is_file():
+        return
+    seen.add(path)
+    yield from loaded_with(path.with_name("__init__.py"), seen)
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield (node.module or "").split(".")[0]
+        elif isinstance(node, ast.ImportFrom):
+            whole = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            ours = [whole.with_suffix(".py"), whole / "__init__.py"]
+            ours += [whole / f"{alias.name}.py" for alias in node.names]
+            yield from (found for file in ours for found in loaded_with(file, seen))
+
+
+@pytest.mark.parametrize("file", ["finetune/train.py", "finetune/plan.py", "pipeline/evaluate.py"])
+def test_work_on_features_alone_loads_no_decoder_of_videos(file: str) -> None:
+    found = set(loaded_with(ROOT / file, set()))
+    assert "torch" in found
+    assert "av" not in found
 
 
 @pytest.mark.parametrize("room", TORCH_FREE)
