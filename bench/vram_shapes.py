@@ -1,6 +1,11 @@
-"""Shapes of published models, as their ``config.json`` gives them: what memory depends on, and no more."""
+"""Shapes of published models, as their ``config.json`` gives them, and lengths of two corpora.
+
+What memory depends on, and no more.
+"""
 
 from typing import Any
+
+from fla_llm.finetune.batch_shapes import BYTES_PER_TOKEN, ClipLength
 
 QWEN = {"vocab_size": 151936, "max_position_embeddings": 32768}
 T5_XL = {
@@ -43,3 +48,45 @@ SHAPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 PRESETS = {name: "mbart" if name.startswith("mBART") else "llama" for name in SHAPES}
 """Settings each model is planned and measured with."""
+
+MEASURED = (
+    "Qwen2.5-1.5B", "Qwen3-4B", "Llama-3.1-8B", "Qwen2.5-14B", "Flan-T5-XL", "mBART-large-50",
+)  # fmt: skip
+"""Models that bench/vram.py measures unless told otherwise."""
+STRIDE_FRAMES = 4  # of the presets of both corpora
+HOW2SIGN_FPS = 24
+
+
+def _length(frames: float, sentence_bytes: int) -> ClipLength:
+    return ClipLength(
+        steps=-(-round(frames) // STRIDE_FRAMES), labels=-(-sentence_bytes // BYTES_PER_TOKEN) + 1
+    )
+
+
+CORPORA = {
+    "PHOENIX14T": {"typical": _length(117, 83), "95 %": _length(208, 158), "longest": _length(475, 307)},
+    "How2Sign": {
+        "typical": _length(5.70 * HOW2SIGN_FPS, 77),
+        "95 %": _length(17.31 * HOW2SIGN_FPS, 203),
+        "longest": _length(57.99 * HOW2SIGN_FPS, 504),
+    },
+}
+"""Lengths of clips and of sentences, each of its own: a long clip need not have the long sentence.
+
+PHOENIX14T: label files of the training split: frames (mean, 95th percentile, longest; the median was not at
+hand), bytes of UTF-8 of 7,096 sentences (median, 95th percentile, longest). How2Sign:
+how2sign_realigned_val.csv, 1,741 rows (median, 95th percentile, longest): seconds from START_REALIGNED to
+END_REALIGNED at 24 frames a second, and bytes of SENTENCE. A token is three bytes, as `fla plan` assumes.
+"""
+
+_TINY = {
+    "hidden_size": 128, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "num_key_value_heads": 2, "head_dim": 64, "d_model": 128, "d_ff": 128, "d_kv": 64, "num_layers": 2,
+    "num_decoder_layers": 2, "num_heads": 2, "encoder_layers": 2, "decoder_layers": 2, "encoder_ffn_dim": 128,
+    "decoder_ffn_dim": 128, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "vocab_size": 512,
+}  # fmt: skip
+
+
+def tiny(shape: dict[str, Any]) -> dict[str, Any]:
+    """Return a shape of the same architecture that is loaded and trained in a second."""
+    return {name: _TINY.get(name, value) for name, value in shape.items()}

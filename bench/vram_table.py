@@ -1,54 +1,64 @@
 """The table of docs/plan.md: what `fla plan` says of eight models on four sizes of card. Loads no weights.
 
     python bench/vram_table.py
+    python bench/vram_table.py --measured vram.jsonl
 
-Lengths: PHOENIX14T's longest clip and sentence in every place of a batch. Every cell is foretold.
+Lengths: PHOENIX14T's longest clip and sentence in every place of a batch. Every cell is foretold, unless a
+file of bench/vram.py has measured it.
 """
 
+import argparse
 from collections.abc import Iterator
+from pathlib import Path
 
-import torch
+from vram_plan import demand_of, settings_of
+from vram_results import Results
 from vram_shapes import PRESETS, SHAPES
 
-from fla_llm.core.config import load_config
-from fla_llm.finetune import config as tuning
 from fla_llm.finetune.batch_shapes import PHOENIX_STEPS, PHOENIX_WORDS, assumed_lengths
 from fla_llm.finetune.demand import Demand, MemoryPlan
 from fla_llm.finetune.fit import plan_memory
 from fla_llm.finetune.memory import GB
-from fla_llm.finetune.plan import FEATURE_SIZE
-from fla_llm.finetune.skeleton import config_from
 
 CARDS = (8, 12, 16, 24)
+CORPUS = "PHOENIX14T"
 
 
-def demand_of(name: str) -> Demand:
-    settings = load_config(
-        tuning.TuneConfig, base=tuning.TuneConfig(), presets=tuning.PRESETS, source=PRESETS[name]
-    )
-    clips = assumed_lengths(PHOENIX_STEPS, PHOENIX_WORDS, clips=settings.training.batch_clips)
-    return Demand(
-        config=config_from(SHAPES[name], name=name), tune=settings, feature_size=FEATURE_SIZE,
-        dtype=torch.bfloat16, train=clips, dev=clips,
-    )  # fmt: skip
+def longest_demand(name: str) -> Demand:
+    tune = settings_of(name)
+    clips = assumed_lengths(PHOENIX_STEPS, PHOENIX_WORDS, clips=tune.training.batch_clips)
+    return demand_of(name, clips, tune=tune)
 
 
-def cell(plan: MemoryPlan) -> str:
-    if plan.fits:
-        return "fits"
+def cell(plan: MemoryPlan, measured: bool | None) -> str:
+    """Return what a card can do with a model; what was measured decides whether it fits."""
+    if measured or (measured is None and plan.fits):
+        return "fits (measured)" if measured else "fits"
     changes = [line.removeprefix("--set ").partition(":")[0] for line in plan.remedies if "--set" in line]
-    return f"with `{' '.join(changes)}`" if plan.remedies[-1].endswith("fits") else "no"
+    can = bool(plan.remedies) and plan.remedies[-1].endswith("fits")
+    foretold = f"with `{' '.join(changes)}`" if can else "no"
+    return foretold if measured is None else f"{foretold}; does not fit as it is (measured)"
 
 
-def rows() -> Iterator[str]:
+def rows(results: Results) -> Iterator[str]:
     yield "| model | preset | takes | " + " | ".join(f"{card} GB" for card in CARDS) + " |"
     yield "|---|---|---|" + "---|" * len(CARDS)
     for name in SHAPES:
-        plans = [plan_memory(demand_of(name), room=card * GB) for card in CARDS]
-        cells = " | ".join(cell(plan) for plan in plans)
-        yield f"| {name} | `{PRESETS[name]}` | {plans[0].bytes / GB:.1f} GB | {cells} |"
+        plans = {card: plan_memory(longest_demand(name), room=card * GB) for card in CARDS}
+        cells = [cell(plan, results.fits(name, card, CORPUS)) for card, plan in plans.items()]
+        took = plans[CARDS[0]].bytes / GB
+        yield f"| {name} | `{PRESETS[name]}` | {took:.1f} GB | {' | '.join(cells)} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--measured", type=Path, help="what bench/vram.py wrote")
+    asked = parser.parse_args()
+    for row in rows(Results(asked.measured)):
+        print(row, flush=True)
 
 
 if __name__ == "__main__":
-    for row in rows():
-        print(row, flush=True)
+    main()
