@@ -34,6 +34,8 @@ def cell(plan: MemoryPlan, measured: bool | None) -> str:
     """Return what a card can do with a model; what was measured decides whether it fits."""
     if measured or (measured is None and plan.fits):
         return "fits (measured)" if measured else "fits"
+    if plan.fits:
+        return "does not fit (measured)"
     changes = [line.removeprefix("--set ").partition(":")[0] for line in plan.remedies if "--set" in line]
     can = bool(plan.remedies) and plan.remedies[-1].endswith("fits")
     foretold = f"with `{' '.join(changes)}`" if can else "no"
