@@ -48,9 +48,14 @@ class BatchShape:
     """Positions of clip, prompt and sentence at most; None: the longest clip has the longest sentence."""
 
     @property
+    def projected(self) -> int:
+        """What the projector makes of the longest clip's steps."""
+        return -(-self.steps // self.stride)
+
+    @property
     def source(self) -> int:
         """Positions that are read before the sentence."""
-        return -(-self.steps // self.stride) + self.prompt
+        return self.projected + self.prompt
 
     @property
     def whole(self) -> int:

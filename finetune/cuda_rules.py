@@ -36,7 +36,7 @@ class CudaRules(TorchFunctionMode):
             return _dropout(*args, **options)
         if torch.is_autocast_enabled("cpu"):
             if func in IN_FP32:
-                args = tree_map(_in_fp32, args)
+                args, options = tree_map(_in_fp32, (args, options))
             elif func in SOFTMAX and options.get("dtype") is None:
                 options["dtype"] = torch.float32
         return func(*args, **options)

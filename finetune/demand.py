@@ -9,7 +9,9 @@ from transformers import PretrainedConfig
 
 from .batch_shapes import BatchShape, ClipLength, evaluation_shapes, positions, train_shapes
 from .config import TuneConfig
-from .memory import ModelMemory, Part, generation_parts, measure_model, total, training_parts
+from .generation_memory import generation_parts, loading_parts
+from .memory import ModelMemory, Part, measure_model, total
+from .training_memory import training_parts
 
 MOST_CLIPS = 4096  # a batch that large needs no exact answer
 
@@ -20,6 +22,8 @@ class MemoryPlan:
 
     training: list[Part]
     generation: list[Part]
+    loading: list[Part]
+    """Of a model whose vocabulary is trimmed, which is whole until then; else empty."""
     room: int
     quartiles: tuple[int, int, int]
     """Bytes of training by batch: the median one, the 95th percentile, the largest."""
@@ -32,8 +36,8 @@ class MemoryPlan:
 
     @property
     def bytes(self) -> int:
-        """Bytes at the fullest moment of training and generation."""
-        return max(total(self.training), total(self.generation))
+        """Bytes at the fullest moment of the run."""
+        return max(map(total, (self.training, self.generation, self.loading)))
 
     @property
     def fits(self) -> bool:
@@ -60,6 +64,8 @@ class Demand:
     """What is translated in evaluation."""
     further_sizes: tuple[int, ...] = ()
     """Widths of the streams after the first."""
+    rows: int | None = None
+    """Tokens that a trimmed vocabulary keeps; None: not known, or not trimmed, and all are counted."""
 
     @property
     def train_shapes(self) -> list[BatchShape]:
@@ -85,7 +91,7 @@ def plan_once(demand: Demand, room: int) -> MemoryPlan:
     """Return the plan of a run on a GPU of ``room`` bytes, without remedies."""
     model = measure_model(
         demand.config, tune=demand.tune, feature_size=demand.feature_size, dtype=demand.dtype,
-        further_sizes=demand.further_sizes,
+        further_sizes=demand.further_sizes, rows=demand.rows,
     )  # fmt: skip
     trained = sorted((training_parts(model, shape) for shape in demand.train_shapes), key=total)
     searched = max((generation_parts(model, shape) for shape in demand.evaluation_shapes), key=total)
@@ -93,6 +99,7 @@ def plan_once(demand: Demand, room: int) -> MemoryPlan:
     return MemoryPlan(
         training=trained[last],
         generation=searched,
+        loading=loading_parts(model),
         room=room,
         quartiles=(total(trained[last // 2]), total(trained[round(0.95 * last)]), total(trained[last])),
         largest_batch=largest,

@@ -12,6 +12,7 @@ from .batch_shapes import cached_lengths
 from .config import TuneConfig
 from .data import FeatureItems
 from .demand import Demand, MemoryPlan, plan_once
+from .kept_tokens import count_kept
 from .layer_memory import UnmeasurableError
 from .memory import CONTEXT_BYTES, GB, total
 from .skeleton import read_config
@@ -33,11 +34,13 @@ def check_fits(
     """
     if device.type != "cuda":
         return
+    model_config = read_config(llm)
     demand = Demand(
-        config=read_config(llm), tune=config, feature_size=train.feature_size,
+        config=model_config, tune=config, feature_size=train.feature_size,
         dtype=resolve_dtype(config.training.precision, device),
         train=cached_lengths(train), dev=cached_lengths(train if dev is None else dev),
         further_sizes=train.feature_sizes[1:],
+        rows=count_kept(train, llm=llm, model_config=model_config, config=config),
     )  # fmt: skip
     try:  # this process' own context is no longer part of what is free
         plan = plan_memory(demand, room=free_bytes(device) + CONTEXT_BYTES)
@@ -63,7 +66,10 @@ def _remedies(demand: Demand, room: int) -> tuple[str, ...]:
     """Apply changes one after another until the run fits, and say what each brought."""
     said: list[str] = []
     plan = plan_once(demand, room)
-    for change in (_checkpoint, _shrink_batches, _quantise, _shrink_batches, _fewer_beams, _shrink_batches):
+    for change in (
+        _checkpoint, _shrink_batches, _small_moments, _shrink_batches, _quantise, _shrink_batches,
+        _fewer_beams, _shrink_batches,
+    ):  # fmt: skip
         changed = change(demand, plan)
         if changed is None:
             continue
@@ -96,9 +102,21 @@ def _shrink_batches(demand: Demand, plan: MemoryPlan) -> tuple[str, Demand] | No
     return fits
 
 
+def _small_moments(demand: Demand, plan: MemoryPlan) -> tuple[str, Demand] | None:
+    """Keep the optimiser's moments in 8 bits: of LoRA alone they are too small to matter."""
+    training = demand.tune.training
+    if demand.tune.train != "full" or training.optimiser != "adamw":
+        return None
+    smaller = replace(training, optimiser="adamw8bit")
+    return "training.optimiser=adamw8bit", demand.with_settings(training=smaller)
+
+
 def _quantise(demand: Demand, plan: MemoryPlan) -> tuple[str, Demand] | None:
     if demand.tune.quantise == "nf4":
         return None
+    if demand.tune.train == "full":  # weights in few bits cannot be trained
+        lighter = demand.with_settings(train="lora+projector", quantise="nf4")
+        return "train=lora+projector --set quantise=nf4", lighter
     return "quantise=nf4", demand.with_settings(quantise="nf4")
 
 

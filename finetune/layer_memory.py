@@ -2,7 +2,8 @@
 
 Usual formulas miss what peft adds (inputs cast to fp32, dropout's copies, one more product for each matrix).
 So models of one and two layers of the real config, with LoRA as ``fla tune`` adds it, run a training step on
-tensors that have shapes but no memory, at a few lengths; what the second layer added is one layer's.
+tensors that have shapes but no memory, at a few lengths; what the second layer added is one layer's. What
+does not grow with lengths (gradients, autocast's copies of weights) is counted elsewhere.
 """
 
 import json
@@ -13,14 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch._subclasses.fake_tensor import DataDependentOutputException
 from transformers import PretrainedConfig
 
 from ..core.errors import ModelError
 from .config import LoraSettings, Quantise
 from .cuda_rules import CudaRules
-from .layer_model import lora_model
-from .live_bytes import LiveBytes, shapes_only, without_memory
+from .layer_model import trained_model
+from .live_bytes import DependsOnNumbers, LiveBytes, shapes_only, without_memory
 from .skeleton import config_from, shortened
 
 CLIPS = 4
@@ -61,18 +61,28 @@ Part = Literal["encoder", "decoder"]
 
 
 class UnmeasurableError(ModelError):
-    """Shapes alone do not tell: layers depend on numbers (experts), or the whole model is trained."""
+    """Shapes alone do not tell: layers depend on numbers (experts)."""
 
 
 def measure_tower(
-    config: PretrainedConfig, part: Part, *, quantise: Quantise, dtype: torch.dtype, lora: LoraSettings,
-    checkpointing: bool,
+    config: PretrainedConfig, part: Part, *, quantise: Quantise, dtype: torch.dtype,
+    lora: LoraSettings | None, checkpointing: bool, full: bool = False,
 ) -> Tower:  # fmt: skip
     """Return what the layers of ``config`` take, computing in ``dtype``; no weights are made.
 
-    int8 layers are measured as unquantised ones: what bitsandbytes keeps for them is not known on the CPU.
+    Args:
+        config: of the model.
+        part: which of its towers.
+        quantise: format of its linear layers.
+        dtype: what is computed in.
+        lora: its adapters; None where none are trained.
+        checkpointing: recompute activations in the backward pass.
+        full: every weight is trained, in fp32.
+
+    Raises:
+        UnmeasurableError: a layer's shapes depend on numbers.
     """
-    return _measured(config.to_json_string(), part, quantise, dtype, lora, checkpointing)
+    return _measured(config.to_json_string(), part, quantise, dtype, lora, checkpointing, full)
 
 
 @lru_cache(maxsize=64)
@@ -81,32 +91,37 @@ def _measured(
     part: Part,
     quantise: Quantise,
     dtype: torch.dtype,
-    lora: LoraSettings,
+    lora: LoraSettings | None,
     checkpointing: bool,
+    full: bool,
 ) -> Tower:
     config = config_from(json.loads(config_json), name="config.json")
     cross = config.is_encoder_decoder and part == "decoder"
     points = POINTS if cross else tuple((length, 0) for length in LENGTHS)
+    held = torch.float32 if full else dtype
 
-    def bytes_of(layers: int) -> np.ndarray:
-        """Return kept, working and reading bytes (3, points) of a model of so many layers."""
+    def model_of(layers: int) -> Any:
         short = shortened(config, encoder=layers, decoder=layers, positions=MODEL_POSITIONS)
-        model = lora_model(short, quantise=quantise, dtype=dtype, lora=lora, checkpointing=checkpointing)
-        with shapes_only():
-            without_memory(model)
-            try:
-                return np.array([run_step(model, part, source=s, target=t, dtype=dtype) for s, t in points]).T
-            except DataDependentOutputException as error:
-                raise UnmeasurableError(
-                    f"Memory of a {config.model_type} cannot be foretold: {error.func} depends on numbers.\n"
-                    "Try it: fla tune --limit 50"
-                ) from error
+        return trained_model(
+            short, quantise=quantise, dtype=held, lora=lora, checkpointing=checkpointing, full=full
+        )
 
-    one, two = bytes_of(1), bytes_of(2)
-    layer = two[0] - one[0]
-    rows = (layer, one[0] - layer, one[1], one[2])
-    names = ("layer", "outside", "working", "reading")
-    return Tower(**dict(zip(names, (_grown(row, points, cross) for row in rows), strict=True)))
+    one, two = model_of(1), model_of(2)
+    with shapes_only():
+        for model in (one, two):
+            without_memory(model)
+        try:
+            rows = [run_step(one, part, source=s, target=t, dtype=dtype) for s, t in points]
+            deeper = [run_forward(two, part, source=s, target=t, dtype=dtype) for s, t in points]
+        except DependsOnNumbers as error:
+            raise UnmeasurableError(
+                f"Memory of a {config.model_type} cannot be foretold: {error.func} depends on numbers.\n"
+                "Try it: fla tune --limit 50"
+            ) from error
+    kept, working, reading = np.array(rows).T
+    layer = np.array(deeper) - kept
+    found = {"layer": layer, "outside": kept - layer, "working": working, "reading": reading}
+    return Tower(**{name: _grown(row, points, cross) for name, row in found.items()})
 
 
 def run_step(model: Any, part: Part, *, source: int, target: int, dtype: torch.dtype) -> tuple[int, int, int]:
@@ -116,30 +131,68 @@ def run_step(model: Any, part: Part, *, source: int, target: int, dtype: torch.d
         Bytes kept after the forward pass, taken on top of them in the backward pass, and taken at most
         without gradients.
     """
-    embeds = torch.empty(CLIPS, source, model.get_input_embeddings().embedding_dim, dtype=dtype)
-    inputs = {"embeds": embeds.requires_grad_(), "mask": torch.ones(CLIPS, source, dtype=torch.long)}
-    inputs["ids"] = torch.ones(CLIPS, target, dtype=torch.long)
-    mixed = torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32)
-    known = [*model.parameters(), *model.buffers(), *inputs.values()]
+    inputs = _inputs(model, source, target)
     with CudaRules():
-        with LiveBytes(known) as live, mixed, torch.no_grad():
+        with _live(model, inputs) as live, _mixed(dtype), torch.no_grad():
             _states(model.eval(), part, **inputs)
         reading = live.peak
-        with LiveBytes(known) as live:
-            with mixed:
+        with _live(model, inputs) as live:
+            with _mixed(dtype):
                 states = _states(model.train(), part, **inputs)
+            reached = states.sum()  # the gradient of a sum takes no room
+            del states
             live.restart()
             kept = live.peak
-            _backward(states)
+            pass_back(reached)
     model.zero_grad()
     return kept, live.peak - kept, reading
 
 
-def _backward(states: torch.Tensor) -> None:
-    """Pass ones back; ``backward()`` would switch the rules off, and layers are computed again inside it."""
+def run_forward(model: Any, part: Part, *, source: int, target: int, dtype: torch.dtype) -> int:
+    """Return the bytes kept after the forward pass of :data:`CLIPS` clips."""
+    inputs = _inputs(model, source, target)
+    with CudaRules(), _live(model, inputs) as live:
+        with _mixed(dtype):
+            reached = _states(model.train(), part, **inputs).sum()
+        kept = live.now()
+    del reached  # until here it holds what is kept
+    return kept
+
+
+def _live(model: Any, inputs: dict[str, torch.Tensor]) -> LiveBytes:
+    return LiveBytes([*model.parameters(), *model.buffers(), *inputs.values()])
+
+
+def _mixed(dtype: torch.dtype) -> torch.autocast:
+    return torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32)
+
+
+def _inputs(model: Any, source: int, target: int) -> dict[str, torch.Tensor]:
+    embed = model.get_input_embeddings()
+    embeds = torch.empty(CLIPS, source, embed.embedding_dim, dtype=embed.weight.dtype, requires_grad=True)
+    mask = torch.ones(CLIPS, source, dtype=torch.long)
+    mask[0, -1] = 0  # padding, as nearly every batch has: without it transformers may leave the mask out
+    return {
+        "embeds": embeds,
+        "mask": mask,
+        "ids": torch.ones(CLIPS, target, dtype=torch.long),
+    }
+
+
+def pass_back(reached: torch.Tensor) -> None:
+    """Pass a gradient of ones back through what gave ``reached``.
+
+    ``backward()`` would switch the rules off, and layers are computed again inside it.
+    """
     engine: Any = torch.autograd.Variable._execution_engine
     engine.run_backward(
-        (states,), (torch.ones_like(states),), False, False, (), allow_unreachable=True, accumulate_grad=True
+        (reached,),
+        (torch.ones_like(reached),),
+        False,
+        False,
+        (),
+        allow_unreachable=True,
+        accumulate_grad=True,
     )
 
 

@@ -1,9 +1,10 @@
-"""A model of a layer or two with LoRA, as ``fla tune`` would train it, on the meta device."""
+"""A model of a layer or two as ``fla tune`` would train it, on the meta device."""
 
 from typing import Any
 
 import torch
-from bitsandbytes.nn.modules import Linear4bit
+from bitsandbytes.autograd._functions import MatMul8bitLt, MatmulLtState
+from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
 from torch import nn
 from transformers import PretrainedConfig
 
@@ -33,22 +34,63 @@ class PackedLinear(Linear4bit):
         return nn.functional.linear(x.to(self.compute_dtype), self.weight, self.bias).to(x.dtype)
 
 
-def lora_model(
+class Int8Linear(Linear8bitLt):
+    """bitsandbytes' 8-bit layer as it stands on CUDA: its own product, on int8 weights without numbers.
+
+    It keeps each input for the backward pass where checkpointing does not see it, as the real one does. No
+    input has outliers here: how many columns are computed apart is known from numbers alone.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.weight = nn.Parameter(torch.empty_like(linear.weight, dtype=torch.int8), requires_grad=False)
+        self.bias = linear.bias
+        self.scales = nn.Buffer(torch.empty(linear.out_features, device=linear.weight.device))
+        self.index: Any = None
+        self.state = MatmulLtState()  # peft asks for it
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Multiply as ``bitsandbytes.matmul`` does on CUDA; on a CPU it would take another way."""
+        state = MatmulLtState(CB=self.weight, SCB=self.scales)
+        state.has_fp16_weights = False
+        return MatMul8bitLt.apply(x, self.weight, None, self.bias, state)
+
+
+def trained_model(
     config: PretrainedConfig,
     *,
     quantise: Quantise,
     dtype: torch.dtype,
-    lora: LoraSettings,
+    lora: LoraSettings | None,
     checkpointing: bool,
+    full: bool = False,
 ) -> Any:
-    """Return the model of a short config as ``fla tune`` trains it, on the meta device."""
+    """Return the model of a short config as ``fla tune`` trains it, on the meta device.
+
+    Args:
+        config: of the model.
+        quantise: format of its linear layers.
+        dtype: format of everything else.
+        lora: its adapters; None where none are trained.
+        checkpointing: recompute activations in the backward pass.
+        full: every weight is trained.
+    """
     model = skeleton(config, dtype=dtype)
-    if quantise == "nf4":
-        for name in quantised_names(model, quantise):
-            model.set_submodule(name, PackedLinear(model.get_submodule(name), dtype=dtype))
-        model.is_loaded_in_4bit = True  # peft then takes its 4-bit layer
+    _pack(model, quantise, dtype=dtype)
     prepare_frozen(model, activation_checkpointing=checkpointing)
+    if lora is None:
+        return model.requires_grad_(full)
     for module in list[Any](add_lora(model, lora).modules()):
-        if quantise == "nf4" and dtype != torch.float32 and hasattr(module, "cast_input_dtype_enabled"):
-            module.cast_input_dtype_enabled = False  # under CUDA's autocast peft's 4-bit layer does not cast
+        if quantise != "none" and dtype != torch.float32 and hasattr(module, "cast_input_dtype_enabled"):
+            module.cast_input_dtype_enabled = False  # under CUDA's autocast peft's packed layers do not cast
     return model
+
+
+def _pack(model: Any, quantise: Quantise, *, dtype: torch.dtype) -> None:
+    """Put layers in place of those that are quantised; peft then takes its own for each kind."""
+    for name in quantised_names(model, quantise):
+        linear = model.get_submodule(name)
+        packed = PackedLinear(linear, dtype=dtype) if quantise == "nf4" else Int8Linear(linear)
+        model.set_submodule(name, packed)
+    model.is_loaded_in_4bit, model.is_loaded_in_8bit = quantise == "nf4", quantise == "int8"

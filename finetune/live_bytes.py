@@ -1,4 +1,8 @@
-"""Counting the bytes that tensors hold, without holding them."""
+"""Counting the bytes that tensors hold, without holding them.
+
+The one file that takes what torch keeps for itself: tensors on its public meta device have shapes too, but no
+autocast, and take other ways than a CPU's through attention; fake tensors behave as a CPU's do.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -6,11 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+DependsOnNumbers = DataDependentOutputException
+"""Raised where shapes alone are not enough to go on."""
 GRAIN = 512  # CUDA's allocator hands out multiples of so many bytes
 
 

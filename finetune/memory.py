@@ -1,10 +1,9 @@
-"""The memory of a tuning run, part by part: training one batch, and translating one.
+"""What is known of a model's memory before any batch, and what stands whatever the batch.
 
-GB are 2**30 bytes, as on a card's label. Parts that are never there at the same time (the loss, a layer
-that is computed again) are all shown; only those of the fullest moment count.
+GB are 2**30 bytes, as on a card's label.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,22 +12,15 @@ from transformers import PretrainedConfig
 
 from .batch_shapes import BatchShape
 from .config import TuneConfig
-from .layer_memory import Tower, UnmeasurableError, measure_tower
-from .llm import NOT_IN_FP16
-from .loss import BIASED, CHUNK_TOKENS, PLAIN, SCALED, SOFT_CAPPED
-from .skeleton import depths
-from .weights import Weights, measure_weights, stream_projector_sizes, trained_bytes
+from .layer_memory import Tower, measure_tower
+from .llm import without_fp16
+from .weights import Weights, measure_weights, moment_bytes, stream_projector_sizes
 
 GB = 2**30
 CONTEXT_BYTES = GB // 2
 """What CUDA takes before the first tensor, with cuBLAS' workspaces; differs by card and driver. Assumed."""
 SLACK = 0.05
 """Share of what comes and goes that the allocator cannot use again. Assumed."""
-LOSS_BYTES = 12
-"""Of each logit at one moment, at most, in bf16: counted while loss.py ran (tests/finetune/test_plan.py)."""
-CAP_BYTES = 2  # more where logits are capped, counted alike
-SEARCH_BYTES = 16
-"""Of each logit in the search: bf16, fp32, log-probabilities, scores of the beams."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +43,34 @@ class ModelMemory:
     encoder: Tower | None
     decoder: Tower
     projector: tuple[int, ...]
-    feature_size: int
-    """Of several streams, the widest's: every step is counted as one of its."""
-    joined: bool
-    """Whether several streams' projected features are put one behind the other: a copy."""
+    """Numbers in each tensor of all streams' projectors."""
+    feature_sizes: tuple[int, ...]
+    """Width of each stream."""
     number_bytes: int
     """Of one number in the format that is computed in."""
+    held_bytes: int
+    """Of one number of a word's embedding: fp32 where the model is trained."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the language model's own weights are trained."""
+        return self.tune.train == "full"
+
+    @property
+    def trained_sizes(self) -> tuple[int, ...]:
+        """Numbers in each tensor that is trained."""
+        projector = () if self.tune.train == "lora" else self.projector
+        return (*self.weights.lora_sizes, *self.weights.own_sizes, *projector)
+
+    @property
+    def gradients(self) -> int:
+        """Bytes of all gradients, fp32."""
+        return 4 * sum(self.trained_sizes)
+
+    @property
+    def copies(self) -> int:
+        """Bytes of trained weights in the format that is computed in, as autocast keeps them."""
+        return self.weights.copied * self.number_bytes if self.number_bytes < 4 else 0
 
 
 def measure_model(
@@ -66,32 +80,43 @@ def measure_model(
     feature_size: int,
     dtype: torch.dtype,
     further_sizes: tuple[int, ...] = (),
+    rows: int | None = None,
 ) -> ModelMemory:
     """Measure a model from its config; nothing of its size is allocated.
 
-    ``further_sizes`` are the widths of streams after the first, each with a projector of its own.
+    Args:
+        config: of the model.
+        tune: the run's settings.
+        feature_size: width of a feature, of several streams the first's.
+        dtype: what is computed in.
+        further_sizes: widths of streams after the first, each with a projector of its own.
+        rows: tokens that a trimmed vocabulary keeps; None keeps all.
 
     Raises:
-        UnmeasurableError: the whole model is trained, or a layer's shapes depend on numbers.
+        UnmeasurableError: a layer's shapes depend on numbers.
     """
-    if tune.train == "full":
-        raise UnmeasurableError("Memory is not foretold of a run that trains the whole model (train: full).")
-    if dtype == torch.float16 and config.model_type in NOT_IN_FP16:
-        dtype = torch.float32
-    how: dict[str, Any] = {"quantise": tune.quantise, "dtype": dtype, "lora": tune.lora}
-    layers = {**how, "checkpointing": tune.activation_checkpointing}
+    dtype = without_fp16(dtype, config.model_type)
+    full = tune.train == "full"
+    held = torch.float32 if full else dtype
+    how: dict[str, Any] = {
+        "quantise": tune.quantise,
+        "lora": tune.lora if tune.train in ("lora", "lora+projector") else None,
+        "full": full,
+    }
+    layers = {**how, "dtype": dtype, "checkpointing": tune.activation_checkpointing}
+    sizes = (feature_size, *further_sizes)
     return ModelMemory(
         config=config,
         tune=tune,
-        weights=measure_weights(config, **how),
+        weights=measure_weights(config, **how, dtype=held, rows=rows),
         encoder=measure_tower(config, "encoder", **layers) if config.is_encoder_decoder else None,
         decoder=measure_tower(config, "decoder", **layers),
         projector=stream_projector_sizes(
-            tune.projector, feature_sizes=(feature_size, *further_sizes), embedding_size=config.hidden_size
+            tune.projector, feature_sizes=sizes, embedding_size=config.hidden_size
         ),
-        feature_size=max((feature_size, *further_sizes)),
-        joined=bool(further_sizes),
+        feature_sizes=sizes,
         number_bytes=dtype.itemsize,
+        held_bytes=held.itemsize,
     )
 
 
@@ -100,104 +125,42 @@ def total(parts: Iterable[Part]) -> int:
     return sum(part.bytes for part in parts if part.counted)
 
 
-def standing_parts(model: ModelMemory, *, training: bool) -> list[Part]:
-    """Return what is there whatever the batch."""
-    lora, projector = model.weights.lora_sizes, model.projector
-    trained, gradients, moments = trained_bytes((*lora, *projector), optimiser=model.tune.training.optimiser)
+def standing_parts(model: ModelMemory) -> list[Part]:
+    """Return what is there whatever the batch, in training and in the evaluations between."""
+    weights = model.weights
+    moments, _ = moment_bytes(model.trained_sizes, optimiser=model.tune.training.optimiser)
+    parts = {
+        "CUDA context (assumed)": CONTEXT_BYTES,
+        f"weights, {model.tune.quantise}": weights.quantised,
+        "weights, trained" if model.is_trained else "weights, not quantised": weights.rest,
+        "LoRA and projector, fp32": 4 * sum((*weights.lora_sizes, *model.projector)),
+        "optimiser": moments,
+    }
+    return [Part(name=name, bytes=size) for name, size in parts.items() if size]
+
+
+def input_bytes(model: ModelMemory, batch: BatchShape) -> int:
+    """Return what projectors keep of a batch in fp32, and the padded embeddings."""
+    width, projector = model.config.hidden_size, model.tune.projector
+    hidden = 8 * projector.hidden_size * (projector.kind != "linear")
+    read = 4 * max(model.feature_sizes) * batch.steps  # of several streams, as if all were the widest
+    projected = batch.projected * (hidden + 4 * width)
+    rows = model.held_bytes * width * (batch.source if model.encoder is not None else batch.whole)
+    return batch.clips * (read + projected + rows)
+
+
+def moving_parts(moments: Sequence[Mapping[str, float]]) -> list[Part]:
+    """Return what comes and goes, and the allocator's slack.
+
+    Args:
+        moments: bytes by name of what is there at one time. All names are shown, with their bytes at the
+            fullest moment; what is not there then is shown at its largest, and does not count.
+    """
+    fullest = max(moments, key=lambda moment: sum(moment.values()))
+    largest = {name: max(m.get(name, 0) for m in moments) for moment in moments for name in moment}
     parts = [
-        Part(name="CUDA context (assumed)", bytes=CONTEXT_BYTES),
-        Part(name=f"weights, {model.tune.quantise}", bytes=model.weights.quantised),
-        Part(name="weights, not quantised", bytes=model.weights.rest),
-        Part(name="LoRA and projector, fp32", bytes=trained),
-        Part(name="optimiser", bytes=moments),
-        Part(name="LoRA copies of autocast", bytes=sum(lora) * model.number_bytes),
+        Part(name=name, bytes=round(fullest.get(name, size)), counted=name in fullest)
+        for name, size in largest.items()
     ]
-    return [*parts, Part(name="gradients", bytes=gradients)] if training else parts
-
-
-def training_parts(model: ModelMemory, batch: BatchShape) -> list[Part]:
-    """Return what one training step of ``batch`` takes."""
-    encoder_layers, decoder_layers = depths(model.config)
-    source, target = _positions(model, batch)
-    layers = decoder_layers * model.decoder.layer(source, target) + model.decoder.outside(source, target)
-    working = model.decoder.working(source, target)
-    if model.encoder is not None:
-        layers += encoder_layers * model.encoder.layer(source) + model.encoder.outside(source)
-        working = max(working, model.encoder.working(source))
-    again = "one layer computed again" if model.tune.activation_checkpointing else "one layer's backward pass"
-    kept = "checkpoints" if model.tune.activation_checkpointing else "activations"
-    moments = [
-        [(again, batch.clips * working), ("its largest matrix, unpacked", model.weights.largest_matrix)],
-        [("logits of the loss", _loss_bytes(model, batch))],
-    ]
-    kept_parts = [(kept, batch.clips * layers), ("projector and embeddings", _input_bytes(model, batch))]
-    return [*standing_parts(model, training=True), *_moving(kept_parts, moments)]
-
-
-def generation_parts(model: ModelMemory, batch: BatchShape) -> list[Part]:
-    """Return what the beam search of ``batch`` takes, in a run's evaluation: the optimiser is there too."""
-    rows = batch.clips * model.tune.decoding.num_beams
-    source, _ = _positions(model, batch, reading=True)
-    reading = rows * model.decoder.reading(source, 1)
-    if model.encoder is not None:
-        states = 2 * rows * batch.source * model.config.hidden_size * model.number_bytes
-        reading = max(batch.clips * model.encoder.reading(source), reading + states)
-    cache = rows * cache_bytes(model, batch)
-    moments = [
-        [("reading features and prompt", reading)],
-        [("logits of the beams", rows * model.config.vocab_size * SEARCH_BYTES)],
-    ]
-    kept = [
-        ("keys and values, all beams", cache),
-        ("one layer's, put in order", 2 * cache / depths(model.config)[1]),
-        ("projector and embeddings", _input_bytes(model, batch)),
-    ]
-    matrix = [("largest matrix, unpacked", model.weights.largest_matrix)]
-    return [*standing_parts(model, training=False), *_moving([*kept, *matrix], moments)]
-
-
-def cache_bytes(model: ModelMemory, batch: BatchShape) -> int:
-    """Return the bytes of one beam's keys and values; an encoder-decoder also keeps those of the source."""
-    config, new = model.config, model.tune.decoding.max_new_tokens
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or getattr(config, "d_kv", None)
-    width = width or config.hidden_size // config.num_attention_heads
-    return 2 * depths(config)[1] * heads * width * (batch.source + new) * model.number_bytes
-
-
-def _positions(model: ModelMemory, batch: BatchShape, *, reading: bool = False) -> tuple[int, int]:
-    """Return positions of source and target; a decoder-only model has all in one sequence."""
-    if model.encoder is not None:
-        return batch.source, batch.labels + 1
-    return batch.source if reading else batch.whole, 0
-
-
-def _loss_bytes(model: ModelMemory, batch: BatchShape) -> int:
-    config, labels = model.config, batch.clips * batch.labels
-    kind = config.model_type
-    each = LOSS_BYTES + (CAP_BYTES if kind in SOFT_CAPPED else 0)
-    if kind in PLAIN | SOFT_CAPPED | BIASED | SCALED:
-        return min(labels, CHUNK_TOKENS) * config.vocab_size * each
-    everywhere = (
-        labels if model.encoder is not None else batch.clips * batch.whole
-    )  # an unknown head: all its logits
-    return config.vocab_size * (2 * model.number_bytes * everywhere + each * labels)
-
-
-def _input_bytes(model: ModelMemory, batch: BatchShape) -> int:
-    """Return the projector's activations in fp32, and the rows of embeddings before and after padding."""
-    width, features = model.config.hidden_size, model.feature_size
-    projector = model.tune.projector
-    hidden = 8 * projector.hidden_size if projector.kind == "mlp" else 0
-    per_step = 6 * features + hidden + (8 + 8 * model.joined + model.number_bytes) * width
-    rows = 2 * model.number_bytes * width * (batch.source + batch.labels)
-    return batch.clips * (batch.steps * per_step + rows)
-
-
-def _moving(kept: Sequence[tuple[str, float]], moments: Sequence[Sequence[tuple[str, float]]]) -> list[Part]:
-    """Return what comes and goes: ``kept``, all ``moments`` with the fullest counted, and the slack."""
-    fullest = max(moments, key=lambda parts: sum(size for _, size in parts))
-    parts = [Part(name=name, bytes=round(size)) for name, size in kept]
-    for moment in moments:
-        parts += [Part(name=name, bytes=round(size), counted=moment is fullest) for name, size in moment]
-    return [*parts, Part(name="allocator's slack (assumed)", bytes=round(SLACK * total(parts)))]
+    slack = Part(name="allocator's slack (assumed)", bytes=round(SLACK * total(parts)))
+    return [part for part in (*parts, slack) if part.bytes]

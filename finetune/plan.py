@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PretrainedConfig
 
 from ..cache.reader import splits_in
 from ..core.device import resolve_device, resolve_dtype
@@ -15,6 +16,7 @@ from .config import TuneConfig
 from .data import FeatureItems, open_caches
 from .demand import Demand, MemoryPlan
 from .fit import plan_memory
+from .kept_tokens import count_kept
 from .memory import GB, Part, total
 from .probe import Probed, probe_run
 from .skeleton import read_config
@@ -58,7 +60,10 @@ class Report:
     def describe(self) -> str:
         """Return the plan for people."""
         plan, batch = self.plan, self.plan.largest_batch
-        lines = [*_part_lines("training", plan.training), "", *_part_lines("generation", plan.generation), ""]
+        blocks = {"loading": plan.loading, "training": plan.training, "generation": plan.generation}
+        lines = [
+            line for title, parts in blocks.items() if parts for line in (*_part_lines(title, parts), "")
+        ]
         median, most, _ = (f"{size / GB:.1f}" for size in plan.quartiles)
         lines.append(f"Half of the training batches stay below {median} GB, 95 % below {most} GB.")
         lines.append(f"Lengths: {self.lengths}.")
@@ -96,10 +101,14 @@ def plan_run(
     if probe:
         _check_probe(place, lengths)
     room = _room(vram_gb, place)
+    model_config = read_config(llm)
     train, dev, sizes, said = _clips(lengths, config)
+    rows = _kept_rows(lengths, llm=llm, model_config=model_config, config=config)
+    if config.trim_vocab:
+        said += f"; {_said_of_vocabulary(rows, model_config.vocab_size)}"
     demand = Demand(
-        config=read_config(llm), tune=config, feature_size=sizes[0],
-        dtype=planned_dtype(config, place), train=train, dev=dev, further_sizes=sizes[1:],
+        config=model_config, tune=config, feature_size=sizes[0],
+        dtype=planned_dtype(config, place), train=train, dev=dev, further_sizes=sizes[1:], rows=rows,
     )  # fmt: skip
     probed = probe_run(lengths.features, llm=llm, config=config, device=place) if probe else None
     return Report(plan=plan_memory(demand, room=room), lengths=said, probed=probed)
@@ -144,6 +153,21 @@ def _clips(
     longest = max(clip.steps for clip in clips)
     said = f"{len(clips)} clips of the cache, up to {longest} steps; a token is 3 bytes of text (assumed)"
     return clips, cached_lengths(dev), train.feature_sizes, said
+
+
+def _kept_rows(
+    lengths: Lengths, *, llm: str, model_config: PretrainedConfig, config: TuneConfig
+) -> int | None:
+    if not lengths.features:
+        return None
+    train = FeatureItems(open_caches(lengths.features, "train"))
+    return count_kept(train, llm=llm, model_config=model_config, config=config)
+
+
+def _said_of_vocabulary(rows: int | None, whole: int) -> str:
+    if rows is not None:
+        return f"{rows} of {whole} tokens are kept"
+    return f"all {whole} tokens are counted: which are kept, --features and the model's tokenizer tell"
 
 
 def _part_lines(title: str, parts: Sequence[Part]) -> list[str]:

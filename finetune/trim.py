@@ -40,7 +40,7 @@ def trim(language_model: LanguageModel, kept: Sequence[int]) -> LanguageModel:
     expected = _logits(model, check)[..., list(kept)]
     for settings in (model.config, model.generation_config):
         _map_ids(settings, kept)
-    _cut(model, torch.tensor(kept, device=model.device))
+    cut_rows(model, torch.tensor(kept, device=model.device))
     model.config.vocab_size = len(kept)
     difference = (_logits(model, list(range(len(check)))) - expected).abs().max().item()
     if not difference <= TOLERANCE * expected.abs().max().item():  # not a number is refused too
@@ -53,7 +53,7 @@ def trim(language_model: LanguageModel, kept: Sequence[int]) -> LanguageModel:
     return replace(language_model, tokenizer=tokenizer, kept_ids=list(kept))
 
 
-def _cut(model: Any, kept: Tensor) -> None:
+def cut_rows(model: Any, kept: Tensor) -> None:
     """Keep the rows ``kept`` of every tensor that has one for each token, wherever it hangs."""
     whole = list(_tensors_by_token(model))
     cut: dict[int, nn.Parameter] = {id(p): nn.Parameter(p.data[kept], requires_grad=False) for p in whole}

@@ -1,6 +1,7 @@
 """The plan as a whole: parts add up, more never takes less, what does not fit is refused with a remedy."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,12 @@ from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.demand import Demand
 from fla_llm.finetune.fit import check_fits, plan_memory
+from fla_llm.finetune.generation_memory import generation_parts
 from fla_llm.finetune.layer_memory import UnmeasurableError
-from fla_llm.finetune.memory import CONTEXT_BYTES, GB, generation_parts, measure_model, total, training_parts
+from fla_llm.finetune.memory import CONTEXT_BYTES, GB, measure_model, total
 from fla_llm.finetune.plan import Lengths, plan_run
 from fla_llm.finetune.skeleton import read_config
+from fla_llm.finetune.training_memory import training_parts
 from fla_llm.training.config import DecodingConfig
 
 Folder = Callable[[str], Path]
@@ -142,3 +145,25 @@ def test_what_a_cpu_cannot_tell_is_refused(llm_folder: Folder, config: TuneConfi
         plan_run(llm, vram_gb=None, **run)
     with pytest.raises(ConfigError, match="--probe must run on a CUDA device, but --device is cpu"):
         plan_run(llm, vram_gb=24, probe=True, **run)
+
+
+def test_a_run_that_trains_everything_is_told_what_to_change(llm_folder: Folder, config: TuneConfig) -> None:
+    run = demand(llm_folder("llama"), config, quantise="none", train="full")
+    told = plan_memory(run, room=CONTEXT_BYTES).remedies
+    assert [line.partition(":")[0] for line in told[:3]] == [
+        "--set activation_checkpointing=true", "--set training.optimiser=adamw8bit",
+        "--set train=lora+projector --set quantise=nf4",
+    ]  # fmt: skip
+
+
+def test_tokens_that_are_not_kept_are_not_counted(
+    llm_folder: Folder, write_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder, cache = llm_folder("llama"), str(write_cache(tmp_path / "cache"))
+    asked = ("--vram", "24", "--set", "trim_vocab=true")
+    known = invoke("--llm", str(folder), "--features", cache, *asked)
+    assert re.search(r"\d+ of \d+ tokens are kept", known.stdout)
+    assert "weights, with every token" in known.stdout
+    bare = tmp_path / "bare.json"
+    bare.write_bytes((folder / "config.json").read_bytes())
+    assert "tokens are counted: which are kept" in invoke("--llm", str(bare), *asked).stdout

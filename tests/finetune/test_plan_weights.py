@@ -1,16 +1,22 @@
 """Weights to the byte, from configs alone."""
 
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from bitsandbytes.nn import Linear8bitLt
 
 from fla_llm.core.errors import ModelError
-from fla_llm.finetune.config import LoraSettings
+from fla_llm.finetune.config import LoraSettings, TuneConfig
 from fla_llm.finetune.llm import load_llm
 from fla_llm.finetune.skeleton import config_from, read_config
-from fla_llm.finetune.weights import measure_weights
+from fla_llm.finetune.trim import trim
+from fla_llm.finetune.weights import measure_weights, moment_bytes
+from fla_llm.training.optimisers import make_optimiser
 
 CPU = torch.device("cpu")
 T5 = {
@@ -61,24 +67,69 @@ def _one(name: str) -> str:
 
 
 @pytest.mark.parametrize("shape", ["llama", "qwen3", "gemma2", "mbart", "t5", "mt5"])
-@pytest.mark.parametrize("quantise", ["nf4", "none"])
+@pytest.mark.parametrize("quantise", ["nf4", "int8", "none"])
 def test_weights_are_those_of_the_loaded_model(
     shape: str, quantise: str, llm_folder: Callable[[str], Path]
 ) -> None:
     llm = str(llm_folder(shape))
     model = load_llm(llm, quantise=quantise, device=CPU, dtype=torch.bfloat16).model
-    loaded = 0
-    for parameter in model.parameters():
-        loaded += parameter.nbytes
-        state = getattr(parameter, "quant_state", None)
-        if state is not None:
-            tensors = (state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code)
-            loaded += sum(tensor.nbytes for tensor in tensors)
-    loaded += sum(buffer.nbytes for buffer in model.buffers())
     weights = measure_weights(
         read_config(llm), quantise=quantise, dtype=torch.bfloat16, lora=LoraSettings(rank=4)
     )
-    assert weights.total == pytest.approx(loaded, rel=0.01)
+    assert weights.total == pytest.approx(held(model), rel=0.01)
+
+
+def held(model: Any) -> int:
+    """Return the bytes of a loaded model, with the scales of what is quantised."""
+    tensors = [*model.parameters(), *model.buffers()]
+    for parameter in model.parameters():
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            tensors += [state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code]
+    for module in model.modules():
+        if isinstance(module, Linear8bitLt):
+            tensors.append(module.weight.SCB if module.state.SCB is None else module.state.SCB)
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+@pytest.mark.parametrize("shape", ["llama", "mbart", "t5"])
+def test_a_trimmed_vocabulary_takes_its_rows_and_loading_takes_all(
+    shape: str, llm_folder: Callable[[str], Path]
+) -> None:
+    llm = str(llm_folder(shape))
+    loaded = load_llm(llm, quantise="nf4", device=CPU, dtype=torch.bfloat16)
+    whole = held(loaded.model)
+    settings = {"quantise": "nf4", "dtype": torch.bfloat16, "lora": LoraSettings(rank=4)}
+    weights = measure_weights(read_config(llm), **settings, rows=7)
+    assert weights.total == pytest.approx(held(trim(loaded, range(7)).model), rel=0.01)
+    assert weights.whole == pytest.approx(whole, rel=0.01)
+    assert weights.rows == 7
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "sgd", "adamw8bit", "paged_adamw8bit"])
+def test_moments_are_those_that_the_optimiser_keeps(optimiser: Any, config: TuneConfig) -> None:
+    parameters = [torch.nn.Parameter(torch.ones(rows, 16)) for rows in (8, 300, 1001)]
+    settings = replace(config.training, optimiser=optimiser)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Paged optimizers are not supported on CPU")
+        made = make_optimiser([{"name": "all", "params": parameters}], settings)
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        made.step()
+    tables = ("step", "qmap1", "qmap2")  # of a few bytes, or one for all
+    kept = sum(
+        value.nbytes
+        for state in made.state.values()
+        for name, value in state.items()
+        if isinstance(value, torch.Tensor) and name not in tables
+    )
+    assert sum(moment_bytes([p.numel() for p in parameters], optimiser=optimiser)) == kept
+
+
+def test_only_large_moments_are_paged() -> None:
+    staying, paged = moment_bytes([99_999, 100_000], optimiser="paged_adamw8bit")
+    assert paged == 2 * 100_000
+    assert staying == 2 * 99_999 + 2 * 4 * 2 * 391  # and a scale for each 256 numbers of both
 
 
 def test_a_bare_config_is_enough(llm_folder: Callable[[str], Path], tmp_path: Path) -> None:

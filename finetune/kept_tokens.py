@@ -1,0 +1,32 @@
+"""How many tokens a trimmed vocabulary will have, told before the model is loaded."""
+
+from pathlib import Path
+
+from transformers import AutoTokenizer, PretrainedConfig
+
+from .config import TuneConfig
+from .data import FeatureItems
+from .llm import find_source, load_pretrained
+from .vocabulary import needed_ids
+from .wording import draw_examples
+
+
+def count_kept(
+    train: FeatureItems, *, llm: str, model_config: PretrainedConfig, config: TuneConfig
+) -> int | None:
+    """Return how many tokens ``fla tune`` would keep for these clips.
+
+    None where the vocabulary is not trimmed, or ``llm`` is a bare ``config.json``, which has no tokenizer.
+
+    Raises:
+        ModelError: there is no tokenizer where the config is.
+    """
+    if not config.trim_vocab or Path(llm).is_file():
+        return None
+    tokenizer = load_pretrained(AutoTokenizer.from_pretrained, find_source(llm))
+    texts, languages = train.texts, train.languages
+    examples = draw_examples(texts, languages, count=config.examples, seed=config.seed)
+    kept = needed_ids(
+        tokenizer, model_config, config=config, texts=texts, languages=languages, examples=examples
+    )
+    return len(kept)

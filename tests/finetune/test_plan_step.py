@@ -1,0 +1,107 @@
+"""A whole training step, counted tensor by tensor, takes what the plan says: parts, moments and their sum."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    Gemma2Config,
+    LlamaConfig,
+    MBartConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    T5Config,
+)
+
+from fla_llm.finetune.batch_shapes import BatchShape
+from fla_llm.finetune.config import TuneConfig
+from fla_llm.finetune.cuda_rules import CudaRules
+from fla_llm.finetune.layer_memory import pass_back
+from fla_llm.finetune.live_bytes import LiveBytes
+from fla_llm.finetune.llm import LanguageModel
+from fla_llm.finetune.memory import Part, measure_model, standing_parts, total
+from fla_llm.finetune.model import StageTwoModel
+from fla_llm.finetune.training_memory import training_parts
+
+CLIPS, STEPS, WORDS, WIDTH, FEATURE_SIZE = 8, 130, 29, 256, 64
+_IDS = {"vocab_size": 4096, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+_DECODER = {
+    "hidden_size": WIDTH, "intermediate_size": 688, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "head_dim": 64, "max_position_embeddings": 256, **_IDS,
+}  # fmt: skip
+_BART = {
+    "d_model": WIDTH, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4, "encoder_ffn_dim": 1024, "decoder_ffn_dim": 1024,
+    "max_position_embeddings": 256, "decoder_start_token_id": 2, **_IDS,
+}  # fmt: skip
+_T5 = {
+    "d_model": WIDTH, "d_kv": 64, "d_ff": 640, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0,
+    "feed_forward_proj": "gated-gelu", **_IDS,
+}  # fmt: skip
+SHAPES: dict[str, Callable[[], PretrainedConfig]] = {
+    "llama": lambda: LlamaConfig(**_DECODER),
+    "gemma2": lambda: Gemma2Config(**_DECODER),
+    "qwen3": lambda: Qwen3Config(**_DECODER),
+    "mbart": lambda: MBartConfig(**_BART),
+    "t5": lambda: T5Config(**_T5),
+}
+
+
+@pytest.mark.parametrize(
+    ("shape", "train", "checkpointing", "dropout"),
+    [
+        ("llama", "lora+projector", False, 0.1),
+        ("gemma2", "lora+projector", True, 0.0),
+        ("qwen3", "lora+projector", False, 0.0),
+        ("mbart", "lora+projector", False, 0.1),
+        ("mbart", "full", True, 0.0),
+        ("t5", "lora+projector", True, 0.1),
+        ("llama", "full", False, 0.0),
+        ("llama", "projector", True, 0.0),
+    ],
+)
+def test_a_real_step_takes_what_is_foretold(
+    shape: str, train: Any, checkpointing: bool, dropout: float, config: TuneConfig,
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:  # fmt: skip
+    tune = replace(
+        config, quantise="none", train=train, activation_checkpointing=checkpointing,
+        lora=replace(config.lora, rank=16, dropout=dropout),
+        projector=replace(config.projector, hidden_size=128),
+        training=replace(config.training, precision="bf16"),
+    )  # fmt: skip
+    llm = SHAPES[shape]()
+    model = drawn(llm, tune, tokenizer)
+    batch = model.collate([clip() for _ in range(CLIPS)])
+    with CudaRules(), LiveBytes([*model.parameters(), *model.buffers(), *batch.values()]) as live:
+        pass_back(model(**batch)["loss"])
+    memory = measure_model(llm, tune=tune, feature_size=FEATURE_SIZE, dtype=torch.bfloat16)
+    prompt = batch["prompt_ids"].shape[1] + len(model.family.lead_ids)
+    around = BatchShape(clips=CLIPS, steps=STEPS, prompt=prompt, labels=WORDS + 1)
+    foretold = total(moving(training_parts(memory, around), standing_parts(memory)))
+    assert foretold == pytest.approx(live.peak, rel=0.1)
+
+
+def drawn(llm: PretrainedConfig, tune: TuneConfig, tokenizer: PreTrainedTokenizerFast) -> StageTwoModel:
+    auto = AutoModelForSeq2SeqLM if llm.is_encoder_decoder else AutoModelForCausalLM
+    dtype = torch.float32 if tune.train == "full" else torch.bfloat16
+    base = auto.from_config(llm, dtype=dtype).requires_grad_(False)
+    language_model = LanguageModel(model=base, tokenizer=tokenizer, source="drawn", revision="0")
+    settings = {"feature_size": FEATURE_SIZE, "feature_fingerprint": "e" * 64}
+    return StageTwoModel(language_model, config=tune, **settings).train()
+
+
+def clip() -> dict[str, Any]:
+    features = np.ones((STEPS, FEATURE_SIZE), dtype=np.float16)
+    return {"features": features, "text": " ".join(["sonne"] * WORDS), "language": "de"}
+
+
+def moving(parts: list[Part], standing: list[Part]) -> list[Part]:
+    """Return what comes and goes, without the share that the allocator is assumed to waste."""
+    return [part for part in parts[len(standing) :] if "slack" not in part.name]
