@@ -13,14 +13,14 @@ import torch
 from vram_shapes import QWEN, SHAPES
 
 from fla_llm.core.config import load_config
-from fla_llm.finetune.batch_shapes import PHOENIX_STEPS, PHOENIX_WORDS, assumed_lengths
 from fla_llm.finetune.config import PRESETS, TuneConfig
-from fla_llm.finetune.demand import Demand
-from fla_llm.finetune.fit import plan_memory
-from fla_llm.finetune.layer_memory import UnmeasurableError
-from fla_llm.finetune.memory import GB
-from fla_llm.finetune.plan import FEATURE_SIZE
-from fla_llm.finetune.skeleton import config_from
+from fla_llm.planning.batch_shapes import PHOENIX_STEPS, PHOENIX_WORDS, assumed_lengths
+from fla_llm.planning.demand import Demand
+from fla_llm.planning.fit import plan_memory
+from fla_llm.planning.layer_memory import UnmeasurableError
+from fla_llm.planning.memory import GB
+from fla_llm.planning.plan import FEATURE_SIZE
+from fla_llm.planning.skeleton import config_from
 
 LONGEST = {
     "phoenix14t": (PHOENIX_STEPS, PHOENIX_WORDS),

@@ -31,7 +31,7 @@ from vram_results import Results, foretold_of, table
 from vram_shapes import CORPORA, MEASURED, SHAPES
 from vram_table import CARDS
 
-from fla_llm.finetune.memory import GB
+from fla_llm.planning.memory import GB
 
 
 def main() -> None:

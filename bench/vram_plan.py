@@ -10,13 +10,13 @@ from vram_shapes import CORPORA, PRESETS, SHAPES, tiny
 
 from fla_llm.core.config import load_config
 from fla_llm.finetune import config as tuning
-from fla_llm.finetune.batch_shapes import BatchShape, ClipLength
-from fla_llm.finetune.demand import Demand, MemoryPlan
-from fla_llm.finetune.fit import plan_memory
-from fla_llm.finetune.memory import total
-from fla_llm.finetune.plan import FEATURE_SIZE
-from fla_llm.finetune.skeleton import config_from
-from fla_llm.finetune.weights import measure_weights
+from fla_llm.planning.batch_shapes import BatchShape, ClipLength
+from fla_llm.planning.demand import Demand, MemoryPlan
+from fla_llm.planning.fit import plan_memory
+from fla_llm.planning.memory import total
+from fla_llm.planning.plan import FEATURE_SIZE
+from fla_llm.planning.skeleton import config_from
+from fla_llm.planning.weights import measure_weights
 
 NO_BOUND = 2**60
 

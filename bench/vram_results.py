@@ -8,7 +8,7 @@ import torch
 from vram_plan import Batches, Foretold, foretell
 
 from fla_llm.core.files import read_jsonl
-from fla_llm.finetune.memory import GB
+from fla_llm.planning.memory import GB
 
 WEIGHTS_SHARE = 0.01
 TOTAL_SHARE, TOTAL_BYTES = 0.10, 300 * 2**20

@@ -15,10 +15,10 @@ from vram_plan import demand_of, settings_of
 from vram_results import Results
 from vram_shapes import PRESETS, SHAPES
 
-from fla_llm.finetune.batch_shapes import PHOENIX_STEPS, PHOENIX_WORDS, assumed_lengths
-from fla_llm.finetune.demand import Demand, MemoryPlan
-from fla_llm.finetune.fit import plan_memory
-from fla_llm.finetune.memory import GB
+from fla_llm.planning.batch_shapes import PHOENIX_STEPS, PHOENIX_WORDS, assumed_lengths
+from fla_llm.planning.demand import Demand, MemoryPlan
+from fla_llm.planning.fit import plan_memory
+from fla_llm.planning.memory import GB
 
 CARDS = (8, 12, 16, 24)
 CORPUS = "PHOENIX14T"

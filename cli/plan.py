@@ -46,7 +46,7 @@ def command(
         raise click.UsageError("Give either --features or --steps and --words.")
     from ..core.config import load_config
     from ..finetune.config import PRESETS, TuneConfig
-    from ..finetune.plan import Lengths, plan_run
+    from ..planning.plan import Lengths, plan_run
 
     overrides = with_tuning(overrides, batch_tokens=batch_tokens, train=train, quantise=quantise)
     config = load_config(

@@ -70,6 +70,7 @@ def command(
     from ..core.config import load_config
     from ..finetune.config import PRESETS, TuneConfig
     from ..finetune.train import plan, tune
+    from ..planning.fit import check_fits
 
     flags = {"trim_vocab": trim_vocab, "allow_lossy_tokenizer": allow_lossy_tokenizer}
     overrides = (*overrides, *(f"{name}=true" for name, given in flags.items() if given))
@@ -81,6 +82,7 @@ def command(
         source=config_source,
         overrides=with_seed(overrides, seed),
     )
+    check_fits(features, llm=llm, config=config, device=device, limit=limit)
     if dry_run:
         planned = asdict(plan(features, llm=llm, config=config, device=device, limit=limit))
         emit(as_json, planned, table(planned))

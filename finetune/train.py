@@ -1,6 +1,5 @@
 """Stage two from beginning to end: caches and a language model in, a run directory out. No video is read."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +14,11 @@ from ..core.progress import say
 from ..training.evaluation import EvaluationSet
 from ..training.fit import fit
 from ..training.log import TrainingLog
-from ..training.processes import is_main_process, join_processes, wait_for_all
+from ..training.processes import is_main_process, join_processes, local_device, wait_for_all
 from ..training.tracking import check_tracker
 from .batching import TrainBatches
 from .config import TuneConfig
 from .data import FeatureItems, feature_evaluation_set, open_caches
-from .fit import check_fits
 from .llm import load_llm
 from .lossy import check_sentences
 from .model import StageTwoModel, base_dtype
@@ -80,8 +78,7 @@ def tune(
     """
     check_tracker(config.training.report_to)
     train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
-    place = _local(resolve_device(device))
-    check_fits(train, dev, llm=llm, config=config, device=place)
+    place = local_device(resolve_device(device))
     join_processes(place)
     if is_main_process():
         begin_run(
@@ -129,7 +126,7 @@ def plan(
     """Check what :func:`tune` would be given, up to the loss of the largest batch; nothing is written."""
     check_tracker(config.training.report_to)
     train, dev = open_clips(features, config=config, limit=limit)
-    place = _local(resolve_device(device))
+    place = local_device(resolve_device(device))
     model = build_model(train, llm=llm, config=config, device=place).eval()
     data = TrainBatches(model, train)
     if dev is not None:
@@ -207,13 +204,6 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
     for projector in model.projectors:
         projector.match(loudness)
     return model
-
-
-def _local(device: torch.device) -> torch.device:
-    """Return the device with its number: under ``torchrun`` each process has its own."""
-    if device.type != "cuda" or device.index is not None:
-        return device
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0)))
 
 
 def _evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:

@@ -16,6 +16,13 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def local_device(device: torch.device) -> torch.device:
+    """Return the device with its number: under ``torchrun`` each process has its own."""
+    if device.type != "cuda" or device.index is not None:
+        return device
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
 def join_processes(device: torch.device) -> None:
     """Meet the other processes, if there are any; on GPUs each takes its own."""
     if not is_distributed() or dist.is_initialized():

@@ -20,9 +20,9 @@ from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.model import StageTwoModel
 from fla_llm.finetune.projector import Projector, StreamProjectors
 from fla_llm.finetune.train import build_model, open_clips, tune
-from fla_llm.finetune.weights import stream_projector_sizes
 from fla_llm.pipeline.evaluate import Request, evaluate_stage_two
 from fla_llm.pipeline.translate import _check_one_stream
+from fla_llm.planning.weights import stream_projector_sizes
 
 CPU = torch.device("cpu")
 IDS = ("a", "b", "c", "d")

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from transformers import PretrainedConfig
 
+from ..finetune.config import TuneConfig
+from ..finetune.llm import without_fp16
 from .batch_shapes import BatchShape
-from .config import TuneConfig
 from .layer_memory import Tower, measure_tower
-from .llm import without_fp16
 from .weights import Weights, measure_weights, moment_bytes, stream_projector_sizes
 
 GB = 2**30

@@ -13,9 +13,9 @@ from bitsandbytes.nn import Linear8bitLt
 from fla_llm.core.errors import ModelError
 from fla_llm.finetune.config import LoraSettings, TuneConfig
 from fla_llm.finetune.llm import load_llm
-from fla_llm.finetune.skeleton import config_from, read_config
 from fla_llm.finetune.trim import trim
-from fla_llm.finetune.weights import measure_weights, moment_bytes
+from fla_llm.planning.skeleton import config_from, read_config
+from fla_llm.planning.weights import measure_weights, moment_bytes
 from fla_llm.training.optimisers import make_optimiser
 
 CPU = torch.device("cpu")

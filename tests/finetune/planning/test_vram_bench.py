@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import save_file
 
 from fla_llm.core.files import write_jsonl
-from fla_llm.finetune.batch_shapes import PREFIX_TOKENS, BatchShape
 from fla_llm.finetune.llm import load_llm
-from fla_llm.finetune.memory import GB
-from fla_llm.finetune.skeleton import config_from
+from fla_llm.planning.batch_shapes import PREFIX_TOKENS, BatchShape
+from fla_llm.planning.memory import GB
+from fla_llm.planning.skeleton import config_from
 
-BENCH = Path(__file__).parents[2] / "bench"
+BENCH = Path(__file__).parents[3] / "bench"
 CPU = torch.device("cpu")
 
 

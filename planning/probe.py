@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from ..core.device import resolve_dtype
+from ..finetune.batching import TrainBatches
+from ..finetune.config import TuneConfig
+from ..finetune.data import FeatureItems, open_caches
+from ..finetune.model import StageTwoModel
+from ..finetune.train import build_model
 from ..training.config import DecodingConfig
 from ..training.optimisers import make_optimiser
-from .batching import TrainBatches
-from .config import TuneConfig
-from .data import FeatureItems, open_caches
 from .demand import MemoryPlan
 from .memory import CONTEXT_BYTES, GB
-from .model import StageTwoModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +41,6 @@ class Probed:
 
 def probe_run(features: Sequence[Path], *, llm: str, config: TuneConfig, device: torch.device) -> Probed:
     """Load the model and run one training step and one search on the largest batch."""
-    from .train import build_model
-
     items = FeatureItems(open_caches(features, "train"), view_seed=config.seed)
     model = build_model(items, llm=llm, config=config, device=device).train()
     return probe_model(model, TrainBatches(model, items).largest, device=device)

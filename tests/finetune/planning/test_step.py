@@ -19,15 +19,15 @@ from transformers import (
     T5Config,
 )
 
-from fla_llm.finetune.batch_shapes import BatchShape
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.finetune.cuda_rules import CudaRules
-from fla_llm.finetune.layer_memory import pass_back
-from fla_llm.finetune.live_bytes import LiveBytes
 from fla_llm.finetune.llm import LanguageModel
-from fla_llm.finetune.memory import Part, measure_model, standing_parts, total
 from fla_llm.finetune.model import StageTwoModel
-from fla_llm.finetune.training_memory import training_parts
+from fla_llm.planning.batch_shapes import BatchShape
+from fla_llm.planning.cuda_rules import CudaRules
+from fla_llm.planning.layer_memory import pass_back
+from fla_llm.planning.live_bytes import LiveBytes
+from fla_llm.planning.memory import Part, measure_model, standing_parts, total
+from fla_llm.planning.training_memory import training_parts
 
 CLIPS, STEPS, WORDS, WIDTH, FEATURE_SIZE = 8, 130, 29, 256, 64
 _IDS = {"vocab_size": 4096, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}

@@ -9,12 +9,12 @@ import torch
 from torch.nn.functional import linear
 
 from fla_llm.finetune.config import LoraSettings
-from fla_llm.finetune.layer_memory import UnmeasurableError, measure_tower, run_step
-from fla_llm.finetune.layer_model import trained_model
-from fla_llm.finetune.live_bytes import LiveBytes, shapes_only, without_memory
 from fla_llm.finetune.loss import Head, summed_cross_entropy
-from fla_llm.finetune.skeleton import read_config, shortened
-from fla_llm.finetune.training_memory import CAP_BYTES, LOSS_BYTES
+from fla_llm.planning.layer_memory import UnmeasurableError, measure_tower, run_step
+from fla_llm.planning.layer_model import trained_model
+from fla_llm.planning.live_bytes import LiveBytes, shapes_only, without_memory
+from fla_llm.planning.skeleton import read_config, shortened
+from fla_llm.planning.training_memory import CAP_BYTES, LOSS_BYTES
 
 Folder = Callable[[str], Path]
 LORA = LoraSettings(rank=4, dropout=0.1)
@@ -94,7 +94,7 @@ def test_the_loss_takes_what_the_plan_says_of_each_logit(cap: float | None, toke
 def test_a_layer_that_depends_on_numbers_is_a_sentence(
     llm_folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fla_llm.finetune.layer_memory._states", lambda *_, mask, **__: mask.sum().item())
+    monkeypatch.setattr("fla_llm.planning.layer_memory._states", lambda *_, mask, **__: mask.sum().item())
     config = read_config(str(llm_folder("qwen3")))
     with pytest.raises(UnmeasurableError, match="Memory of a qwen3 cannot be foretold"):
         measure_tower(config, "decoder", quantise="none", checkpointing=True, **BF16)

@@ -11,9 +11,9 @@ from transformers import PretrainedConfig
 from ..cache.reader import splits_in
 from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import ConfigError
+from ..finetune.config import TuneConfig
+from ..finetune.data import FeatureItems, open_caches
 from .batch_shapes import PHOENIX_STEPS, PHOENIX_WORDS, ClipLength, assumed_lengths, cached_lengths
-from .config import TuneConfig
-from .data import FeatureItems, open_caches
 from .demand import Demand, MemoryPlan
 from .fit import plan_memory
 from .kept_tokens import count_kept

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PretrainedConfig
 
-from .config import TuneConfig
-from .data import FeatureItems
-from .llm import find_source, load_pretrained
-from .vocabulary import needed_ids
-from .wording import draw_examples
+from ..finetune.config import TuneConfig
+from ..finetune.data import FeatureItems
+from ..finetune.llm import find_source, load_pretrained
+from ..finetune.vocabulary import needed_ids
+from ..finetune.wording import draw_examples
 
 
 def count_kept(

@@ -14,8 +14,8 @@ from transformers.quantizers.base import get_keys_to_not_convert
 from transformers.quantizers.quantizers_utils import should_convert_module
 
 from ..core.errors import ModelError
-from .config import Quantise
-from .llm import find_source, load_pretrained
+from ..finetune.config import Quantise
+from ..finetune.llm import find_source, load_pretrained
 
 OWN_HEAD = "fla_own_head"  # set on a config whose checkpoint has a head that is not the embedding
 _ENCODER_DEPTHS = ("num_hidden_layers", "encoder_layers", "num_layers")  # of an encoder-decoder

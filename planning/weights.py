@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
+from ..finetune.config import LoraSettings, ProjectorConfig, Quantise
+from ..finetune.lora import add_lora
+from ..finetune.projector import Projector
+from ..finetune.trim import cut_rows
 from ..training.config import Optimiser
-from .config import LoraSettings, ProjectorConfig, Quantise
-from .lora import add_lora
-from .projector import Projector
 from .skeleton import config_from, quantised_names, skeleton
-from .trim import cut_rows
 
 NF4_BLOCK = 64  # weights that share a scale; bitsandbytes' default
 SCALE_BLOCK = 256  # scales that share a scale of their own: double quantisation

@@ -12,21 +12,19 @@ from click.testing import CliRunner, Result
 
 from fla_llm.cli import fla
 from fla_llm.core.errors import ConfigError, ModelError
-from fla_llm.finetune.batch_shapes import BatchShape, assumed_lengths, text_tokens
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.finetune.data import FeatureItems, open_caches
-from fla_llm.finetune.demand import Demand
-from fla_llm.finetune.fit import check_fits, plan_memory
-from fla_llm.finetune.generation_memory import generation_parts
-from fla_llm.finetune.layer_memory import UnmeasurableError
-from fla_llm.finetune.memory import CONTEXT_BYTES, GB, measure_model, total
-from fla_llm.finetune.plan import Lengths, plan_run
-from fla_llm.finetune.skeleton import read_config
-from fla_llm.finetune.training_memory import training_parts
+from fla_llm.planning.batch_shapes import BatchShape, assumed_lengths, text_tokens
+from fla_llm.planning.demand import Demand
+from fla_llm.planning.fit import check_fits, plan_memory
+from fla_llm.planning.generation_memory import generation_parts
+from fla_llm.planning.layer_memory import UnmeasurableError
+from fla_llm.planning.memory import CONTEXT_BYTES, GB, measure_model, total
+from fla_llm.planning.plan import Lengths, plan_run
+from fla_llm.planning.skeleton import read_config
+from fla_llm.planning.training_memory import training_parts
 from fla_llm.training.config import DecodingConfig
 
 Folder = Callable[[str], Path]
-CUDA = torch.device("cuda")
 BATCH = BatchShape(clips=4, steps=30, prompt=10, labels=12)
 
 
@@ -91,23 +89,24 @@ def test_the_run_that_cannot_fit_is_refused_before_it_begins(
     llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("fla_llm.finetune.fit.resolve_dtype", lambda *_: torch.bfloat16)
-    train = FeatureItems(open_caches([write_cache(tmp_path / "cache")], "train"))
+    monkeypatch.setattr("fla_llm.planning.fit.resolve_dtype", lambda *_: torch.bfloat16)
+    monkeypatch.setattr("fla_llm.planning.fit.resolve_device", torch.device)
+    cache = [write_cache(tmp_path / "cache")]
     run = {"llm": str(llm_folder("llama")), "config": config}
-    monkeypatch.setattr("fla_llm.finetune.fit.free_bytes", lambda _: 24 * GB)
-    check_fits(train, None, **run, device=CUDA)
-    monkeypatch.setattr("fla_llm.finetune.fit.free_bytes", lambda _: 2**16)
+    monkeypatch.setattr("fla_llm.planning.fit.free_bytes", lambda _: 24 * GB)
+    check_fits(cache, **run, device="cuda")
+    monkeypatch.setattr("fla_llm.planning.fit.free_bytes", lambda _: 2**16)
     with pytest.raises(
         ModelError, match=r"must fit into 0\.5 GB, but takes about .* GB\.\n--set activation_ch"
     ):
-        check_fits(train, None, **run, device=CUDA)
-    check_fits(train, None, **run, device=torch.device("cpu"))
+        check_fits(cache, **run, device="cuda")
+    check_fits(cache, **run, device="cpu")
 
     def unmeasurable(*_: object, **__: object) -> None:
         raise UnmeasurableError("Memory of experts cannot be foretold.")
 
-    monkeypatch.setattr("fla_llm.finetune.fit.plan_memory", unmeasurable)
-    check_fits(train, None, **run, device=CUDA)
+    monkeypatch.setattr("fla_llm.planning.fit.plan_memory", unmeasurable)
+    check_fits(cache, **run, device="cuda")
     assert "Not checked whether it fits. Memory of experts" in capsys.readouterr().err
 
 

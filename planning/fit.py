@@ -1,16 +1,18 @@
 """Does it fit: a run against a GPU's memory, and what to change where it does not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
-from ..core.device import resolve_dtype
+from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import ModelError
 from ..core.progress import say
+from ..finetune.config import TuneConfig
+from ..finetune.train import open_clips
+from ..training.processes import local_device
 from .batch_shapes import cached_lengths
-from .config import TuneConfig
-from .data import FeatureItems
 from .demand import Demand, MemoryPlan, plan_once
 from .kept_tokens import count_kept
 from .layer_memory import UnmeasurableError
@@ -25,25 +27,29 @@ def plan_memory(demand: Demand, *, room: int) -> MemoryPlan:
 
 
 def check_fits(
-    train: FeatureItems, dev: FeatureItems | None, *, llm: str, config: TuneConfig, device: torch.device
+    features: Sequence[Path], *, llm: str, config: TuneConfig, device: str, limit: int | None = None
 ) -> None:
     """Refuse a run that cannot fit into the device's free memory; on anything but CUDA nothing is refused.
+
+    The arguments are those of :func:`fla_llm.finetune.train.tune`.
 
     Raises:
         ModelError: it does not fit; it names what to change.
     """
-    if device.type != "cuda":
+    place = local_device(resolve_device(device))
+    if place.type != "cuda":
         return
+    train, dev = open_clips(features, config=config, limit=limit)
     model_config = read_config(llm)
     demand = Demand(
         config=model_config, tune=config, feature_size=train.feature_size,
-        dtype=resolve_dtype(config.training.precision, device),
+        dtype=resolve_dtype(config.training.precision, place),
         train=cached_lengths(train), dev=cached_lengths(train if dev is None else dev),
         further_sizes=train.feature_sizes[1:],
         rows=count_kept(train, llm=llm, model_config=model_config, config=config),
     )  # fmt: skip
     try:  # this process' own context is no longer part of what is free
-        plan = plan_memory(demand, room=free_bytes(device) + CONTEXT_BYTES)
+        plan = plan_memory(demand, room=free_bytes(place) + CONTEXT_BYTES)
     except UnmeasurableError as error:
         say(f"Not checked whether it fits. {error}")
         return

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 from transformers import PretrainedConfig
 
+from ..finetune.causal import CausalFamily
+from ..finetune.config import TuneConfig
+from ..finetune.data import FeatureItems
+from ..finetune.prompt import prompt_for
+from ..finetune.seq2seq import Seq2SeqFamily
 from ..training.batches import make_batches
-from .causal import CausalFamily
-from .config import TuneConfig
-from .data import FeatureItems
-from .prompt import prompt_for
-from .seq2seq import Seq2SeqFamily
 
 BYTES_PER_TOKEN = 3
 """Of UTF-8, assumed where there is no tokenizer: a Chinese character, or half a German word."""

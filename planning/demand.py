@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from transformers import PretrainedConfig
 
+from ..finetune.config import TuneConfig
 from .batch_shapes import BatchShape, ClipLength, evaluation_shapes, positions, train_shapes
-from .config import TuneConfig
 from .generation_memory import generation_parts, loading_parts
 from .memory import ModelMemory, Part, measure_model, total
 from .training_memory import training_parts

@@ -7,9 +7,9 @@ copies go, gradients come.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..finetune.loss import BIASED, CHUNK_TOKENS, PLAIN, SCALED, SOFT_CAPPED
 from .batch_shapes import BatchShape
 from .layer_memory import Tower
-from .loss import BIASED, CHUNK_TOKENS, PLAIN, SCALED, SOFT_CAPPED
 from .memory import ModelMemory, Part, input_bytes, moving_parts, standing_parts
 from .skeleton import depths
 from .weights import moment_bytes
@@ -45,15 +45,15 @@ def training_parts(model: ModelMemory, batch: BatchShape) -> list[Part]:
     towers = _towers(model, batch)
     loss = _inputs(model, batch) | {tower.kept: tower.bytes for tower in towers}
     loss["logits of the loss"] = _loss_bytes(model, batch)
-    if model.tune.training.accumulate > 1:
-        loss |= _gradients(model, passed=0.0)
+    loss |= _earlier(model)
     features = {"projected features": 4 * batch.clips * batch.projected * model.config.hidden_size}
     moments = [loss | features | {"autocast's copies": model.copies}, *_backward(model, batch, towers)]
     if model.is_trained:
         head = {"head, passed back": HEAD_BYTES * model.weights.head}
         moments.append(loss | head | {"autocast's copies": _kept_copies(model)})
         words = 4 * model.weights.rows * model.config.hidden_size  # words that stand at several places add up
-        moments.append({"gradients": model.gradients, "embedding's gradient, added up": words})
+        added = {"gradients": model.gradients, "embedding's gradient, added up": words}
+        moments.append(_earlier(model) | added)
     _, pages = moment_bytes(model.trained_sizes, optimiser=model.tune.training.optimiser)
     moments.append({"gradients": model.gradients, "optimiser's pages": pages})
     return [*standing_parts(model), *moving_parts(moments)]
@@ -106,13 +106,15 @@ def _inputs(model: ModelMemory, batch: BatchShape) -> Moment:
 def _gradients(model: ModelMemory, *, passed: float) -> Moment:
     """Return the gradients once a share of the layers is passed back.
 
-    Those of a trained head come first, of the embedding last. Where several batches are added up, all of them
-    are there from the start.
+    Those of a trained head come first, of the embedding last.
     """
-    if model.tune.training.accumulate > 1:
-        return {"gradients": model.gradients}
     head, embedding = 4 * model.weights.head, 4 * model.weights.embedding
-    return {"gradients": head + passed * (model.gradients - head - embedding)}
+    return _earlier(model) | {"gradients": head + passed * (model.gradients - head - embedding)}
+
+
+def _earlier(model: ModelMemory) -> Moment:
+    """Return the gradients of a step's earlier batches: set aside, in case this one does not fit."""
+    return {"gradients of earlier batches": model.gradients} if model.tune.training.accumulate > 1 else {}
 
 
 def _kept_copies(model: ModelMemory) -> float:
