@@ -11,27 +11,32 @@ def new_folder(path: Path) -> Path:
     Raises:
         RunError: it holds something, or is a file.
     """
-    if path.exists() and not path.is_dir():
-        raise RunError(f"{path} must be a folder, but is a file.\nGive another --out.")
+    _refuse_file(path)
     if _is_used(path):
         raise RunError(f"{path} is not empty.\nRemove it, or give another --out.")
     path.mkdir(parents=True, exist_ok=True)
     return path
 
 
-def open_run(path: Path, *, resume: bool) -> Path:
-    """Return ``path`` as a folder ready for a run that can be resumed.
+def check_run_folder(path: Path, *, resume: bool) -> None:
+    """Refuse a folder where no run can be begun, or resumed; nothing is written.
 
     Raises:
-        RunError: it holds something and ``resume`` is not asked for, or nothing is there to resume.
+        RunError: it holds something and ``resume`` is not asked for, or nothing is there to resume, or it is
+            a file.
     """
+    _refuse_file(path)
     if not resume and _is_used(path):
         raise RunError(
             f"{path} is not empty.\nAdd --resume to go on with the run in it, or give another --out."
         )
     if resume and not _is_used(path):
         raise RunError(f"{path} holds no run to resume.\nLeave --resume out to start one.")
-    return path if resume else new_folder(path)
+
+
+def _refuse_file(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path} must be a folder, but is a file.\nGive another --out.")
 
 
 def _is_used(path: Path) -> bool:

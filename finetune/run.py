@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,22 @@ from ..core.config import config_to_dict, differences, load_config, write_config
 from ..core.device import resolve_dtype
 from ..core.errors import RunError
 from ..core.files import read_json, write_json
-from ..core.run import open_run
+from ..core.run import check_run_folder
+from ..training.batches import BatchDataset
 from ..training.evaluation import EvaluationSet, predict, write_predictions
 from ..training.processes import is_main_process, wait_for_all
-from ..training.resuming import settle_changes
+from ..training.resuming import changed_settings, describe_batches, log_changes, refuse_other_batches
 from .config import TuneConfig
 from .data import FeatureItems
-from .llm import LanguageModel, identify
+from .llm import identify
 from .model import StageTwoModel
 from .store import CONFIG, describe_run, save_stage_two
+from .vocabulary import keep_ids
 
 CLIPS = "clips.json"
 """In a run: what it is trained on, for comparison when it is resumed."""
-BEGUN_WITH = "llm.json"
-"""In a run: the language model it was begun with, for comparison when it is resumed."""
+BEGUN_WITH = "begun.json"
+"""In a run: the language model and the batches it was begun with, for comparison when it is resumed."""
 DIGEST_DIGITS = 16
 
 
@@ -47,7 +49,7 @@ class Tuned:
         return asdict(self) | {"run": str(self.run)}
 
 
-def begin_run(
+def check_run(
     out: Path,
     config: TuneConfig,
     *,
@@ -56,8 +58,8 @@ def begin_run(
     dev: FeatureItems | None,
     resume: bool,
     allow_config_change: bool = False,
-) -> None:
-    """Claim ``out``, and write the settings and a digest of the clips into it.
+) -> dict[str, Any]:
+    """Refuse what cannot be begun in ``out``, or resumed, before anything is loaded or written.
 
     Args:
         out: the run directory.
@@ -68,27 +70,59 @@ def begin_run(
         resume: ``out`` holds a run that is to go on.
         allow_config_change: go on also where settings differ.
 
+    Returns:
+        The settings that differ, for :func:`begin_run`.
+
     Raises:
         RunError: ``out`` is in the way, or was begun with other settings, other clips or another model.
         ModelError: a run is to go on, and there is no such model.
     """
-    open_run(out, resume=resume)
-    if resume and (out / BEGUN_WITH).is_file():
-        _refuse_other_llm(out, llm)
-    clips = {"train": describe_clips(train), "dev": None if dev is None else describe_clips(dev)}
-    if resume and (out / CLIPS).is_file():
-        _refuse_other_clips(out, clips)
-    if resume and (out / CONFIG).is_file():
-        begun = config_to_dict(load_config(TuneConfig, source=str(out / CONFIG)))
-        settle_changes(out, begun, config_to_dict(config), allow=allow_config_change)
-    write_json(out / CLIPS, clips)
-    write_config(config, out / CONFIG)
+    check_run_folder(out, resume=resume)
+    if not resume or not (out / BEGUN_WITH).is_file():
+        return {}
+    _refuse_other_llm(out, llm)
+    _refuse_other_clips(out, _clips(train, dev))
+    begun = config_to_dict(load_config(TuneConfig, source=str(out / CONFIG)))
+    return changed_settings(out, begun, config_to_dict(config), allow=allow_config_change)
 
 
-def note_llm(out: Path, language_model: LanguageModel) -> None:
-    """Write down the language model of a run, by the names that ``run.json`` has for it."""
-    begun = {"llm": language_model.source, "llm_revision": language_model.revision}
-    write_json(out / BEGUN_WITH, begun)
+def begin_run(
+    out: Path,
+    model: StageTwoModel,
+    *,
+    batches: BatchDataset,
+    train: FeatureItems,
+    dev: FeatureItems | None,
+    changed: Mapping[str, Any],
+) -> None:
+    """Write down what a run is trained on, and with which settings.
+
+    Args:
+        out: the run directory, as :func:`check_run` found it.
+        model: untrained.
+        batches: of the training split.
+        train: what is trained on.
+        dev: what chooses the checkpoint.
+        changed: what :func:`check_run` returned.
+
+    Raises:
+        RunError: the run was begun with other batches.
+    """
+    now = describe_batches(batches, model.config.training)
+    if (out / BEGUN_WITH).is_file():
+        refuse_other_batches(out, read_json(out / BEGUN_WITH)["batches"], now)
+    out.mkdir(parents=True, exist_ok=True)
+    base = model.language_model
+    if base.kept_ids is not None:
+        keep_ids(out, base.kept_ids)
+    log_changes(out, changed)
+    write_config(model.config, out / CONFIG)
+    write_json(out / CLIPS, _clips(train, dev))
+    write_json(out / BEGUN_WITH, {"llm": base.source, "llm_revision": base.revision, "batches": now})
+
+
+def _clips(train: FeatureItems, dev: FeatureItems | None) -> dict[str, Any]:
+    return {"train": describe_clips(train), "dev": None if dev is None else describe_clips(dev)}
 
 
 def _refuse_other_llm(out: Path, llm: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import set_seed
@@ -23,11 +24,11 @@ from .llm import load_llm
 from .lossy import check_sentences
 from .model import StageTwoModel, base_dtype
 from .projector import embedding_rms, rms
-from .run import Tuned, begin_run, finish_run, note_llm
+from .run import Tuned, begin_run, check_run, finish_run
 from .store import evaluation_bounds
 from .streams import stream_names
 from .trim import trim
-from .vocabulary import keep_ids, needed_ids
+from .vocabulary import needed_ids
 from .wording import draw_examples
 
 RMS_SENTENCES = 256  # enough for two digits of the mean square
@@ -80,8 +81,9 @@ def tune(
     train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
     place = local_device(resolve_device(device))
     join_processes(place)
+    changed: dict[str, Any] = {}
     if is_main_process():
-        begin_run(
+        changed = check_run(
             out, config, llm=llm, train=train, dev=dev, resume=resume,
             allow_config_change=allow_config_change,
         )  # fmt: skip
@@ -92,9 +94,7 @@ def tune(
     model.unsayable = check_sentences(model, train, dev)
     if is_main_process():
         say(data.describe())
-        note_llm(out, model.language_model)
-        if model.language_model.kept_ids is not None:
-            keep_ids(out, model.language_model.kept_ids)
+        begin_run(out, model, batches=data, train=train, dev=dev, changed=changed)
         if not resume:
             _log_start(model, data, train, run=out)
     fitted = fit(

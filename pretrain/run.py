@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import yaml
 from ..core.config import config_to_dict, first_difference, write_config
 from ..core.errors import RunError
 from ..core.files import read_json, read_text, write_json
-from ..core.run import open_run
+from ..core.run import check_run_folder
 from ..corpora.manifest import Manifest
 from ..encoder.store import fingerprint
-from ..training.resuming import settle_changes
+from ..training.batches import BatchDataset
+from ..training.resuming import changed_settings, describe_batches, log_changes, refuse_other_batches
 from .config import PretrainConfig
 from .frames import Unreadable
 
@@ -43,29 +45,55 @@ class Pretrained:
         return asdict(self) | {"run": str(self.run)}
 
 
-def begin_run(
+def check_run(
     manifest: Manifest,
     config: PretrainConfig,
     out: Path,
     *,
     resume: bool,
     allow_config_change: bool = False,
-) -> None:
-    """Claim ``out``, and write down what is trained on and how.
+) -> dict[str, Any]:
+    """Refuse what cannot be begun in ``out``, or resumed, before anything is read or written.
+
+    Returns:
+        The settings that differ from those the run was begun with, for :func:`begin_run`.
 
     Raises:
         RunError: ``out`` is in the way, or was begun with other settings or sentences.
     """
-    open_run(out, resume=resume)
-    trained_on = {"corpus": manifest.corpus, "counts": manifest.counts, "sentences": _digest(manifest)}
-    if resume and (out / CONFIG).is_file() and (out / RUN).is_file():
-        _refuse_other_clips(out, trained_on)
-        begun = yaml.safe_load(read_text(out / CONFIG))
-        settle_changes(out, begun, config_to_dict(config), allow=allow_config_change)
-        write_config(config, out / CONFIG)
-        return
+    check_run_folder(out, resume=resume)
+    if not resume or not (out / RUN).is_file():
+        return {}
+    _refuse_other_clips(out, _trained_on(manifest))
+    begun = yaml.safe_load(read_text(out / CONFIG))
+    return changed_settings(out, begun, config_to_dict(config), allow=allow_config_change)
+
+
+def begin_run(
+    manifest: Manifest,
+    config: PretrainConfig,
+    out: Path,
+    *,
+    batches: BatchDataset,
+    changed: Mapping[str, Any],
+) -> None:
+    """Write down what is trained on and how; ``changed`` is what :func:`check_run` returned.
+
+    Raises:
+        RunError: the run was begun with other batches.
+    """
+    now = describe_batches(batches, config.training)
+    begun = read_json(out / RUN) if (out / RUN).is_file() else {}
+    if begun:
+        refuse_other_batches(out, begun["batches"], now)
+    out.mkdir(parents=True, exist_ok=True)
+    log_changes(out, changed)
     write_config(config, out / CONFIG)
-    write_json(out / RUN, {"format": FORMAT, "manifest": trained_on})
+    write_json(out / RUN, begun | {"format": FORMAT, "manifest": _trained_on(manifest), "batches": now})
+
+
+def _trained_on(manifest: Manifest) -> dict[str, Any]:
+    return {"corpus": manifest.corpus, "counts": manifest.counts, "sentences": _digest(manifest)}
 
 
 def finish_run(result: Pretrained) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ from .config import PretrainConfig
 from .data import TrainingClips, evaluation_set, training_batches
 from .frames import FrameStore, Unreadable
 from .model import StageOneModel
-from .run import Pretrained, begin_run, finish_run
+from .run import Pretrained, begin_run, check_run, finish_run
 from .store import save_stage_one
 from .tokenizer import make_tokenizer
 
@@ -75,16 +76,20 @@ def pretrain(
     _check_dev(manifest, config)
     place = resolve_device(device)
     join_processes(place)
+    changed: dict[str, Any] = {}
     if is_main_process():
-        begin_run(manifest, config, out, resume=resume, allow_config_change=allow_config_change)
+        changed = check_run(manifest, config, out, resume=resume, allow_config_change=allow_config_change)
     wait_for_all()
     clips = _open_clips(manifest, config)
     model = build_model(clips.train, config)
     train = TrainingClips(clips.train, store=clips.store, tokenizer=model.tokenizer, config=config)
+    batches = training_batches(train)
     dev = evaluation_set(clips.dev, store=clips.store, config=config) if clips.dev else None
+    if is_main_process():
+        begin_run(manifest, config, out, batches=batches, changed=changed)
     fitted = fit(
         model,
-        train=training_batches(train),
+        train=batches,
         dev=dev,
         config=config.training,
         decoding=config.decoding,

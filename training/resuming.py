@@ -1,5 +1,10 @@
-"""Resuming a run with other settings: every difference is shown and refused, or allowed and logged."""
+"""Resuming a run with other settings: every difference is shown and refused, or allowed and logged.
 
+Batches may not differ: a run that goes on finds its place by counting them.
+"""
+
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,24 +13,31 @@ from ..core.config import differences
 from ..core.errors import RunError
 from ..core.progress import say
 from . import checkpoints
+from .batches import BatchDataset
+from .config import TrainingConfig
 from .log import TrainingLog
 
 
-def settle_changes(run: Path, begun: Mapping[str, Any], now: Mapping[str, Any], *, allow: bool) -> None:
-    """Compare the settings of a run with those it is resumed with.
+def changed_settings(
+    run: Path, begun: Mapping[str, Any], now: Mapping[str, Any], *, allow: bool
+) -> dict[str, Any]:
+    """Compare the settings of a run with those it is resumed with; nothing is written.
 
     Args:
         run: the run directory.
         begun: the settings it was begun with.
         now: those it is resumed with.
-        allow: go on with other ones; ``log.jsonl`` gets a row at the step from which they hold.
+        allow: go on with other ones.
+
+    Returns:
+        ``{"was", "is_now"}`` of each that differs, for :func:`log_changes`.
 
     Raises:
         RunError: settings differ and ``allow`` is not given; all of them are named.
     """
     changed = differences(begun, now)
     if not changed:
-        return
+        return {}
     lines = [f"  {key}: was {was!r}, is now {is_now!r}" for key, was, is_now in changed]
     if not allow:
         raise RunError(
@@ -35,10 +47,35 @@ def settle_changes(run: Path, begun: Mapping[str, Any], now: Mapping[str, Any], 
             "or start another run with another --out."
         )
     say("\n".join([f"{run} goes on with other settings:", *lines]))
-    _log(run, {key: {"was": was, "is_now": is_now} for key, was, is_now in changed})
+    return {key: {"was": was, "is_now": is_now} for key, was, is_now in changed}
 
 
-def _log(run: Path, changed: dict[str, Any]) -> None:
+def describe_batches(batches: BatchDataset, config: TrainingConfig) -> dict[str, Any]:
+    """Return what must stay as it is while a run is interrupted, for :func:`refuse_other_batches`."""
+    digest = hashlib.sha256(json.dumps(batches.batches).encode()).hexdigest()
+    return {"count": len(batches), "accumulate": config.accumulate, "digest": digest}
+
+
+def refuse_other_batches(run: Path, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Compare the batches of a run with those it is resumed with.
+
+    Raises:
+        RunError: they differ, and steps that were taken would be others now.
+    """
+    if begun != now:
+        raise RunError(
+            f"{run} must be resumed with the batches it was begun with ({begun['count']}, "
+            f"{begun['accumulate']} a step), but with these settings they are others ({now['count']}, "
+            f"{now['accumulate']} a step).\n"
+            "Set back what decides them (training.batch_*, training.accumulate, prompt, projector, seed), or "
+            "start another run with another --out."
+        )
+
+
+def log_changes(run: Path, changed: Mapping[str, Any]) -> None:
+    """Write what :func:`changed_settings` found into ``log.jsonl``, at the step from which it holds."""
+    if not changed:
+        return
     steps = checkpoints.finished_steps(run / "checkpoints")
     step = steps[-1] if steps else 0
     log = TrainingLog(run / "log.jsonl")

@@ -8,14 +8,14 @@ import torch
 from fla_llm.core.device import resolve_device, resolve_dtype
 from fla_llm.core.errors import ConfigError, RunError
 from fla_llm.core.progress import progress
-from fla_llm.core.run import new_folder, open_run
+from fla_llm.core.run import check_run_folder, new_folder
 
 
 def test_a_used_directory_needs_resume(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text("")
     with pytest.raises(RunError, match="is not empty"):
-        open_run(tmp_path, resume=False)
-    assert open_run(tmp_path, resume=True) == tmp_path
+        check_run_folder(tmp_path, resume=False)
+    check_run_folder(tmp_path, resume=True)
 
 
 def test_what_cannot_be_resumed_says_so(tmp_path: Path) -> None:
@@ -27,14 +27,14 @@ def test_what_cannot_be_resumed_says_so(tmp_path: Path) -> None:
 
 def test_resume_needs_a_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no run to resume"):
-        open_run(tmp_path / "none", resume=True)
+        check_run_folder(tmp_path / "none", resume=True)
     assert not (tmp_path / "none").exists()
 
 
 def test_a_file_in_the_way_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="must be a folder"):
-        open_run(tmp_path / "file", resume=False)
+        check_run_folder(tmp_path / "file", resume=False)
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99"])

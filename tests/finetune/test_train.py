@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from fla_llm.cli import fla
 from fla_llm.core.config import write_config
-from fla_llm.core.errors import CacheError, ConfigError, DataError, RunError
+from fla_llm.core.errors import CacheError, ConfigError, DataError, ModelError, RunError
 from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, feature_evaluation_set, open_caches
@@ -85,6 +85,11 @@ def test_a_resume_may_change_settings_but_not_the_clips(
     ):
         with pytest.raises(RunError, match=f"cache has changed under it:\n  {found}"):
             tune([folder], config=once, resume=True, allow_config_change=True, limit=limit, **common)
+    settled = (run / "config.yaml").read_bytes()
+    halved = replace(once, training=replace(once.training, batch_tokens=32))
+    with pytest.raises(RunError, match=r"begun with \(1, 1 a step\), but .* others \(\d, 1 a step\)"):
+        tune([cache], config=halved, resume=True, allow_config_change=True, **common)
+    assert (run / "config.yaml").read_bytes() == settled
     settings = tmp_path / "settings.yaml"
     write_config(config, settings)
     arguments = [
@@ -105,8 +110,9 @@ def test_a_resume_takes_the_language_model_it_was_begun_with_wherever_that_lies(
     cache, run, base = write_cache(tmp_path / "cache"), tmp_path / "run", llm_folder("llama")
     common = {"config": config, "device": "cpu", "out": run, "resume": True}
     tune([cache], llm=str(base), **(common | {"resume": False}))
-    begun = json.loads((run / "llm.json").read_text())
-    assert begun.items() <= json.loads((run / "run.json").read_text()).items()
+    begun = json.loads((run / "begun.json").read_text())
+    described = json.loads((run / "run.json").read_text())
+    assert all(begun[key] == described[key] for key in ("llm", "llm_revision"))
     moved, other = (shutil.copytree(base, tmp_path / name) for name in ("moved", "other"))
     weights = load_file(other / "model.safetensors")
     weights["model.norm.weight"][0] = 0.5
@@ -127,6 +133,13 @@ def test_a_trial_run_without_writing_misses_the_tracker_too(
     told = replace(config, training=replace(config.training, report_to="trackio"))
     with pytest.raises(ConfigError, match="report_to is trackio, which must be installed, but is not"):
         plan([tmp_path], llm="any/model", config=told, device="cpu")
+
+
+def test_a_run_that_cannot_begin_leaves_nothing(config: TuneConfig, cached: Path, tmp_path: Path) -> None:
+    once = replace(config, training=replace(config.training, select="last"))
+    with pytest.raises(ModelError, match="no/such"):
+        tune([cached], llm=str(tmp_path / "no" / "such"), config=once, out=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_not_written_over(config: TuneConfig, cached: Path, tmp_path: Path) -> None:

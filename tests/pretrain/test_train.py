@@ -99,6 +99,9 @@ def test_a_resume_with_other_settings_or_sentences_is_refused(
     other = replace(corpus, samples=(changed, *corpus.samples[1:]))
     with pytest.raises(RunError, match=r"run.json differs: sentences"):
         pretrain(other, config=tiny_config(), out=trained.run, resume=True)
+    fewer = tiny_config(training__batch_clips=2)
+    with pytest.raises(RunError, match=r"the batches it was begun with .* they are others"):
+        pretrain(corpus, config=fewer, out=trained.run, resume=True, allow_config_change=True)
 
 
 def test_a_folder_that_is_not_empty_is_refused(

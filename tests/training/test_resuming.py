@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fla_llm.core.errors import RunError
-from fla_llm.training.resuming import settle_changes
+from fla_llm.training.resuming import changed_settings, describe_batches, log_changes, refuse_other_batches
 from fla_llm.training.trainer import StageTrainer
 
 BEGUN = {"lora": {"rank": 4, "alpha": 8}, "seed": 1}
@@ -22,7 +22,7 @@ def rows(run: Path) -> list[dict[str, Any]]:
 def test_all_differences_are_named_and_refused(tmp_path: Path) -> None:
     expected = "lora.rank: was 4, is now 2\n  seed: was 1, is now 3\n.*--allow-config-change"
     with pytest.raises(RunError, match=expected):
-        settle_changes(tmp_path, BEGUN, NOW, allow=False)
+        changed_settings(tmp_path, BEGUN, NOW, allow=False)
     assert not (tmp_path / "log.jsonl").exists()
 
 
@@ -31,16 +31,35 @@ def test_an_allowed_change_is_logged_at_the_step_from_which_it_holds(
 ) -> None:
     (tmp_path / "checkpoints" / "checkpoint-7").mkdir(parents=True)
     (tmp_path / "log.jsonl").write_text('{"step": 6}\n{"step": 9}\n{"step": 9, "lo')
-    settle_changes(tmp_path, BEGUN, NOW, allow=True)
+    log_changes(tmp_path, changed_settings(tmp_path, BEGUN, NOW, allow=True))
     changed = {"lora.rank": {"was": 4, "is_now": 2}, "seed": {"was": 1, "is_now": 3}}
     assert rows(tmp_path) == [{"step": 6}, {"step": 7, "config_changed": changed}]
     assert "seed: was 1, is now 3" in capfd.readouterr().err
 
 
 def test_equal_settings_leave_no_row(tmp_path: Path) -> None:
-    settle_changes(tmp_path, BEGUN, BEGUN, allow=False)
-    settle_changes(tmp_path, BEGUN, BEGUN, allow=True)
+    for allow in (False, True):
+        log_changes(tmp_path, changed_settings(tmp_path, BEGUN, BEGUN, allow=allow))
     assert not (tmp_path / "log.jsonl").exists()
+
+
+def test_other_batches_are_refused(
+    toy_data: Callable[..., Any],
+    toy_items: Callable[..., Any],
+    toy_settings: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    begun, larger = (
+        describe_batches(toy_data(toy_items(20), max_clips=clips), toy_settings()) for clips in (4, 5)
+    )
+    refuse_other_batches(tmp_path, begun, dict(begun))
+    with pytest.raises(RunError, match=r"begun with \(5, 1 a step\), but .* others \(4, 1 a step\)"):
+        refuse_other_batches(tmp_path, begun, larger)
+    twice = describe_batches(toy_data(toy_items(20)), toy_settings(accumulate=2))
+    with pytest.raises(
+        RunError, match=r"others \(5, 2 a step\).\nSet back what decides them .training.batch_"
+    ):
+        refuse_other_batches(tmp_path, begun, twice)
 
 
 def test_a_changed_rate_and_decay_hold_from_the_first_step_after_the_resume(
