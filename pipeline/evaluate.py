@@ -1,7 +1,7 @@
 """Score a run of either stage on a split, against the raw sentences."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -164,30 +164,14 @@ def _evaluate(
     request: Request,
     bounds: EvaluationBounds | None = None,
 ) -> Evaluation:
-    device = resolve_device(request.device)
-    source, overrides = request.decoding
-    decoding = load_config(DecodingConfig, base=model.config.decoding, source=source, overrides=overrides)
-    if isinstance(model, StageOneModel):
-        check_search(decoding)
-    dtype = resolve_dtype(model.config.training.precision, device)
-    desc = f"translating {request.split}"
+    decoding = _decoding(model, request)
     predictions = run / f"predictions-{request.name}.jsonl"
     too_long = None
     if isinstance(model, StageTwoModel):
         too_long = count_too_long(
-            model.wording,
-            evaluation.references,
-            split=request.split,
-            max_new_tokens=decoding.max_new_tokens,
+            model.wording, evaluation.references, split=request.split, max_new_tokens=decoding.max_new_tokens
         )
-    n_best = None
-    if request.n_best is not None and isinstance(model, StageTwoModel):
-        check_n_best(request.n_best, decoding)
-        search = partial(model.translate_n_best, decoding=decoding, count=request.n_best)
-        n_best = translate_all(model, evaluation, translate=search, device=device, dtype=dtype, desc=desc)
-        hypotheses = [found[0]["text"] for found in n_best]
-    else:
-        hypotheses = predict(model, evaluation, decoding=decoding, device=device, dtype=dtype, desc=desc)
+    hypotheses, n_best = _translate(model, evaluation, request=request, decoding=decoding)
     write_predictions(predictions, evaluation, hypotheses, n_best=n_best)
     rows = score_systems(
         Systems(own=[(str(predictions), hypotheses)]),
@@ -201,6 +185,38 @@ def _evaluate(
     )  # fmt: skip
     _keep_scores(run / SCORES_FILE, request.name, result)
     return result
+
+
+def _decoding(model: StageOneModel | StageTwoModel, request: Request) -> DecodingConfig:
+    """Return the run's search with what is asked; of a diverse one each beam is a hypothesis."""
+    source, overrides = request.decoding
+    decoding = load_config(DecodingConfig, base=model.config.decoding, source=source, overrides=overrides)
+    if isinstance(model, StageOneModel):
+        check_search(decoding)
+        return decoding
+    if request.n_best is not None and decoding.diversity > 0:
+        decoding = replace(decoding, num_beams=max(decoding.num_beams, request.n_best))
+    if request.n_best is not None:
+        check_n_best(request.n_best, decoding)
+    return decoding
+
+
+def _translate(
+    model: StageOneModel | StageTwoModel,
+    evaluation: EvaluationSet,
+    *,
+    request: Request,
+    decoding: DecodingConfig,
+) -> tuple[list[str], list[list[dict[str, Any]]] | None]:
+    """Return the best sentence of each clip, and where asked for its ``n_best``."""
+    device = resolve_device(request.device)
+    dtype = resolve_dtype(model.config.training.precision, device)
+    desc = f"translating {request.split}"
+    if request.n_best is None or isinstance(model, StageOneModel):
+        return predict(model, evaluation, decoding=decoding, device=device, dtype=dtype, desc=desc), None
+    search = partial(model.translate_n_best, decoding=decoding, count=request.n_best)
+    n_best = translate_all(model, evaluation, translate=search, device=device, dtype=dtype, desc=desc)
+    return [found[0]["text"] for found in n_best], n_best
 
 
 def _keep_scores(path: Path, name: str, result: Evaluation) -> None:

@@ -41,7 +41,7 @@ def test_diverse_beams_are_written_once_with_their_scores(
 ) -> None:
     run = tmp_path / "run"
     shutil.copytree(house / "stage2", run)
-    asked = ["evaluate", run, "--features", house / "cache", "--device", "cpu", "--set", "num_beams=4"]
+    asked = ["evaluate", run, "--features", house / "cache", "--device", "cpu", "--set", "num_beams=2"]
     run_fla(*asked, "--n-best", "4", "--diversity", "2")
     for line in (run / "predictions-test.jsonl").read_text().splitlines():
         row = json.loads(line)
@@ -49,7 +49,8 @@ def test_diverse_beams_are_written_once_with_their_scores(
         assert texts[0] == row["prediction"]
         assert len(texts) == len(set(texts))
         assert scores == sorted(scores, reverse=True)
-    assert json.loads((run / "scores.json").read_text())["test"]["decoding"]["diversity"] == 2
+    decoding = json.loads((run / "scores.json").read_text())["test"]["decoding"]
+    assert (decoding["diversity"], decoding["num_beams"]) == (2, 4)  # each beam is a hypothesis
 
 
 def test_stage_one_has_neither(run_fla: Callable[..., Result], house: Path) -> None:
