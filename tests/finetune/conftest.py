@@ -104,6 +104,24 @@ def tokenizer() -> PreTrainedTokenizerFast:
     )
 
 
+def _byte_level() -> PreTrainedTokenizerFast:
+    """Return what a Qwen 2 directory must hold: transformers makes nothing of whole words for it."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<pad>", "<s>", "</s>", "<unk>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    raw.train_from_iterator(TEXTS, trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw, pad_token="<pad>", bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
 @pytest.fixture(scope="session")
 def llm_folder(
     tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
@@ -114,7 +132,8 @@ def llm_folder(
     def folder(kind: str) -> Path:
         if kind not in made:
             made[kind] = tmp_path_factory.mktemp(kind)
-            config = _CONFIGS[kind](len(tokenizer))
+            own = _byte_level() if kind == "qwen2" else tokenizer
+            config = _CONFIGS[kind](len(own))
             auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
             torch.manual_seed(1)
             model = auto.from_config(config)
@@ -123,7 +142,7 @@ def llm_folder(
             if kind == "t5-untied":
                 model.lm_head.weight = torch.nn.Parameter(torch.randn(len(tokenizer), 64) / 8)
             model.save_pretrained(made[kind])
-            tokenizer.save_pretrained(made[kind])
+            own.save_pretrained(made[kind])
         return made[kind]
 
     return folder
