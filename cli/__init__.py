@@ -5,6 +5,7 @@ So ``fla --help``, and every command's own, answers without loading torch.
 
 import errno
 import importlib
+import logging
 import os
 import sys
 
@@ -66,6 +67,8 @@ def main() -> None:
     """Run ``fla``; a :class:`FlaError` is a sentence on standard error and exit code 1."""
     # Nothing is fetched or reported unless asked: see docs/offline.md.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    # On a CPU bitsandbytes asks for a package whose operation we switch off: see docs/tune.md.
+    logging.getLogger("bitsandbytes.backends.cpu").setLevel(logging.ERROR)
     try:
         fla(standalone_mode=True)
     except FlaError as error:
