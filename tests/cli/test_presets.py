@@ -44,7 +44,7 @@ def header(command: str, preset: str) -> list[str]:
 
 def parsed(line: str) -> tuple[str, dict[str, Any]]:
     """Return a command's name and its parameters as the command line gives them; nothing is run."""
-    name, *arguments = shlex.split(line)[1:]
+    name, *arguments = shlex.split(line, comments=True)[1:]
     command = fla.get_command(click.Context(fla), name)
     assert command is not None, line
     return name, command.make_context(name, arguments).params
@@ -52,6 +52,15 @@ def parsed(line: str) -> tuple[str, dict[str, Any]]:
 
 def commands(command: str, preset: str) -> list[tuple[str, dict[str, Any]]]:
     return [parsed(line) for line in header(command, preset) if line.startswith("fla ")]
+
+
+def test_the_readme_opens_with_real_commands() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    steps = [
+        parsed(line.strip()) for line in lines if line.startswith("    fla ") and line.strip() != "fla demo"
+    ]
+    assert [name for name, _ in steps] == ["prepare", "pretrain", "extract", "tune", "evaluate", "translate"]
+    assert all(given["config_source"] in presets(name) for name, given in steps if name in ROOMS)
 
 
 EVERY = [(command, preset) for command in ROOMS for preset in presets(command)]
