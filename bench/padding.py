@@ -16,8 +16,9 @@ import numpy as np
 
 from fla_llm.corpora.manifest import read_manifest
 from fla_llm.finetune.causal import CausalFamily
+from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.seq2seq import Seq2SeqFamily
-from fla_llm.planning.batch_shapes import BYTES_PER_TOKEN, BYTES_PER_WORD, prompt_tokens, text_tokens
+from fla_llm.planning.clip_lengths import BYTES_PER_TOKEN, BYTES_PER_WORD, assumed_prompt, text_tokens
 from fla_llm.training.batches import make_batches, padded_size
 
 CLIPS, STRIDE = 7096, 4
@@ -59,7 +60,7 @@ def main() -> None:
     parser.add_argument("--batch-clips", type=int, default=16)
     asked = parser.parse_args()
     steps, labels = drawn(0) if asked.manifest is None else of_manifest(asked.manifest)
-    sources = [count + prompt_tokens(None) for count in steps]
+    sources = [count + assumed_prompt(TuneConfig()) for count in steps]
     print(f"{len(steps)} clips, at most {asked.batch_clips} in a batch")
     print("| model | `training.batch_tokens` | batches | padding | in random order |\n|---|---|---|---|---|")
     for name, family in {"decoder-only": CausalFamily, "encoder-decoder": Seq2SeqFamily}.items():

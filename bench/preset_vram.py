@@ -14,7 +14,7 @@ from vram_shapes import QWEN, SHAPES
 
 from fla_llm.core.config import load_config
 from fla_llm.finetune.config import PRESETS, TuneConfig
-from fla_llm.planning.batch_shapes import PHOENIX_STEPS, PHOENIX_WORDS, assumed_lengths
+from fla_llm.planning.clip_lengths import PHOENIX_STEPS, PHOENIX_WORDS, assumed_lengths
 from fla_llm.planning.demand import Demand
 from fla_llm.planning.fit import plan_memory
 from fla_llm.planning.layer_memory import UnmeasurableError

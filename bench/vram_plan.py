@@ -10,7 +10,8 @@ from vram_shapes import CORPORA, PRESETS, SHAPES, tiny
 
 from fla_llm.core.config import load_config
 from fla_llm.finetune import config as tuning
-from fla_llm.planning.batch_shapes import BatchShape, ClipLength
+from fla_llm.planning.batch_shapes import BatchShape
+from fla_llm.planning.clip_lengths import ClipLength
 from fla_llm.planning.demand import Demand, MemoryPlan
 from fla_llm.planning.fit import plan_memory
 from fla_llm.planning.memory import total
@@ -68,7 +69,12 @@ class Batches:
     @classmethod
     def from_dict(cls, entries: Mapping[str, Mapping[str, Any]]) -> "Batches":
         """Return what ``asdict`` made these entries of."""
-        return cls(**{name: BatchShape(**shape) for name, shape in entries.items()})
+        return cls(**{name: _from_json(shape) for name, shape in entries.items()})
+
+
+def _from_json(shape: Mapping[str, Any]) -> BatchShape:
+    further = tuple(shape.get("further_steps", ()))  # a list in JSON
+    return BatchShape(**{**shape, "further_steps": further})
 
 
 def batches_of(name: str, corpus: str) -> dict[str, Batches]:

@@ -5,7 +5,7 @@ What memory depends on, and no more.
 
 from typing import Any
 
-from fla_llm.planning.batch_shapes import BYTES_PER_TOKEN, ClipLength
+from fla_llm.planning.clip_lengths import BYTES_PER_TOKEN, ClipLength
 
 QWEN = {"vocab_size": 151936, "max_position_embeddings": 32768}
 T5_XL = {

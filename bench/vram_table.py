@@ -15,7 +15,7 @@ from vram_plan import demand_of, settings_of
 from vram_results import Results
 from vram_shapes import PRESETS, SHAPES
 
-from fla_llm.planning.batch_shapes import PHOENIX_STEPS, PHOENIX_WORDS, assumed_lengths
+from fla_llm.planning.clip_lengths import PHOENIX_STEPS, PHOENIX_WORDS, assumed_lengths
 from fla_llm.planning.demand import Demand, MemoryPlan
 from fla_llm.planning.fit import plan_memory
 from fla_llm.planning.memory import GB

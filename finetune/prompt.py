@@ -1,5 +1,7 @@
 """What stands between the features and the sentence, in words."""
 
+from collections.abc import Mapping, Sequence
+
 from ..core.errors import ConfigError
 
 LANGUAGE_NAMES = {
@@ -36,3 +38,21 @@ def prompt_for(language: str, prompt: str | None = None) -> str:
     template = DEFAULT_PROMPT if prompt is None else prompt
     text = template.format(language=LANGUAGE_NAMES.get(language, ""))
     return " ".join(text.split())
+
+
+def whole_prompt(
+    language: str, *, prompt: str | None, prompts: Mapping[str, str], examples: Sequence[str]
+) -> str:
+    """Return what follows the features of clips in ``language``: examples, a line each, and the prompt.
+
+    Args:
+        language: an ISO code.
+        prompt: a template; None for the default.
+        prompts: templates of single languages, by code, in place of ``prompt``.
+        examples: sentences in ``language``.
+
+    >>> whole_prompt("de", prompt="{language}:", prompts={}, examples=["im norden regen"])
+    'im norden regen\\nGerman:'
+    """
+    lines = "".join(f"{text}\n" for text in examples)
+    return lines + prompt_for(language, prompts.get(language, prompt))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ModelError
 from ..core.seeds import derive_seed
-from .prompt import prompt_for
+from .prompt import whole_prompt
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -77,8 +77,9 @@ class Wording:
         """Return what follows the features; for an encoder, with the special tokens that end its inputs."""
         if self._languages:  # the source language's token ends the encoder's input, as in pretraining
             self.tokenizer.src_lang = self._language_token(language)
-        examples = "".join(f"{text}\n" for text in self.examples.get(language, ()))
-        text = examples + prompt_for(language, self.prompts.get(language, self.prompt))
+        text = whole_prompt(
+            language, prompt=self.prompt, prompts=self.prompts, examples=self.examples.get(language, ())
+        )
         return self.tokenizer(text, add_special_tokens=self._encoder_decoder)["input_ids"]
 
     def target_ids(self, text: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""How large the batches of a run are, from the lengths in a cache, or from assumed ones."""
+"""How large the batches of a run are, from the lengths of its clips."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -7,28 +7,12 @@ from transformers import PretrainedConfig
 
 from ..finetune.causal import CausalFamily
 from ..finetune.config import TuneConfig
-from ..finetune.data import FeatureItems
-from ..finetune.prompt import prompt_for
 from ..finetune.seq2seq import Seq2SeqFamily
 from ..training.batches import make_batches
+from .clip_lengths import ClipLength, assumed_prompt, longest_of
 
-BYTES_PER_TOKEN = 3
-"""Of UTF-8, assumed where there is no tokenizer: a Chinese character, or half a German word."""
-BYTES_PER_WORD = 6  # PHOENIX14T's training sentences, the space included
 PREFIX_TOKENS = 2
 """First tokens of a decoder: mBART-50 and NLLB start from ``</s>`` and the language, the most of any."""
-PHOENIX_STEPS, PHOENIX_WORDS = 119, 53
-"""Longest clip (475 frames, every fourth) and longest sentence of PHOENIX14T's training split."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipLength:
-    """One clip, as memory sees it."""
-
-    steps: int
-    """Feature steps."""
-    labels: int
-    """Tokens of its sentence, the end token included."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,20 +21,27 @@ class BatchShape:
 
     clips: int
     steps: int
-    """Feature steps of the longest clip."""
+    """Feature steps of the longest clip, of several streams the first's."""
     prompt: int
     """Tokens of the prompt, and of what stands before the features."""
     labels: int
     """Tokens of the longest sentence."""
+    further_steps: tuple[int, ...] = ()
+    """Feature steps of the streams after the first: each is padded to its own longest."""
     stride: int = 1
     """Feature steps that the projector turns into one."""
     sequence: int | None = None
     """Positions of clip, prompt and sentence at most; None: the longest clip has the longest sentence."""
 
     @property
+    def stream_steps(self) -> tuple[int, ...]:
+        """Feature steps of each stream."""
+        return (self.steps, *self.further_steps)
+
+    @property
     def projected(self) -> int:
-        """What the projector makes of the longest clip's steps."""
-        return -(-self.steps // self.stride)
+        """What the projectors make of the longest clip's steps; one that is longest in all streams."""
+        return sum(-(-steps // self.stride) for steps in self.stream_steps)
 
     @property
     def source(self) -> int:
@@ -61,28 +52,6 @@ class BatchShape:
     def whole(self) -> int:
         """Positions of clip, prompt and sentence in one sequence; the end token is told, never read."""
         return self.source + self.labels - 1 if self.sequence is None else self.sequence
-
-
-def text_tokens(text: str) -> int:
-    """Return about how many tokens a sentence has, without a tokenizer."""
-    return -(-len(text.encode()) // BYTES_PER_TOKEN)
-
-
-def prompt_tokens(prompt: str | None) -> int:
-    """Return about how many tokens stand around the features: the prompt, begin and language tokens."""
-    return text_tokens(prompt_for("de", prompt)) + 2
-
-
-def cached_lengths(items: FeatureItems) -> list[ClipLength]:
-    """Return the lengths of a cache's clips."""
-    pairs = zip(items.lengths, items.texts, strict=True)
-    return [ClipLength(steps=steps, labels=text_tokens(text) + 1) for steps, text in pairs]
-
-
-def assumed_lengths(steps: int, words: int, *, clips: int) -> list[ClipLength]:
-    """Return a batch's worth of clips that are all as long as the longest."""
-    labels = -(-words * BYTES_PER_WORD // BYTES_PER_TOKEN) + 1
-    return [ClipLength(steps=steps, labels=labels)] * clips
 
 
 def positions(
@@ -107,7 +76,7 @@ def train_shapes(
     )
     return [
         replace(
-            _shape([lengths[i] for i in batch], tune),
+            shape_of([lengths[i] for i in batch], tune=tune),
             sequence=None if whole is None else max(whole[i] for i in batch),
         )
         for batch in batches
@@ -120,18 +89,22 @@ def evaluation_shapes(lengths: Sequence[ClipLength], *, tune: TuneConfig) -> lis
     batches = make_batches(
         _sources(lengths, tune), max_clips=training.batch_clips, max_steps=training.batch_tokens, seed=0
     )
-    return [_shape([lengths[i] for i in batch], tune) for batch in batches]
+    return [shape_of([lengths[i] for i in batch], tune=tune) for batch in batches]
+
+
+def shape_of(batch: Sequence[ClipLength], *, tune: TuneConfig) -> BatchShape:
+    """Return the shape of one batch of these clips."""
+    longest = longest_of(batch)
+    known = longest.prompt
+    return BatchShape(
+        clips=len(batch),
+        steps=longest.steps,
+        further_steps=longest.further_steps,
+        prompt=assumed_prompt(tune, labels=longest.labels) if known is None else known,
+        labels=longest.labels,
+        stride=tune.projector.stride if tune.projector.kind == "conv" else 1,
+    )
 
 
 def _sources(lengths: Sequence[ClipLength], tune: TuneConfig) -> list[int]:
-    return [_shape([clip], tune).source for clip in lengths]
-
-
-def _shape(batch: Sequence[ClipLength], tune: TuneConfig) -> BatchShape:
-    return BatchShape(
-        clips=len(batch),
-        steps=max(clip.steps for clip in batch),
-        prompt=prompt_tokens(tune.prompt),
-        labels=max(clip.labels for clip in batch),
-        stride=tune.projector.stride if tune.projector.kind == "conv" else 1,
-    )
+    return [shape_of([clip], tune=tune).source for clip in lengths]

@@ -8,7 +8,8 @@ import torch
 from transformers import PretrainedConfig
 
 from ..finetune.config import TuneConfig
-from .batch_shapes import BatchShape, ClipLength, evaluation_shapes, positions, train_shapes
+from .batch_shapes import BatchShape, evaluation_shapes, positions, shape_of, train_shapes
+from .clip_lengths import ClipLength, longest_of
 from .generation_memory import generation_parts, loading_parts
 from .memory import ModelMemory, Part, measure_model, total
 from .training_memory import training_parts
@@ -78,9 +79,8 @@ class Demand:
         return evaluation_shapes(self.dev, tune=self.tune)
 
     def longest_tokens(self, clips: Sequence[ClipLength]) -> int:
-        """Return the positions of a clip as long as the longest of ``clips`` in steps and in words."""
-        longest = ClipLength(steps=max(c.steps for c in clips), labels=max(c.labels for c in clips))
-        return sum(map(sum, positions([longest], tune=self.tune, config=self.config)))
+        """Return the positions of a clip as long as the longest of ``clips`` in everything."""
+        return sum(map(sum, positions([longest_of(clips)], tune=self.tune, config=self.config)))
 
     def with_settings(self, **settings: Any) -> "Demand":
         """Return the same run with other settings of ``tune``."""
@@ -108,13 +108,8 @@ def plan_once(demand: Demand, room: int) -> MemoryPlan:
 
 
 def _largest_batch(model: ModelMemory, demand: Demand, room: int) -> BatchShape | None:
-    """Return the most clips, each as long as the longest in steps and in words, that fit in training."""
-    one = replace(
-        max(demand.train_shapes, key=lambda shape: shape.steps),
-        clips=1,
-        labels=max(clip.labels for clip in demand.train),
-        sequence=None,
-    )
+    """Return the most clips, each as long as the longest in everything, that fit in training."""
+    one = shape_of([longest_of(demand.train)], tune=demand.tune)
     fits, too_many = 0, MOST_CLIPS + 1
     while too_many - fits > 1:
         clips = (fits + too_many) // 2

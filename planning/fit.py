@@ -12,7 +12,7 @@ from ..core.progress import say
 from ..finetune.config import TuneConfig
 from ..finetune.train import open_clips
 from ..training.processes import local_device
-from .batch_shapes import cached_lengths
+from .clip_lengths import cached_lengths
 from .demand import Demand, MemoryPlan, plan_once
 from .kept_tokens import count_kept
 from .layer_memory import UnmeasurableError
@@ -41,10 +41,11 @@ def check_fits(
         return
     train, dev = open_clips(features, config=config, limit=limit)
     model_config = read_config(llm)
+    trained, translated = cached_lengths(train, dev, tune=config)
     demand = Demand(
         config=model_config, tune=config, feature_size=train.feature_size,
         dtype=resolve_dtype(config.training.precision, place),
-        train=cached_lengths(train), dev=cached_lengths(train if dev is None else dev),
+        train=trained, dev=translated,
         further_sizes=train.feature_sizes[1:],
         rows=count_kept(train, llm=llm, model_config=model_config, config=config),
     )  # fmt: skip

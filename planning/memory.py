@@ -143,7 +143,8 @@ def input_bytes(model: ModelMemory, batch: BatchShape) -> int:
     """Return what projectors keep of a batch in fp32, and the padded embeddings."""
     width, projector = model.config.hidden_size, model.tune.projector
     hidden = 8 * projector.hidden_size * (projector.kind != "linear")
-    read = 4 * max(model.feature_sizes) * batch.steps  # of several streams, as if all were the widest
+    streams = zip(model.feature_sizes, batch.stream_steps, strict=True)
+    read = 4 * sum(size * steps for size, steps in streams)
     projected = batch.projected * (hidden + 4 * width)
     rows = model.held_bytes * width * (batch.source if model.encoder is not None else batch.whole)
     return batch.clips * (read + projected + rows)

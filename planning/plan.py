@@ -13,7 +13,7 @@ from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import ConfigError
 from ..finetune.config import TuneConfig
 from ..finetune.data import FeatureItems, open_caches
-from .batch_shapes import PHOENIX_STEPS, PHOENIX_WORDS, ClipLength, assumed_lengths, cached_lengths
+from .clip_lengths import PHOENIX_STEPS, PHOENIX_WORDS, ClipLength, assumed_lengths, cached_lengths
 from .demand import Demand, MemoryPlan
 from .fit import plan_memory
 from .kept_tokens import count_kept
@@ -148,11 +148,11 @@ def _clips(
         return clips, clips, (FEATURE_SIZE,), f"every clip {steps} steps and {words} words{own} (assumed)"
     train = FeatureItems(open_caches(lengths.features, "train"))
     has_dev = any("dev" in splits_in(folder) for folder in lengths.features)
-    dev = FeatureItems(open_caches(lengths.features, "dev")) if has_dev else train
-    clips = cached_lengths(train)
-    longest = max(clip.steps for clip in clips)
+    dev = FeatureItems(open_caches(lengths.features, "dev")) if has_dev else None
+    clips, translated = cached_lengths(train, dev, tune=config)
+    longest = max(train.lengths)
     said = f"{len(clips)} clips of the cache, up to {longest} steps; a token is 3 bytes of text (assumed)"
-    return clips, cached_lengths(dev), train.feature_sizes, said
+    return clips, translated, train.feature_sizes, said
 
 
 def _kept_rows(

@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 from fla_llm.cli import fla
 from fla_llm.core.errors import ConfigError, ModelError
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.planning.batch_shapes import BatchShape, assumed_lengths, text_tokens
+from fla_llm.planning.batch_shapes import BatchShape
+from fla_llm.planning.clip_lengths import assumed_lengths, text_tokens
 from fla_llm.planning.demand import Demand
 from fla_llm.planning.fit import check_fits, plan_memory
 from fla_llm.planning.generation_memory import generation_parts
