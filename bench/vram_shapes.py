@@ -1,11 +1,17 @@
-"""Shapes of published models, as their ``config.json`` gives them, and lengths of two corpora.
+"""Shapes of published models, as their ``config.json`` gives them, and lengths of three corpora.
 
 What memory depends on, and no more.
 """
 
 from typing import Any
 
-from fla_llm.planning.clip_lengths import BYTES_PER_TOKEN, ClipLength
+from fla_llm.planning.clip_lengths import (
+    BYTES_PER_TOKEN,
+    PHOENIX_STEPS,
+    PHOENIX_WORDS,
+    ClipLength,
+    assumed_lengths,
+)
 
 QWEN = {"vocab_size": 151936, "max_position_embeddings": 32768}
 T5_XL = {
@@ -53,8 +59,9 @@ MEASURED = (
     "Qwen2.5-1.5B", "Qwen3-4B", "Llama-3.1-8B", "Qwen2.5-14B", "Flan-T5-XL", "mBART-large-50",
 )  # fmt: skip
 """Models that bench/vram.py measures unless told otherwise."""
-STRIDE_FRAMES = 4  # of the presets of both corpora
+STRIDE_FRAMES = 4  # of the presets of all corpora
 HOW2SIGN_FPS = 24
+HOW2SIGN_STEPS = 400  # the most that its preset of stage one lets pass: the longest of train is not known
 
 
 def _length(frames: float, sentence_bytes: int) -> ClipLength:
@@ -64,19 +71,33 @@ def _length(frames: float, sentence_bytes: int) -> ClipLength:
 
 
 CORPORA = {
-    "PHOENIX14T": {"typical": _length(117, 83), "95 %": _length(208, 158), "longest": _length(475, 307)},
+    "PHOENIX14T": {
+        "typical": _length(117, 83),
+        "95 %": _length(208, 158),
+        "longest": assumed_lengths(PHOENIX_STEPS, PHOENIX_WORDS, clips=1)[0],
+    },
     "How2Sign": {
         "typical": _length(5.70 * HOW2SIGN_FPS, 77),
         "95 %": _length(17.31 * HOW2SIGN_FPS, 203),
-        "longest": _length(57.99 * HOW2SIGN_FPS, 504),
+        "longest": _length(HOW2SIGN_STEPS * STRIDE_FRAMES, 504),
     },
 }
 """Lengths of clips and of sentences, each of its own: a long clip need not have the long sentence.
 
-PHOENIX14T: label files of the training split: frames (mean, 95th percentile, longest; the median was not at
-hand), bytes of UTF-8 of 7,096 sentences (median, 95th percentile, longest). How2Sign:
-how2sign_realigned_val.csv, 1,741 rows (median, 95th percentile, longest): seconds from START_REALIGNED to
-END_REALIGNED at 24 frames a second, and bytes of SENTENCE. A token is three bytes, as `fla plan` assumes.
+PHOENIX14T: label files of the training split: frames (mean and 95th percentile; the median was not at hand),
+bytes of UTF-8 of 7,096 sentences (median, 95th percentile); the longest are those that `fla plan` assumes.
+How2Sign: how2sign_realigned_val.csv, 1,741 rows (median, 95th percentile): seconds from START_REALIGNED to
+END_REALIGNED at 24 frames a second, and bytes of SENTENCE, of which 504 are the most. A token is three bytes,
+as `fla plan` assumes.
+"""
+LONGEST = {
+    "PHOENIX14T": CORPORA["PHOENIX14T"]["longest"],
+    "CSL-Daily": _length(493, 129),
+    "How2Sign": CORPORA["How2Sign"]["longest"],
+}
+"""The longest clip with the longest sentence, of each corpus that has presets.
+
+CSL-Daily: label files of the training split: 493 frames, and 43 characters of three bytes.
 """
 
 _TINY = {

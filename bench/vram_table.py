@@ -1,10 +1,10 @@
-"""The table of docs/plan.md: what `fla plan` says of eight models on four sizes of card. Loads no weights.
+"""The tables of docs/plan.md: what `fla plan` says of eight models on four sizes of card. Loads no weights.
 
     python bench/vram_table.py
     python bench/vram_table.py --measured vram.jsonl
 
-Lengths: PHOENIX14T's longest clip and sentence in every place of a batch. Every cell is foretold, unless a
-file of bench/vram.py has measured it.
+Lengths: the corpus's longest clip and sentence in every place of a batch, a table for each corpus of
+bench/vram.py. Every cell is foretold, unless a file of that has measured it.
 """
 
 import argparse
@@ -13,21 +13,18 @@ from pathlib import Path
 
 from vram_plan import demand_of, settings_of
 from vram_results import Results
-from vram_shapes import PRESETS, SHAPES
+from vram_shapes import CORPORA, LONGEST, PRESETS, SHAPES
 
-from fla_llm.planning.clip_lengths import PHOENIX_STEPS, PHOENIX_WORDS, assumed_lengths
 from fla_llm.planning.demand import Demand, MemoryPlan
 from fla_llm.planning.fit import plan_memory
 from fla_llm.planning.memory import GB
 
 CARDS = (8, 12, 16, 24)
-CORPUS = "PHOENIX14T"
 
 
-def longest_demand(name: str) -> Demand:
+def longest_demand(name: str, corpus: str) -> Demand:
     tune = settings_of(name)
-    clips = assumed_lengths(PHOENIX_STEPS, PHOENIX_WORDS, clips=tune.training.batch_clips)
-    return demand_of(name, clips, tune=tune)
+    return demand_of(name, [LONGEST[corpus]] * tune.training.batch_clips, tune=tune)
 
 
 def cell(plan: MemoryPlan, measured: bool | None) -> str:
@@ -42,12 +39,12 @@ def cell(plan: MemoryPlan, measured: bool | None) -> str:
     return foretold if measured is None else f"{foretold}; does not fit as it is (measured)"
 
 
-def rows(results: Results) -> Iterator[str]:
+def rows(corpus: str, results: Results) -> Iterator[str]:
     yield "| model | preset | takes | " + " | ".join(f"{card} GB" for card in CARDS) + " |"
     yield "|---|---|---|" + "---|" * len(CARDS)
     for name in SHAPES:
-        plans = {card: plan_memory(longest_demand(name), room=card * GB) for card in CARDS}
-        cells = [cell(plan, results.fits(name, card, CORPUS)) for card, plan in plans.items()]
+        plans = {card: plan_memory(longest_demand(name, corpus), room=card * GB) for card in CARDS}
+        cells = [cell(plan, results.fits(name, card, corpus)) for card, plan in plans.items()]
         took = plans[CARDS[0]].bytes / GB
         yield f"| {name} | `{PRESETS[name]}` | {took:.1f} GB | {' | '.join(cells)} |"
 
@@ -58,8 +55,11 @@ def main() -> None:
     )
     parser.add_argument("--measured", type=Path, help="what bench/vram.py wrote")
     asked = parser.parse_args()
-    for row in rows(Results(asked.measured)):
-        print(row, flush=True)
+    for corpus in CORPORA:
+        print(f"{corpus}:\n")
+        for row in rows(corpus, Results(asked.measured)):
+            print(row, flush=True)
+        print()
 
 
 if __name__ == "__main__":
