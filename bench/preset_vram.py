@@ -2,7 +2,8 @@
 
     python bench/preset_vram.py
 
-Lengths: the corpus's longest clip and sentence in every place of a batch. Every figure is foretold.
+Lengths: the corpus's longest clip and sentence in every place of a batch. Every figure is foretold. Where the
+vocabulary is trimmed, the tokens kept are counted as far as they are known.
 """
 
 import re
@@ -10,24 +11,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from vram_shapes import QWEN, SHAPES
+from vram_shapes import LONGEST, QWEN, SHAPES
 
 from fla_llm.core.config import load_config
 from fla_llm.finetune.config import PRESETS, TuneConfig
-from fla_llm.planning.clip_lengths import PHOENIX_STEPS, PHOENIX_WORDS, assumed_lengths
-from fla_llm.planning.demand import Demand
-from fla_llm.planning.fit import plan_memory
-from fla_llm.planning.layer_memory import UnmeasurableError
+from fla_llm.planning.demand import Demand, plan_once
 from fla_llm.planning.memory import GB
 from fla_llm.planning.plan import FEATURE_SIZE
 from fla_llm.planning.skeleton import config_from
 
-LONGEST = {
-    "phoenix14t": (PHOENIX_STEPS, PHOENIX_WORDS),
-    "csl-daily": (124, 22),  # 493 frames, every fourth; 43 characters of three bytes, as words of six
-    "how2sign": (400, 84),  # stage one's max_frames; 504 bytes, the longest of dev, as words of six
-}
-"""Feature steps of each corpus's longest clip, and words of its longest sentence."""
+KEPT = {"PHOENIX14T": 2454}
+"""Tokens that a trimmed mBART keeps, as far as they are known; else all are counted.
+
+PHOENIX14T: GFSLT-VLP's configuration of its trimmed mBART; the paper states no number. `fla tune` keeps
+single characters too, which only the tokenizer can count.
+"""
 SHAPE_OF: dict[str, dict[str, Any]] = {
     "facebook/mbart-large-cc25": SHAPES["mBART-large-50"] | {"vocab_size": 250027},
     "google/flan-t5-xl": SHAPES["Flan-T5-XL"],
@@ -49,31 +47,35 @@ def models_of(preset: str) -> list[str]:
     return list(dict.fromkeys(named))
 
 
+def settings_of(preset: str) -> TuneConfig:
+    return load_config(TuneConfig, base=TuneConfig(), presets=PRESETS, source=preset)
+
+
 def bytes_of(preset: str, llm: str, *, corpus: str) -> int:
     """Return what a run takes at its fullest."""
-    settings = load_config(TuneConfig, base=TuneConfig(), presets=PRESETS, source=preset)
-    clips = assumed_lengths(*LONGEST[corpus], clips=settings.training.batch_clips)
+    settings = settings_of(preset)
+    clips = [LONGEST[corpus]] * settings.training.batch_clips
     demand = Demand(
         config=config_from(SHAPE_OF[llm], name=llm), tune=settings, feature_size=FEATURE_SIZE,
         dtype=torch.bfloat16, train=clips, dev=clips,
+        rows=kept(settings, corpus),
     )  # fmt: skip
-    return plan_memory(demand, room=24 * GB).bytes
+    return plan_once(demand, 24 * GB).bytes
 
 
-def cell(preset: str, llm: str, *, corpus: str) -> str:
-    try:
-        return f"{bytes_of(preset, llm, corpus=corpus) / GB:.1f} GB"
-    except UnmeasurableError as error:
-        return str(error)
+def kept(settings: TuneConfig, corpus: str) -> int | None:
+    return KEPT.get(corpus) if settings.trim_vocab else None
 
 
 def rows() -> Iterator[str]:
-    yield "| preset | model | takes |"
-    yield "|---|---|---|"
+    yield "| preset | model | tokens | takes |"
+    yield "|---|---|---|---|"
     for corpus in LONGEST:
-        for preset in sorted(path.stem for path in PRESETS.glob(f"{corpus}-*.yaml")):
+        for preset in sorted(path.stem for path in PRESETS.glob(f"{corpus.lower()}-*.yaml")):
+            tokens = kept(settings_of(preset), corpus) or "all"
             for llm in models_of(preset):
-                yield f"| `{preset}` | {llm} | {cell(preset, llm, corpus=corpus)} |"
+                took = bytes_of(preset, llm, corpus=corpus) / GB
+                yield f"| `{preset}` | {llm} | {tokens} | {took:.1f} GB |"
 
 
 if __name__ == "__main__":
