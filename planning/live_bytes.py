@@ -47,7 +47,7 @@ class LiveBytes(TorchDispatchMode):
     ) -> Any:
         """Run ``func`` and note what it made."""
         result = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
+        for tensor in (result,) if isinstance(result, Tensor) else tree_leaves(result):
             if isinstance(tensor, Tensor):
                 self._note(tensor.untyped_storage())
         if self._bound > self.peak:  # else nothing can have risen above it

@@ -17,7 +17,7 @@ from fla_llm.planning.skeleton import read_config, shortened
 from fla_llm.planning.training_memory import CAP_BYTES, LOSS_BYTES
 
 Folder = Callable[[str], Path]
-LORA = LoraSettings(rank=4, dropout=0.1)
+LORA = LoraSettings(rank=4, alpha=8, dropout=0.1)  # without dropout that of the fixture: measured once
 BF16 = {"dtype": torch.bfloat16, "lora": LORA}
 
 
@@ -66,9 +66,11 @@ def test_checkpointing_keeps_less_and_packed_layers_differ(llm_folder: Folder) -
 
 def test_dropout_costs_copies(llm_folder: Folder) -> None:
     config = read_config(str(llm_folder("llama")))
-    settings = {"quantise": "none", "dtype": torch.bfloat16, "checkpointing": False}
-    with_dropout = measure_tower(config, "decoder", lora=LORA, **settings)
-    without = measure_tower(config, "decoder", lora=replace(LORA, dropout=0.0), **settings)
+    settings = {"quantise": "nf4", "dtype": torch.bfloat16, "checkpointing": False}
+    with_dropout, without = (
+        measure_tower(config, "decoder", lora=replace(LORA, dropout=share), **settings)
+        for share in (0.1, 0.0)
+    )
     assert with_dropout.layer(100) > without.layer(100)
 
 
@@ -102,9 +104,9 @@ def test_a_layer_that_depends_on_numbers_is_a_sentence(
 
 def test_int8_layers_keep_their_inputs_whatever_is_computed_again(llm_folder: Folder) -> None:
     config = read_config(str(llm_folder("llama")))
-    int8, plain = (
+    int8, nf4 = (
         measure_tower(config, "decoder", quantise=kind, checkpointing=True, **BF16)
-        for kind in ("int8", "none")
+        for kind in ("int8", "nf4")
     )
     # Seven matrices: four read the layer's two norms' outputs, shared, one attention's, one the product.
-    assert int8.layer(100) > 2 * plain.layer(100)
+    assert int8.layer(100) > 2 * nf4.layer(100)
