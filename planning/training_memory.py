@@ -15,11 +15,11 @@ from .skeleton import depths
 from .weights import moment_bytes
 
 LOSS_BYTES = 12
-"""Of each logit at one moment, at most, in bf16: counted while loss.py ran (test_plan_layers.py)."""
+"""Of each logit at one moment, at most, in bf16: counted while loss.py ran (planning/test_layers.py)."""
 CAP_BYTES = 2  # more where logits are capped, counted alike
 HEAD_BYTES = 6
 """Of each number of a trained head while the loss is passed back: its copy in bf16 and two gradients, which
-are added up; counted in whole steps (test_plan_step.py)."""
+are added up; counted in whole steps (planning/test_step.py)."""
 
 Moment = dict[str, float]
 """Bytes by name of what is there at one time."""
