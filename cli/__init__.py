@@ -67,8 +67,8 @@ def main() -> None:
     """Run ``fla``; a :class:`FlaError` is a sentence on standard error and exit code 1."""
     # Nothing is fetched or reported unless asked: see docs/offline.md.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    # On a CPU bitsandbytes asks for a package whose operation we switch off: see docs/tune.md.
-    logging.getLogger("bitsandbytes.backends.cpu").setLevel(logging.ERROR)
+    # bitsandbytes asks for a package whose operation we switch off (docs/tune.md), and tells of int8 casts.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
         fla(standalone_mode=True)
     except FlaError as error:
