@@ -52,7 +52,10 @@ SHAPES: dict[str, dict[str, Any]] = {
         "scale_embedding": True, "decoder_start_token_id": 2,
     },
 }  # fmt: skip
-PRESETS = {name: "mbart" if name.startswith("mBART") else "llama" for name in SHAPES}
+PRESETS = {
+    name: {"mbart": "mbart", "t5": "t5", "mt5": "t5"}.get(shape["model_type"], "llama")
+    for name, shape in SHAPES.items()
+}
 """Settings each model is planned and measured with."""
 
 MEASURED = (
