@@ -18,17 +18,15 @@ from ..core.progress import say
 from ..training.batches import padded_size
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED, TranslationModel
-from .causal import CausalFamily
 from .config import TuneConfig
 from .contrast import MEANINGFUL_CLIPS, alignment_loss, pool
 from .data import collate
-from .family import Family, Source, label_counts
+from .family import Source, label_counts
 from .llm import LanguageModel, without_fp16
-from .lora import add_lora, lora_groups
+from .lora import lora_groups
 from .loss import summed_cross_entropy
+from .parts import make_family, make_projector, trained_llm
 from .projector import Projector, StreamProjectors
-from .quantise import prepare_frozen
-from .seq2seq import Seq2SeqFamily
 from .streams import StreamRecord, stream_names
 from .wording import Wording
 
@@ -71,7 +69,7 @@ class StageTwoModel(TranslationModel):
         """
         super().__init__()
         base = language_model.model
-        self.llm = lora or _trained_llm(base, config)
+        self.llm = lora or trained_llm(base, config)
         self.config = config
         self.language_model = language_model
         self.feature_fingerprint = feature_fingerprint
@@ -79,12 +77,12 @@ class StageTwoModel(TranslationModel):
             language_model.tokenizer, base.config, prompt=config.prompt, prompts=config.prompt_by_language
         )
         self.collate = partial(collate, wording=self.wording)
-        self.family = _family(language_model, self.wording)
+        self.family = make_family(language_model, self.wording)
         self.unsayable: dict[str, int] | None = None
         self.feature_size = feature_size
         alone = StreamRecord(fingerprint=feature_fingerprint, feature_size=feature_size)
         self.streams = tuple(streams) or (alone,)
-        self.projector = _projector(self.streams, _embedding_size(base), config).to(base.device)
+        self.projector = make_projector(base, self.streams, config=config.projector).to(base.device)
         self.projector.requires_grad_(config.train != "lora")
         self._say_what_differs()
 
@@ -260,38 +258,3 @@ def check_n_best(count: int, decoding: DecodingConfig) -> None:
             f"decoding.num_beams must be at least {count} for --n-best {count}, "
             f"but is {decoding.num_beams}.\nAdd --set num_beams={count}, or ask for fewer."
         )
-
-
-def base_dtype(config: TuneConfig, device: torch.device) -> torch.dtype:
-    """Return the format of weights that are not quantised.
-
-    Trained weights are fp32: steps of 1e-5 would be lost to bf16's rounding.
-    """
-    return torch.float32 if config.train == "full" else resolve_dtype(config.training.precision, device)
-
-
-def _trained_llm(base: Any, config: TuneConfig) -> Any:
-    prepare_frozen(base, activation_checkpointing=config.activation_checkpointing)
-    if config.train in ("lora", "lora+projector"):
-        return add_lora(base, config.lora)
-    return base.requires_grad_(config.train == "full")
-
-
-def _projector(
-    streams: Sequence[StreamRecord], embedding_size: int, config: TuneConfig
-) -> Projector | StreamProjectors:
-    sizes = [stream.feature_size for stream in streams]
-    if len(sizes) > 1:
-        return StreamProjectors(sizes, embedding_size, config=config.projector)
-    return Projector(sizes[0], embedding_size, config=config.projector)
-
-
-def _embedding_size(base: Any) -> int:
-    return base.get_input_embeddings().embedding_dim
-
-
-def _family(language_model: LanguageModel, wording: Wording) -> Family:
-    kind = Seq2SeqFamily if language_model.model.config.is_encoder_decoder else CausalFamily
-    return kind(
-        language_model.model, lead_ids=wording.lead_ids(), pad_id=wording.pad_id, eos_id=wording.eos_id
-    )

@@ -28,7 +28,8 @@ from .config import Train, TuneConfig
 from .llm import LanguageModel, load_llm
 from .lora import PARTS as LORA_PARTS
 from .lora import load_lora, save_lora
-from .model import StageTwoModel, base_dtype
+from .model import StageTwoModel
+from .parts import base_dtype
 from .quantise import prepare_frozen
 from .streams import StreamRecord
 from .trim import trim

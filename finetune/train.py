@@ -22,7 +22,8 @@ from .config import TuneConfig
 from .data import FeatureItems, feature_evaluation_set, open_caches
 from .llm import load_llm
 from .lossy import check_sentences
-from .model import StageTwoModel, base_dtype
+from .model import StageTwoModel
+from .parts import base_dtype
 from .projector import embedding_rms, rms
 from .run import Tuned, begin_run, check_run, finish_run
 from .store import evaluation_bounds

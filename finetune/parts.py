@@ -1,0 +1,53 @@
+"""The parts that a stage-two model is put together from, as its settings want them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..core.device import resolve_dtype
+from .causal import CausalFamily
+from .config import ProjectorConfig, TuneConfig
+from .family import Family
+from .llm import LanguageModel
+from .lora import add_lora
+from .projector import Projector, StreamProjectors
+from .quantise import prepare_frozen
+from .seq2seq import Seq2SeqFamily
+from .streams import StreamRecord
+from .wording import Wording
+
+
+def base_dtype(config: TuneConfig, device: torch.device) -> torch.dtype:
+    """Return the format of weights that are not quantised.
+
+    Trained weights are fp32: steps of 1e-5 would be lost to bf16's rounding.
+    """
+    return torch.float32 if config.train == "full" else resolve_dtype(config.training.precision, device)
+
+
+def trained_llm(base: Any, config: TuneConfig) -> Any:
+    """Return the language model ready for training: with new adapters, whole, or frozen."""
+    prepare_frozen(base, activation_checkpointing=config.activation_checkpointing)
+    if config.train in ("lora", "lora+projector"):
+        return add_lora(base, config.lora)
+    return base.requires_grad_(config.train == "full")
+
+
+def make_projector(
+    base: Any, streams: Sequence[StreamRecord], *, config: ProjectorConfig
+) -> Projector | StreamProjectors:
+    """Return new projectors from each stream's features to the embeddings of ``base``."""
+    sizes = [stream.feature_size for stream in streams]
+    embedding_size: int = base.get_input_embeddings().embedding_dim
+    if len(sizes) > 1:
+        return StreamProjectors(sizes, embedding_size, config=config)
+    return Projector(sizes[0], embedding_size, config=config)
+
+
+def make_family(language_model: LanguageModel, wording: Wording) -> Family:
+    """Return what feeds a model of this kind."""
+    kind = Seq2SeqFamily if language_model.model.config.is_encoder_decoder else CausalFamily
+    return kind(
+        language_model.model, lead_ids=wording.lead_ids(), pad_id=wording.pad_id, eos_id=wording.eos_id
+    )
