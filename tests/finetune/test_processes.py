@@ -1,5 +1,7 @@
 """Several processes tune as one does, and a run that was killed goes on to the same bytes."""
 
+import json
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,15 +34,29 @@ def tune_in(
     items.append(items[1] | {"id": "clip-4", "text": "regen"})
     caches = {splits: write_cache(tmp_path / splits[-1], splits=splits) for splits in (TRAIN, WITH_DEV)}
 
+    def without_dropout(shape: str) -> Path:
+        llm = tmp_path / shape
+        if not llm.exists():
+            shutil.copytree(llm_folder(shape), llm)
+            settings = json.loads((llm / "config.json").read_text())
+            drawn = {name: 0.0 for name in settings if "dropout" in name or "layerdrop" in name}
+            (llm / "config.json").write_text(json.dumps(settings | drawn))
+        return llm
+
     def run(
         folder: str, *, processes: int, config: TuneConfig, splits: Splits = TRAIN,
-        killed_at: int | None = None, **training: Any,
+        shape: str = "llama", killed_at: int | None = None, **training: Any,
     ) -> list[int | None]:  # fmt: skip
         select = "best" if splits == WITH_DEV else "last"
         training = {"batch_clips": 1, "select": select} | training
         own = replace(config, training=replace(config.training, **training))
         out = tmp_path / folder
-        settings = {"features": [caches[splits]], "llm": str(llm_folder("llama")), "config": own, "out": out}
+        settings = {
+            "features": [caches[splits]],
+            "llm": str(without_dropout(shape)),
+            "config": own,
+            "out": out,
+        }
         settings["resume"] = out.exists()
         return torchrun(SCRIPT, processes=processes, SETTINGS=settings, KILLED_AT=killed_at)
 
@@ -48,19 +64,20 @@ def tune_in(
 
 
 @pytest.mark.parametrize(
-    ("train", "quantise", "precision", "splits", "parts"),
+    ("shape", "train", "quantise", "precision", "splits", "parts"),
     [
-        ("lora+projector", "nf4", "fp32", WITH_DEV, (ADAPTERS, PROJECTOR, "predictions-dev.jsonl")),
-        ("lora", "none", "fp32", TRAIN, (ADAPTERS, PROJECTOR)),
-        ("projector", "nf4", "bf16", TRAIN, (PROJECTOR,)),
+        ("llama", "lora+projector", "nf4", "fp32", WITH_DEV, (ADAPTERS, PROJECTOR, "predictions-dev.jsonl")),
+        ("llama", "projector", "nf4", "bf16", TRAIN, (PROJECTOR,)),
+        ("mbart", "lora", "none", "fp32", TRAIN, (ADAPTERS, PROJECTOR)),
+        ("mbart", "full", "none", "fp32", TRAIN, ("llm/model.safetensors", PROJECTOR)),
     ],
 )
 def test_two_processes_tune_as_one_that_accumulates_twice_as_many_batches(
-    train: Any, quantise: Any, precision: Any, splits: Splits, parts: tuple[str, ...], tune_in: Run,
-    config: TuneConfig, tmp_path: Path,
+    shape: str, train: Any, quantise: Any, precision: Any, splits: Splits, parts: tuple[str, ...],
+    tune_in: Run, config: TuneConfig, tmp_path: Path,
 ) -> None:  # fmt: skip
     own = replace(config, train=train, quantise=quantise, activation_checkpointing=True)
-    common = {"config": own, "precision": precision, "epochs": 1, "splits": splits}
+    common = {"shape": shape, "config": own, "precision": precision, "epochs": 1, "splits": splits}
     assert tune_in("two", processes=2, **common) == [0, 0]
     assert tune_in("one", processes=1, accumulate=2, **common) == [0]
     assert finished_steps(tmp_path / "two" / "checkpoints") == [3]  # two batches each, and one
