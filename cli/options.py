@@ -1,11 +1,9 @@
 """Options that mean the same in every command."""
 
 import json
-from typing import Any, get_args
+from typing import Any
 
 import click
-
-from ..finetune.config import Quantise, Train
 
 _set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting, such as training.epochs=3."
@@ -38,36 +36,6 @@ allow_config_change_option = click.option(
 root_option = click.option(
     "--root", type=click.Path(file_okay=False), help="Where the manifest's videos lie on this machine."
 )
-
-
-_tuning_options = (
-    click.option(
-        "--batch-tokens", type=click.IntRange(min=1), metavar="N",
-        help="Positions of the language model in a batch.",
-    ),
-    click.option(
-        "--train", type=click.Choice(get_args(Train)), metavar="CHOICE", help=f"{', '.join(get_args(Train))}."
-    ),
-    click.option(
-        "--quantise", type=click.Choice(get_args(Quantise)), metavar="CHOICE",
-        help=f"{', '.join(get_args(Quantise))}.",
-    ),
-)  # fmt: skip
-
-
-def tuning_options(command: Any) -> Any:
-    """Add ``--batch-tokens``, ``--train`` and ``--quantise``, which go over the settings of these names."""
-    for option in reversed(_tuning_options):
-        command = option(command)
-    return command
-
-
-def with_tuning(
-    overrides: tuple[str, ...], *, batch_tokens: int | None, train: str | None, quantise: str | None
-) -> tuple[str, ...]:
-    """Return ``overrides`` with what :func:`tuning_options` were given as the last word."""
-    given = {"training.batch_tokens": batch_tokens, "train": train, "quantise": quantise}
-    return (*overrides, *(f"{name}={value}" for name, value in given.items() if value is not None))
 
 
 def with_seed(overrides: tuple[str, ...], seed: int | None) -> tuple[str, ...]:

@@ -4,16 +4,8 @@ from pathlib import Path
 
 import click
 
-from .options import (
-    config_options,
-    device_option,
-    emit,
-    json_option,
-    seed_option,
-    tuning_options,
-    with_seed,
-    with_tuning,
-)
+from .options import config_options, device_option, emit, json_option, seed_option
+from .tuning import tune_config, tuning_options
 
 
 @click.command()
@@ -44,17 +36,10 @@ def command(
     """
     if features and (steps or words):
         raise click.UsageError("Give either --features or --steps and --words.")
-    from ..core.config import load_config
-    from ..finetune.config import PRESETS, TuneConfig
     from ..planning.plan import Lengths, plan_run
 
-    overrides = with_tuning(overrides, batch_tokens=batch_tokens, train=train, quantise=quantise)
-    config = load_config(
-        TuneConfig,
-        base=TuneConfig(),
-        presets=PRESETS,
-        source=config_source,
-        overrides=with_seed(overrides, seed),
+    config = tune_config(
+        config_source, overrides, seed=seed, batch_tokens=batch_tokens, train=train, quantise=quantise
     )
     lengths = Lengths(features=features, steps=steps, words=words)
     report = plan_run(llm, config=config, lengths=lengths, vram_gb=vram, device=device, probe=probe)

@@ -16,10 +16,8 @@ from .options import (
     resume_option,
     seed_option,
     table,
-    tuning_options,
-    with_seed,
-    with_tuning,
 )
+from .tuning import tune_config, tuning_options
 
 
 @click.command()
@@ -67,20 +65,13 @@ def command(
     as_json: bool,
 ) -> None:
     """Stage two: tune a 4-bit language model on cached features alone."""
-    from ..core.config import load_config
-    from ..finetune.config import PRESETS, TuneConfig
     from ..finetune.train import plan, tune
     from ..planning.fit import check_fits
 
     flags = {"trim_vocab": trim_vocab, "allow_lossy_tokenizer": allow_lossy_tokenizer}
     overrides = (*overrides, *(f"{name}=true" for name, given in flags.items() if given))
-    overrides = with_tuning(overrides, batch_tokens=batch_tokens, train=train, quantise=quantise)
-    config = load_config(
-        TuneConfig,
-        base=TuneConfig(),
-        presets=PRESETS,
-        source=config_source,
-        overrides=with_seed(overrides, seed),
+    config = tune_config(
+        config_source, overrides, seed=seed, batch_tokens=batch_tokens, train=train, quantise=quantise
     )
     check_fits(features, llm=llm, config=config, device=device, limit=limit)
     if dry_run:

@@ -33,7 +33,7 @@ class DiverseGroups(LogitsProcessor):
         self.prefix_length = prefix_length
         self.eos_id = eos_id
 
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]  # ids and scores are plain tensors here
         """Return scores (B * G, V) under which each row has one possible token.
 
         Args:

@@ -13,6 +13,7 @@ from ..core.errors import RunError
 from ..core.files import read_json, write_json
 from ..core.run import check_run_folder
 from ..training.batches import BatchDataset
+from ..training.checkpoints import last_checkpoint
 from ..training.evaluation import EvaluationSet, predict, write_predictions
 from ..training.processes import is_main_process, wait_for_all
 from ..training.resuming import changed_settings, describe_batches, log_changes, refuse_other_batches
@@ -78,7 +79,10 @@ def check_run(
         ModelError: a run is to go on, and there is no such model.
     """
     check_run_folder(out, resume=resume)
-    if not resume or not (out / BEGUN_WITH).is_file():
+    if not resume:
+        return {}
+    if not (out / BEGUN_WITH).is_file():
+        _refuse_checkpoints(out)
         return {}
     _refuse_other_llm(out, llm)
     _refuse_other_clips(out, _clips(train, dev))
@@ -123,6 +127,15 @@ def begin_run(
 
 def _clips(train: FeatureItems, dev: FeatureItems | None) -> dict[str, Any]:
     return {"train": describe_clips(train), "dev": None if dev is None else describe_clips(dev)}
+
+
+def _refuse_checkpoints(out: Path) -> None:
+    """Refuse to go on where it cannot be told with what; a run killed before its first step just begins."""
+    if last_checkpoint(out / "checkpoints") is not None:
+        raise RunError(
+            f"{out} must hold {BEGUN_WITH} to be resumed, but has checkpoints without it: an earlier version "
+            "began it.\nStart another run with another --out."
+        )
 
 
 def _refuse_other_llm(out: Path, llm: str) -> None:

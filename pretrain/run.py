@@ -84,8 +84,7 @@ def begin_run(
     """
     now = describe_batches(batches, config.training)
     begun = read_json(out / RUN) if (out / RUN).is_file() else {}
-    if begun:
-        refuse_other_batches(out, begun["batches"], now)
+    refuse_other_batches(out, begun.get("batches", now), now)  # a run of an earlier version noted none
     out.mkdir(parents=True, exist_ok=True)
     log_changes(out, changed)
     write_config(config, out / CONFIG)

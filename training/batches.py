@@ -104,7 +104,7 @@ class BatchDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Return batch ``index`` as the collate function makes it; past the last, one that only fills."""
         if index >= len(self):
-            return self[len(self) - 1] | {FILLING: True}  # the shortest: it is computed on for nothing
+            return self[len(self) - 1] | {FILLING: True}  # among the shortest: it is computed on for nothing
         return self.collate([self.items.get(item, self.epoch) for item in self.batches[index]])
 
     def set_epoch(self, epoch: int) -> None:

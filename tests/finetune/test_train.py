@@ -90,6 +90,10 @@ def test_a_resume_may_change_settings_but_not_the_clips(
     with pytest.raises(RunError, match=r"begun with \(1, 1 a step\), but .* others \(\d, 1 a step\)"):
         tune([cache], config=halved, resume=True, allow_config_change=True, **common)
     assert (run / "config.yaml").read_bytes() == settled
+    begun = (run / "begun.json").rename(tmp_path / "begun.json")
+    with pytest.raises(RunError, match=r"must hold begun.json to be resumed, but has checkpoints without it"):
+        tune([cache], config=once, resume=True, **common)
+    begun.rename(run / "begun.json")
     settings = tmp_path / "settings.yaml"
     write_config(config, settings)
     arguments = [
