@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from vram_shapes import LONGEST, QWEN, SHAPES
 
+from fla_llm.configs import TUNE_PRESETS
 from fla_llm.core.config import load_config
-from fla_llm.finetune.config import PRESETS, TuneConfig
+from fla_llm.finetune.config import TuneConfig
 from fla_llm.planning.demand import Demand, plan_once
 from fla_llm.planning.memory import GB
 from fla_llm.planning.plan import FEATURE_SIZE
@@ -42,13 +43,13 @@ SHAPE_OF: dict[str, dict[str, Any]] = {
 
 def models_of(preset: str) -> list[str]:
     """Return the language models that a preset's header names, the one of its command first."""
-    header = (PRESETS / f"{preset}.yaml").read_text(encoding="utf-8")
+    header = (TUNE_PRESETS / f"{preset}.yaml").read_text(encoding="utf-8")
     named = [re.findall(r"--llm (\S+)", header)[0], *(llm for llm in SHAPE_OF if llm in header)]
     return list(dict.fromkeys(named))
 
 
 def settings_of(preset: str) -> TuneConfig:
-    return load_config(TuneConfig, base=TuneConfig(), presets=PRESETS, source=preset)
+    return load_config(TuneConfig, base=TuneConfig(), presets=TUNE_PRESETS, source=preset)
 
 
 def bytes_of(preset: str, llm: str, *, corpus: str) -> int:
@@ -71,7 +72,7 @@ def rows() -> Iterator[str]:
     yield "| preset | model | tokens | takes |"
     yield "|---|---|---|---|"
     for corpus in LONGEST:
-        for preset in sorted(path.stem for path in PRESETS.glob(f"{corpus.lower()}-*.yaml")):
+        for preset in sorted(path.stem for path in TUNE_PRESETS.glob(f"{corpus.lower()}-*.yaml")):
             tokens = kept(settings_of(preset), corpus) or "all"
             for llm in models_of(preset):
                 took = bytes_of(preset, llm, corpus=corpus) / GB

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from vram_shapes import CORPORA, PRESETS, SHAPES, tiny
 
+from fla_llm.configs import TUNE_PRESETS
 from fla_llm.core.config import load_config
 from fla_llm.finetune import config as tuning
 from fla_llm.planning.batch_shapes import BatchShape
@@ -39,7 +40,7 @@ class Foretold:
 def settings_of(name: str) -> tuning.TuneConfig:
     """Return the settings a model is planned and measured with."""
     return load_config(
-        tuning.TuneConfig, base=tuning.TuneConfig(), presets=tuning.PRESETS, source=PRESETS[name]
+        tuning.TuneConfig, base=tuning.TuneConfig(), presets=TUNE_PRESETS, source=PRESETS[name]
     )
 
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "a tuned run -> a model to use elsewhere, merged if wanted",
     "score": "score a file of hypotheses, or compare two",
     "cache": "look into a feature cache; verify, export or import one",
+    "config": "presets and settings: list, show or copy them",
     "doctor": "check this machine for everything the commands need",
     "demo": "the whole pipeline on a small generated sign language",
 }

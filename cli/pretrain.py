@@ -50,15 +50,16 @@ def command(
     as_json: bool,
 ) -> None:
     """Stage one: train the visual encoder with a light translation model, on sentences alone."""
+    from ..configs import PRETRAIN_PRESETS
     from ..core.config import load_config
     from ..corpora.manifest import read_manifest
-    from ..pretrain.config import PRESETS, PretrainConfig
+    from ..pretrain.config import PretrainConfig
     from ..pretrain.train import plan, pretrain
 
     config = load_config(
         PretrainConfig,
         base=PretrainConfig(),
-        presets=PRESETS,
+        presets=PRETRAIN_PRESETS,
         source=config_source,
         overrides=with_seed(overrides, seed),
     )

@@ -4,8 +4,9 @@ from typing import Any, get_args
 
 import click
 
+from ..configs import TUNE_PRESETS
 from ..core.config import load_config
-from ..finetune.config import PRESETS, Quantise, Train, TuneConfig
+from ..finetune.config import Quantise, Train, TuneConfig
 from .options import with_seed
 
 _OPTIONS = (
@@ -45,7 +46,7 @@ def tune_config(
     return load_config(
         TuneConfig,
         base=TuneConfig(),
-        presets=PRESETS,
+        presets=TUNE_PRESETS,
         source=source,
         overrides=with_seed((*overrides, *options), seed),
     )

@@ -1,14 +1,12 @@
-"""The settings of stage two; presets lie beside this file as ``<name>.yaml``."""
+"""Settings of stage two. Presets lie in configs/."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from ..core.errors import ConfigError
 from ..training.config import DecodingConfig, TrainingConfig
 from .prompt import check_prompt
 
-PRESETS = Path(__file__).parent
 Quantise = Literal["nf4", "int8", "none"]
 Train = Literal["lora+projector", "lora", "projector", "full"]
 
@@ -130,6 +128,7 @@ class TuneConfig:
     """``learning_rate`` is the language model's (LoRA's, or that of all its weights)."""
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     seed: int = 42
+    """Seed of new weights, dropout, views and the order of batches."""
 
     def __post_init__(self) -> None:
         for prompt in (self.prompt, *self.prompt_by_language.values()):

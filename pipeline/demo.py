@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ..configs import PRETRAIN_PRESETS, TUNE_PRESETS
 from ..core.config import load_config, write_config
 from ..core.device import resolve_device
 from ..core.errors import DataError
@@ -22,10 +23,8 @@ from ..corpora.demo import DemoConfig, demo_text, write_demo_corpus
 from ..corpora.manifest import Manifest, write_manifest
 from ..encoder import fingerprint, load_encoder
 from ..extract import ExtractConfig, extract
-from ..finetune.config import PRESETS as TUNE_PRESETS
 from ..finetune.config import TuneConfig
 from ..finetune.train import tune
-from ..pretrain.config import PRESETS as PRETRAIN_PRESETS
 from ..pretrain.config import PretrainConfig
 from ..pretrain.train import pretrain
 from .evaluate import Evaluation, Request, evaluate_stage_one, evaluate_stage_two

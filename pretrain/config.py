@@ -1,7 +1,6 @@
-"""The settings of stage one; presets lie beside this file as ``<name>.yaml``."""
+"""Settings of stage one. Presets lie in configs/."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 from ..core.errors import ConfigError
@@ -9,15 +8,15 @@ from ..encoder.config import EncoderConfig
 from ..training.config import DecodingConfig, TrainingConfig
 from ..video.transforms import AugmentConfig
 
-PRESETS = Path(__file__).parent
-
 
 @dataclass(frozen=True, kw_only=True)
 class TranslatorConfig:
     """The light translation model on top of the encoder; sizes are the paper's (section 4.2, "Base")."""
 
     encoder_layers: int = 3
+    """Transformer layers of the encoder."""
     decoder_layers: int = 3
+    """Transformer layers of the decoder."""
     heads: int = 8
     """Attention heads of each layer."""
     hidden_size: int = 512
@@ -82,6 +81,7 @@ class PretrainConfig:
     keep_frames_gib: float = 4.0
     """Memory for decoded frames, GiB, in each process; clips beyond it are decoded anew in every epoch."""
     seed: int = 42
+    """Seed of initial weights, augmentation, frame phases and the order of batches."""
 
     def __post_init__(self) -> None:
         """Refuse an encoder that the translator cannot follow, and a search that it does not have."""

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests")
 FLOORS = {
-    "core": 1,
+    **dict.fromkeys(["core", "configs"], 1),
     **dict.fromkeys(["video", "scoring"], 2),
     **dict.fromkeys(["corpora", "training"], 3),
     **dict.fromkeys(["encoder", "cache"], 4),
@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(["pipeline", "planning"], 6),
     "cli": 7,
 }
-TORCH_FREE = ["core", "corpora", "scoring", "cache", "cli"]
+TORCH_FREE = ["core", "configs", "corpora", "scoring", "cache", "cli"]
 
 
 def first_party_imports(path: Path) -> list[tuple[int, str]]:
@@ -91,7 +91,10 @@ def test_work_on_features_alone_loads_no_decoder_of_videos(file: str) -> None:
 
 @pytest.mark.parametrize("room", TORCH_FREE)
 def test_rooms_without_torch_load_without_it(room: str) -> None:
-    modules = [f"fla_llm.{room}.{path.stem}" for path in (ROOT / room).glob("[a-z]*.py")]
+    modules = [
+        f"fla_llm.{room}",
+        *(f"fla_llm.{room}.{path.stem}" for path in (ROOT / room).glob("[a-z]*.py")),
+    ]
     code = f"import sys, {', '.join(modules)}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

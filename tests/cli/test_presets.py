@@ -6,15 +6,13 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 from fla_llm.cli import fla
 from fla_llm.cli.prepare import CORPORA
+from fla_llm.configs import PRETRAIN_PRESETS, TUNE_PRESETS
 from fla_llm.core.config import load_config
-from fla_llm.finetune.config import PRESETS as TUNE_PRESETS
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.pretrain.config import PRESETS as PRETRAIN_PRESETS
 from fla_llm.pretrain.config import PretrainConfig
 
 ROOT = Path(__file__).parents[2]
@@ -45,9 +43,10 @@ def header(command: str, preset: str) -> list[str]:
 def parsed(line: str) -> tuple[str, dict[str, Any]]:
     """Return a command's name and its parameters as the command line gives them; nothing is run."""
     name, *arguments = shlex.split(line, comments=True)[1:]
-    command = fla.get_command(click.Context(fla), name)
+    above = fla.make_context("fla", [name])  # a command without it would remember other help options
+    command = fla.get_command(above, name)
     assert command is not None, line
-    return name, command.make_context(name, arguments).params
+    return name, command.make_context(name, arguments, parent=above).params
 
 
 def commands(command: str, preset: str) -> list[tuple[str, dict[str, Any]]]:

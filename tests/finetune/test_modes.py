@@ -8,9 +8,10 @@ import pytest
 import torch
 from peft.tuners.lora import LoraLayer
 
+from fla_llm.configs import TUNE_PRESETS
 from fla_llm.core.config import load_config
 from fla_llm.core.errors import ConfigError, RunError
-from fla_llm.finetune.config import PRESETS, LoraSettings, TuneConfig
+from fla_llm.finetune.config import LoraSettings, TuneConfig
 from fla_llm.finetune.llm import load_llm
 from fla_llm.finetune.model import StageTwoModel
 from fla_llm.finetune.store import describe_run, load_stage_two, save_stage_two
@@ -153,7 +154,7 @@ def test_settings_out_of_range_are_named(settings: dict, message: str) -> None:
 
 
 def test_the_papers_setting_trains_everything() -> None:
-    paper = load_config(TuneConfig, base=TuneConfig(), presets=PRESETS, source="paper")
+    paper = load_config(TuneConfig, base=TuneConfig(), presets=TUNE_PRESETS, source="paper")
     assert (paper.train, paper.quantise, paper.label_smoothing) == ("full", "none", 0.2)
     assert (paper.training.learning_rate, paper.projector.learning_rate) == (1e-5, 1e-3)
     assert (paper.training.batch_clips, paper.training.schedule) == (16, "cosine")

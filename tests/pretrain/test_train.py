@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 import torch
 
+from fla_llm.configs import PRETRAIN_PRESETS
 from fla_llm.core.config import load_config
 from fla_llm.core.errors import DataError, ModelError, RunError
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.encoder import fingerprint, load_encoder
-from fla_llm.pretrain import PRESETS, PretrainConfig
+from fla_llm.pretrain import PretrainConfig
 from fla_llm.pretrain.data import TrainingClips, clip_evaluation_set
 from fla_llm.pretrain.run import Pretrained
 from fla_llm.pretrain.store import load_stage_one
@@ -141,7 +142,9 @@ def test_a_plan_counts_and_writes_nothing(corpus: Manifest, tiny_config: Make) -
     assert (planned.train_clips, planned.dev_clips, planned.batches) == (12, 3, 3)
 
 
-@pytest.mark.parametrize("preset", sorted(path.stem for path in PRESETS.glob("*.yaml")))
+@pytest.mark.parametrize("preset", sorted(path.stem for path in PRETRAIN_PRESETS.glob("*.yaml")))
 def test_every_preset_is_whole(preset: str) -> None:
-    config = load_config(PretrainConfig, presets=PRESETS, source=preset)
-    assert load_config(PretrainConfig, base=PretrainConfig(), presets=PRESETS, source=preset) == config
+    config = load_config(PretrainConfig, presets=PRETRAIN_PRESETS, source=preset)
+    assert (
+        load_config(PretrainConfig, base=PretrainConfig(), presets=PRETRAIN_PRESETS, source=preset) == config
+    )
