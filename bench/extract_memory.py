@@ -23,7 +23,8 @@ from fla_llm.core.sample import Sample
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.encoder.config import EncoderConfig
 from fla_llm.encoder.model import VisualEncoder
-from fla_llm.extract import ExtractConfig, extract
+from fla_llm.extract.config import ExtractConfig
+from fla_llm.extract.extraction import extract
 
 CASES = ((10, 100), (40, 100), (10, 1000))
 """Clips, and frames of each."""

@@ -25,8 +25,10 @@ from fla_llm.corpora.config import PrepareConfig
 from fla_llm.corpora.delimited import read_delimited
 from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.corpora.prepare import prepare
-from fla_llm.encoder import VisualEncoder, fingerprint, load_encoder, save_encoder
-from fla_llm.extract import ExtractConfig, extract
+from fla_llm.encoder.model import VisualEncoder
+from fla_llm.encoder.store import fingerprint, load_encoder, save_encoder
+from fla_llm.extract.config import ExtractConfig
+from fla_llm.extract.extraction import extract
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.train import tune
 from fla_llm.pipeline.evaluate import Request, evaluate_stage_one, evaluate_stage_two

@@ -1,7 +1,4 @@
-"""Extraction: the frozen encoder runs once over every video and leaves a feature cache."""
+"""Extraction: the frozen encoder runs once over every video and leaves a feature cache.
 
-from .config import ExtractConfig
-from .extraction import extract
-from .result import Extracted, Rejected
-
-__all__ = ["ExtractConfig", "Extracted", "Rejected", "extract"]
+Needs torch for everything but its settings, so nothing is handed on here: import the module you need.
+"""

@@ -5,8 +5,8 @@ from typing import Literal
 
 from ..core.device import Precision
 from ..core.errors import ConfigError
+from ..video.augmentation import AugmentConfig
 from ..video.sampling import FrameSampling
-from ..video.transforms import AugmentConfig
 from .threads import available_cores, default_threads
 
 FRAME_BATCH = 32

@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
 
 def available_cores() -> int:
     """Return how many cores this process may use: a scheduler often gives it fewer than there are."""
@@ -23,6 +21,8 @@ def default_threads() -> int:
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
     """Let torch compute with ``count`` threads inside this block."""
+    import torch  # the settings use this file, and load without torch
+
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

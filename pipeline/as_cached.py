@@ -10,8 +10,8 @@ import torch
 from ..core.config import config_from_dict
 from ..core.device import resolve_dtype
 from ..core.errors import CacheError
-from ..encoder import VisualEncoder
 from ..encoder.encode import Level
+from ..encoder.model import VisualEncoder
 from ..extract.config import FRAME_BATCH, ExtractConfig
 from ..finetune.streams import StreamRecord
 from ..video.sampling import FrameSampling

@@ -21,8 +21,9 @@ from ..core.progress import say
 from ..core.run import new_folder
 from ..corpora.demo import DemoConfig, demo_text, write_demo_corpus
 from ..corpora.manifest import Manifest, write_manifest
-from ..encoder import fingerprint, load_encoder
-from ..extract import ExtractConfig, extract
+from ..encoder.store import fingerprint, load_encoder
+from ..extract.config import ExtractConfig
+from ..extract.extraction import extract
 from ..finetune.config import TuneConfig
 from ..finetune.train import tune
 from ..pretrain.config import PretrainConfig

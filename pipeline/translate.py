@@ -12,7 +12,9 @@ from ..core.device import resolve_device
 from ..core.errors import ConfigError, DataError, RunError
 from ..core.files import read_json
 from ..core.progress import progress
-from ..encoder import VisualEncoder, encode, fingerprint, load_encoder
+from ..encoder.encode import encode
+from ..encoder.model import VisualEncoder
+from ..encoder.store import fingerprint, load_encoder
 from ..finetune.model import StageTwoModel
 from ..finetune.store import RUN, check_features, load_stage_two
 from ..training.config import DecodingConfig

@@ -6,7 +6,7 @@ from typing import Literal
 from ..core.errors import ConfigError
 from ..encoder.config import EncoderConfig
 from ..training.config import DecodingConfig, TrainingConfig
-from ..video.transforms import AugmentConfig
+from ..video.augmentation import AugmentConfig
 
 
 @dataclass(frozen=True, kw_only=True)

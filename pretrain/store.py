@@ -9,7 +9,7 @@ from torch import Tensor
 from ..core.config import config_from_dict, config_to_dict
 from ..core.errors import ModelError, RunError
 from ..core.files import atomic_write, read_json, write_json
-from ..encoder import load_encoder, save_encoder
+from ..encoder.store import load_encoder, save_encoder
 from .config import PretrainConfig
 from .model import StageOneModel
 from .tokenizer import load_tokenizer

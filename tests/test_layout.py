@@ -99,6 +99,13 @@ def test_rooms_without_torch_load_without_it(room: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("room", ["pretrain", "extract", "finetune", "encoder", "training"])
+def test_settings_load_without_torch(room: str) -> None:
+    """A typing error in them is told at once."""
+    code = f"import sys, fla_llm.{room}.config; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 def test_no_room_is_called_a_catch_all() -> None:
     names = {path.stem for room in ROOMS for path in (ROOT / room).glob("*.py")}
     assert not {"utils", "common", "helpers", "misc"} & (names | set(ROOMS))

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from fla_llm.encoder import EncoderConfig, VisualEncoder
+from fla_llm.encoder.config import EncoderConfig
+from fla_llm.encoder.model import VisualEncoder
 
 MakeEncoder = Callable[..., VisualEncoder]
 

@@ -2,7 +2,7 @@ import pytest
 
 from fla_llm.core.config import config_from_dict, config_to_dict
 from fla_llm.core.errors import ConfigError
-from fla_llm.encoder import EncoderConfig
+from fla_llm.encoder.config import EncoderConfig
 from fla_llm.video import FrameSampling
 
 

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from fla_llm.core.errors import ConfigError, DataError, ModelError
-from fla_llm.encoder import VisualEncoder, encode
+from fla_llm.encoder.encode import encode
 from fla_llm.encoder.lane import Lane
+from fla_llm.encoder.model import VisualEncoder
 
 CPU = torch.device("cpu")
 LENGTHS = [3, 1, 9, 7]

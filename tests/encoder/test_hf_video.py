@@ -22,9 +22,10 @@ from transformers import (
 )
 
 from fla_llm.core.errors import ConfigError, ModelError
-from fla_llm.encoder import encode, fingerprint_of
 from fla_llm.encoder.clip_encoder import ClipEncoderConfig
+from fla_llm.encoder.encode import encode
 from fla_llm.encoder.hf_video import hf_video_encoder
+from fla_llm.encoder.store import fingerprint_of
 from fla_llm.video import FrameSampling
 
 SMALL: dict[str, Any] = {

@@ -5,8 +5,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fla_llm.encoder import encode, fingerprint_of, load_encoder, save_encoder, timm_encoder
+from fla_llm.encoder.encode import encode
 from fla_llm.encoder.scales import multi_scale
+from fla_llm.encoder.store import fingerprint_of, load_encoder, save_encoder
+from fla_llm.encoder.timm_source import timm_encoder
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fla_llm.core.errors import ConfigError, ModelError
-from fla_llm.encoder import fingerprint, fingerprint_of, load_encoder, save_encoder
+from fla_llm.encoder.store import fingerprint, fingerprint_of, load_encoder, save_encoder
 
 
 @pytest.fixture

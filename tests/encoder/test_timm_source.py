@@ -11,7 +11,8 @@ import timm
 import torch
 
 from fla_llm.core.errors import ModelError
-from fla_llm.encoder import fingerprint_of, timm_encoder
+from fla_llm.encoder.store import fingerprint_of
+from fla_llm.encoder.timm_source import timm_encoder
 from fla_llm.video import FrameSampling
 
 NAME = "test_vit"

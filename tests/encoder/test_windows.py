@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from fla_llm.core.errors import ConfigError
-from fla_llm.encoder import Windows
+from fla_llm.encoder.windows import Windows
 
 
 @pytest.mark.parametrize(("frames", "stride"), [(1, 1), (4, 1), (4, 3), (4, 4), (5, 2)])

@@ -17,7 +17,7 @@ from fla_llm.cache.writer import ShardWriter
 from fla_llm.cli import fla
 from fla_llm.core.errors import ConfigError, ModelError
 from fla_llm.corpora.manifest import Manifest, write_manifest
-from fla_llm.encoder import encode
+from fla_llm.encoder.encode import encode
 from fla_llm.extract.config import ExtractConfig, HfVideoConfig, TimmConfig
 from fla_llm.extract.source import load_source
 from fla_llm.video.frames import read_frames

@@ -13,7 +13,8 @@ from click.testing import Result
 
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.core.errors import CacheError
-from fla_llm.encoder import VisualEncoder, load_encoder
+from fla_llm.encoder.model import VisualEncoder
+from fla_llm.encoder.store import load_encoder
 from fla_llm.finetune.streams import Stream, StreamRecord
 from fla_llm.pipeline.as_cached import making_of
 from fla_llm.pipeline.translate import encode_videos

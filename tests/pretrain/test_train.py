@@ -15,7 +15,7 @@ from fla_llm.configs import PRETRAIN_PRESETS
 from fla_llm.core.config import load_config
 from fla_llm.core.errors import DataError, ModelError, RunError
 from fla_llm.corpora.manifest import Manifest
-from fla_llm.encoder import fingerprint, load_encoder
+from fla_llm.encoder.store import fingerprint, load_encoder
 from fla_llm.pretrain import PretrainConfig
 from fla_llm.pretrain.data import TrainingClips, clip_evaluation_set
 from fla_llm.pretrain.run import Pretrained

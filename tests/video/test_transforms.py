@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from fla_llm.core.errors import ConfigError
-from fla_llm.video.transforms import AugmentConfig, augment, centre_crop
+from fla_llm.video.augmentation import AugmentConfig
+from fla_llm.video.transforms import augment, centre_crop
 
 STILL = AugmentConfig(rotate_degrees=0, scale=0, translate=0, brightness=0, contrast=0, probability=1)
 
