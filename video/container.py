@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from ..core.errors import DataError
 from .clip import Clip
+from .entry import REFRESH_SECONDS, is_entry_point, refreshes_gradually
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -82,10 +83,9 @@ def read_packets(stream: "VideoStream", clip: "Clip") -> Iterator["Packet[VideoS
     from av.error import FFmpegError
 
     container, start = container_of(stream), clip.start_seconds or 0.0
-    if start > SEEK_MARGIN_SECONDS and container.format.name.startswith(INDEXED_FORMATS):
-        ticks = int((start - SEEK_MARGIN_SECONDS) / time_base(stream))
-        container.seek(ticks + (stream.start_time or 0), stream=stream)
     try:
+        if start > SEEK_MARGIN_SECONDS and container.format.name.startswith(INDEXED_FORMATS):
+            _seek(stream, clip)
         for index, packet in enumerate(container.demux(stream)):
             if packet.is_corrupt:
                 raise DamagedVideoError(f"{clip.path} is damaged: packet {index} is not whole.")
@@ -140,6 +140,23 @@ def time_base(stream: "VideoStream") -> "Fraction":
 def reason(error: Exception) -> str:
     """Return what FFmpeg says of a fault, without its numbers and paths."""
     return str(getattr(error, "strerror", None) or error)
+
+
+def _seek(stream: "VideoStream", clip: "Clip") -> None:
+    """Jump to a key frame from which every frame of the clip can be decoded."""
+    _seek_before(stream, clip, SEEK_MARGIN_SECONDS)
+    if not refreshes_gradually(stream):
+        return
+    landed = next(container_of(stream).demux(stream))
+    whole_at_once = is_entry_point(landed, stream)
+    # Reading the packet moved on, so the jump is made again.
+    _seek_before(stream, clip, SEEK_MARGIN_SECONDS if whole_at_once else REFRESH_SECONDS)
+
+
+def _seek_before(stream: "VideoStream", clip: "Clip", margin: float) -> None:
+    seconds = max(0.0, (clip.start_seconds or 0.0) - margin)
+    ticks = int(seconds / time_base(stream)) + (stream.start_time or 0)
+    container_of(stream).seek(ticks, stream=stream)
 
 
 def _video_stream(container: "InputContainer", clip: "Clip") -> "VideoStream":

@@ -22,6 +22,7 @@ from .container import (
     time_base,
 )
 from .decoding import decode_frames
+from .entry import REFRESH_SECONDS, is_entry_point, refreshes_gradually
 from .timeline import Timeline, TimelineMaker
 
 if TYPE_CHECKING:
@@ -101,11 +102,16 @@ def _tally(stream: "VideoStream", clip: "Clip") -> Tally:
         seconds = shown_seconds(packet, stream)
         if tally.packets == 0:
             tally.begin_seconds = seconds
-        tally.certain &= _gives_picture(packet, seconds, tally)
+            tally.certain &= _starts_whole(packet, stream, clip)
         tally.packets += 1
+        if seconds is None and tally.begin_seconds is not None:
+            # Matroska cannot say that a picture is shown before the file begins.
+            tally.certain = False
+            continue
         length = float((packet.duration or 0) * time_base(stream))
         if is_within(seconds, clip):
             tally.inside.add(seconds, length)
+            tally.certain &= _gives_picture(packet, seconds, tally)
         if seconds is not None:
             tally.end_seconds = max(tally.end_seconds, seconds + length)
         if is_past(stored_seconds(packet, stream), clip):
@@ -114,13 +120,20 @@ def _tally(stream: "VideoStream", clip: "Clip") -> Tally:
     return tally
 
 
-def _gives_picture(packet: "Packet[VideoStream]", seconds: float | None, tally: Tally) -> bool:
-    """False where a picture may not come out.
+def _starts_whole(packet: "Packet[VideoStream]", stream: "VideoStream", clip: "Clip") -> bool:
+    """Return whether decoding from this first packet gives every picture of the clip that is shown later."""
+    if is_entry_point(packet, stream):
+        return True
+    seconds = shown_seconds(packet, stream)
+    if seconds is None or not packet.is_keyframe:
+        return False
+    delay = REFRESH_SECONDS if refreshes_gradually(stream) else 0.0
+    return seconds + delay <= (clip.start_seconds or 0.0)
 
-    It is cut away by an edit list, or the stream begins amid others it refers to: its first packet is no key
-    frame, or a later one is shown before that.
-    """
-    if packet.is_discard or (tally.packets == 0 and not packet.is_keyframe):
+
+def _gives_picture(packet: "Packet[VideoStream]", seconds: float | None, tally: Tally) -> bool:
+    """Return False for a picture that an edit list cuts away, or that is shown before the first key frame."""
+    if packet.is_discard:
         return False
     return seconds is None or tally.begin_seconds is None or seconds >= tally.begin_seconds
 

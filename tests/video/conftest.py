@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 WriteVideo = Callable[..., Path]
+DECODERS = ("libdav1d", "vp9")
 MILLISECOND = Fraction(1, 1000)
 
 
@@ -15,6 +16,27 @@ def gray_frames(num_frames: int, *, height: int = 32, width: int = 48) -> Iterat
     """Frame i is gray, 5 brighter than frame i - 1, so that a decoded frame tells its own index."""
     for index in range(num_frames):
         yield np.full((height, width, 3), min(20 + 5 * index, 250), np.uint8)
+
+
+def copy_packets(
+    source: Path, path: Path, *, begin: int = 0, shift: bool = False, options: dict[str, str] | None = None
+) -> Path:
+    """Copy the packets of a video from number ``begin`` on, without decoding: what ``ffmpeg -c copy`` does.
+
+    With ``shift`` the first packet is shown at 0 s, so that pictures shown before it have negative times.
+    """
+    with av.open(str(source)) as whole, av.open(str(path), "w", options=options or {}) as part:
+        template = whole.streams.video[0]
+        # Of a codec without an encoder (AV1's is another library) the decoder's settings are copied.
+        stream = part.add_stream_from_template(template, opaque=template.codec_context.name in DECODERS)
+        packets = [packet for packet in whole.demux(video=0) if packet.size][begin:]
+        zero = (packets[0].pts or 0) if shift else 0
+        for packet in packets:
+            if packet.pts is not None and packet.dts is not None:
+                packet.pts, packet.dts = packet.pts - zero, packet.dts - zero
+            packet.stream = stream
+            part.mux(packet)
+    return path
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
@@ -16,6 +15,8 @@ from fla_llm.video import (
     read_frames,
     read_timeline,
 )
+
+from .conftest import copy_packets
 
 UNEVEN_MS = [0, 40, 80, 120, 500, 540, 580, 1000, 1010, 1020, 1400]
 """A phone's clock in changing light: 25 frames a second, then few, then many."""
@@ -66,12 +67,7 @@ def test_cut_counts_from_its_own_first_frame(write_video, indices_of, name: str,
 def test_stream_that_begins_amid_others_keeps_its_clock(write_video, tmp_path: Path, indices_of) -> None:
     """Its first packets give no picture, so that times come from decoding."""
     source = write_video("whole.mkv", num_frames=40, codec_options={"g": "12", "bf": "2"})
-    with av.open(str(source)) as whole, av.open(str(tmp_path / "part.mkv"), "w") as part:
-        stream = part.add_stream_from_template(whole.streams.video[0])
-        for packet in [packet for packet in whole.demux(video=0) if packet.size][7:]:
-            packet.stream = stream
-            part.mux(packet)
-    clip = Clip(path=tmp_path / "part.mkv")
+    clip = Clip(path=copy_packets(source, tmp_path / "part.mkv", begin=7))
     first = indices_of(decode_all(clip, size=8))[0]
     assert first > 7
     frames = read_frames(clip, sampling=FrameSampling(fps=5), size=8)
@@ -86,24 +82,13 @@ def test_planned_number_is_the_number_read(write_video) -> None:
         assert planned == len(read_frames(clip, sampling=sampling, phase=phase, size=8))
 
 
-def write_bare(path: Path, source: Path) -> Path:
-    """Write a file's H.264 pictures with no container around them, and so without times."""
-    with av.open(str(source)) as whole, av.open(str(path), "w", format="h264") as bare:
-        stream = bare.add_stream_from_template(whole.streams.video[0])
-        for packet in whole.demux(video=0):
-            if packet.size:
-                packet.stream = stream
-                bare.mux(packet)
-    return path
-
-
 @pytest.mark.parametrize("kind", ["folder", "bare stream"])
 def test_clip_without_times_needs_its_rate(
     write_video, picture_folder: Path, tmp_path: Path, indices_of, kind: str
 ) -> None:
     path = picture_folder
     if kind == "bare stream":
-        path = write_bare(tmp_path / "bare.h264", write_video(num_frames=12))
+        path = copy_packets(write_video(num_frames=12), tmp_path / "bare.h264")
     sampling = FrameSampling(fps=5, stride=2)
     with pytest.raises(
         DataError, match="must carry times, or come with its frame rate, for 5 frames a second"
