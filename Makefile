@@ -4,21 +4,23 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
 
-.PHONY: help setup demo test check format clean
+.PHONY: help setup demo test check docs format clean
 help:
 	@echo "make demo     the whole pipeline on a small generated sign language (no GPU, no downloads but packages)"
-	@echo "make test     format check, lint, types and the whole test suite: what CI runs"
+	@echo "make test     format check, lint, types, documentation and the whole test suite: what CI runs"
+	@echo "make docs     these pages as a site in docs/_build/html; a broken link is an error"
 	@echo "make format   format the code and mend what lint can mend"
 
 # The environment is made once per state of constraints.txt and pyproject.toml; the checkout is linked into it each time.
 setup: $(READY)
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
+	@mkdir -p .typing && ln -sfn .. .typing/fla_llm
 
 $(READY):
 	@echo "Installing the tested versions into $(VENV): about 6 GB, some minutes, once."
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -qq --upgrade pip -c constraints.txt
-	$(BIN)/python -m pip install -qq -c constraints.txt setuptools wheel -e . --group dev
+	$(BIN)/python -m pip install -qq -c constraints.txt setuptools wheel -e . --group dev --group docs
 	@touch $@
 
 demo: setup
@@ -29,7 +31,10 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 
-test: check
+docs: setup
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+test: check docs
 	$(BIN)/python -m pytest
 
 format: setup
@@ -37,4 +42,4 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) .typing build docs/_build *.egg-info .pytest_cache .ruff_cache
