@@ -53,14 +53,14 @@ def measure(
         }
         for which in (sizes, sizes[-1:])
     )
-    one, other = (texts[size] for size in (sizes[0], sizes[-1]))
+    one, other = (texts[size].hypotheses for size in (sizes[0], sizes[-1]))
     return {
         "quantise": config.quantise,
         "computed_in": str(resolve_dtype(config.training.precision, place)).removeprefix("torch."),
         "sentences": len(items),
         "differ": share(one, other),
-        "rerun_differs": share(other, again[sizes[-1]]),
-        "bleu4": {size: mean_scores(sets[size], found)["bleu4"] for size, found in texts.items()},
+        "rerun_differs": share(other, again[sizes[-1]].hypotheses),
+        "bleu4": {size: mean_scores(found)["bleu4"] for size, found in texts.items()},
     }
 
 

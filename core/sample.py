@@ -31,3 +31,16 @@ class Sample:
     """Where the clip begins in its video; None for the video's beginning."""
     end_seconds: float | None = None
     """Where the clip ends in its video; None for the video's end."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A clip that cannot be read: a command names the clip and goes on without it."""
+
+    id: str
+    split: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Return the sentence that names the clip."""
+        return f"{self.split} clip {self.id!r} is left out: {self.reason}"

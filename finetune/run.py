@@ -185,14 +185,14 @@ def _refuse_other_clips(out: Path, clips: dict[str, Any]) -> None:
 def finish_run(model: StageTwoModel, run: Path, *, languages: list[str], dev: EvaluationSet | None) -> None:
     """Translate dev with the kept weights, all processes together; the first of them writes the run."""
     device, config = model.llm.device, model.config
-    said: list[str] = []
+    translations = None
     if dev is not None:
         dtype = resolve_dtype(config.training.precision, device)
-        said = predict(
+        translations = predict(
             model, dev, decoding=config.decoding, device=device, dtype=dtype, desc="dev, kept weights"
         )
     if is_main_process():
-        if dev is not None:
-            write_predictions(run / "predictions-dev.jsonl", dev, said)
+        if translations is not None:
+            write_predictions(run / "predictions-dev.jsonl", translations)
         save_stage_two(model, run, description=describe_run(model, languages=languages))
     wait_for_all()

@@ -11,6 +11,7 @@ from ..core.config import load_config
 from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import DataError
 from ..core.files import read_json, write_json
+from ..core.progress import say
 from ..core.sample import Split
 from ..corpora.manifest import read_manifest
 from ..finetune.data import FeatureItems, feature_evaluation_set
@@ -26,7 +27,7 @@ from ..scoring.score import Scores
 from ..scoring.scorecard import Row, Systems, describe_rows, score_systems
 from ..scoring.shuffle import other_sentences
 from ..training.config import DecodingConfig
-from ..training.evaluation import EvaluationSet, predict, translate_all, write_predictions
+from ..training.evaluation import EvaluationSet, Translations, predict, translate_all, write_predictions
 
 SCORES_FILE = "scores.json"
 """In a run: name of an evaluation -> its scores."""
@@ -171,12 +172,14 @@ def _evaluate(
         too_long = count_too_long(
             model.wording, evaluation.references, split=request.split, max_new_tokens=decoding.max_new_tokens
         )
-    hypotheses, n_best = _translate(model, evaluation, request=request, decoding=decoding)
-    write_predictions(predictions, evaluation, hypotheses, n_best=n_best)
+    translations, n_best = _translate(model, evaluation, request=request, decoding=decoding)
+    for clip in translations.unreadable:
+        say(str(clip))
+    write_predictions(predictions, translations, n_best=n_best)
     rows = score_systems(
-        Systems(own=[(str(predictions), hypotheses)]),
-        evaluation.references,
-        language=_one_language(evaluation.languages),
+        Systems(own=[(str(predictions), translations.hypotheses)]),
+        translations.references,
+        language=_one_language(translations.languages),
         protocols=named_protocols(request.protocol),
     )
     result = Evaluation(
@@ -207,7 +210,7 @@ def _translate(
     *,
     request: Request,
     decoding: DecodingConfig,
-) -> tuple[list[str], list[list[dict[str, Any]]] | None]:
+) -> tuple[Translations[str], list[list[dict[str, Any]]] | None]:
     """Return the best sentence of each clip, and where asked for its ``n_best``."""
     device = resolve_device(request.device)
     dtype = resolve_dtype(model.config.training.precision, device)
@@ -215,8 +218,9 @@ def _translate(
     if request.n_best is None or isinstance(model, StageOneModel):
         return predict(model, evaluation, decoding=decoding, device=device, dtype=dtype, desc=desc), None
     search = partial(model.translate_n_best, decoding=decoding, count=request.n_best)
-    n_best = translate_all(model, evaluation, translate=search, device=device, dtype=dtype, desc=desc)
-    return [found[0]["text"] for found in n_best], n_best
+    found = translate_all(model, evaluation, translate=search, device=device, dtype=dtype, desc=desc)
+    best = [hypotheses[0]["text"] for hypotheses in found.hypotheses]
+    return replace(found, hypotheses=best), found.hypotheses
 
 
 def _keep_scores(path: Path, name: str, result: Evaluation) -> None:

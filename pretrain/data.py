@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..core.errors import DataError
-from ..core.progress import say
-from ..core.sample import Sample
+from ..core.sample import Sample, Unreadable
 from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
 from ..training.batches import BatchDataset, make_batches
@@ -54,16 +53,14 @@ class TrainingClips:
         """Return how many clips there are."""
         return len(self.samples)
 
-    def get(self, index: int, epoch: int) -> dict[str, Any]:
-        """Return ``frames`` (T, 3, S, S) and ``labels`` (L,); nothing for a clip that turns out damaged."""
+    def get(self, index: int, epoch: int) -> dict[str, Any] | Unreadable:
+        """Return ``frames`` (T, 3, S, S) and ``labels`` (L,), or why a clip cannot be read."""
         sample, encoder = self.samples[index], self.config.encoder
         phases = encoder.sampling.phases
         phase = phases[derive_seed(self.config.seed, epoch, sample.id, "phase") % len(phases)]
-        try:
-            frames = self.store.read(sample, phase=phase)
-        except DataError as error:
-            say(f"train clip {sample.id!r} is left out: {error}")
-            return {}
+        frames = _read(self.store, sample, phase=phase)
+        if isinstance(frames, Unreadable):
+            return frames
         generator = torch.Generator().manual_seed(derive_seed(self.config.seed, epoch, sample.id, "augment"))
         augmented = augment(
             _channels_first(frames), size=encoder.image_size, config=self.config.augment, generator=generator
@@ -85,21 +82,16 @@ class EvaluationClips:
         """Return how many clips there are."""
         return len(self.samples)
 
-    def get(self, index: int, epoch: int) -> dict[str, Any]:
-        """Return ``frames`` (T, 3, S, S), the same in every epoch."""
-        frames = self.store.read(self.samples[index], phase=self.phase)
+    def get(self, index: int, epoch: int) -> dict[str, Any] | Unreadable:
+        """Return ``frames`` (T, 3, S, S), the same in every epoch, or why a clip cannot be read."""
+        frames = _read(self.store, self.samples[index], phase=self.phase)
+        if isinstance(frames, Unreadable):
+            return frames
         return {"frames": centre_crop(_channels_first(frames), size=self.image_size)}
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    """Put clips one behind the other: ``frames`` (N, 3, S, S), ``lengths`` (B,); ``labels`` (B, L) if known.
-
-    Raises:
-        DataError: every clip of the batch is damaged.
-    """
-    items = [item for item in items if item]
-    if not items:
-        raise DataError("Every clip of a batch turned out damaged.\nRun: fla prepare ... --check decode")
+    """Concatenate clips: ``frames`` (N, 3, S, S), ``lengths`` (B,); ``labels`` (B, L) if known."""
     batch = {
         "frames": torch.cat([item["frames"] for item in items]),
         "lengths": torch.tensor([len(item["frames"]) for item in items]),
@@ -166,6 +158,14 @@ def evaluation_set(
         references=[sample.text for sample in samples],
         languages=[sample.language for sample in samples],
     )
+
+
+def _read(store: FrameStore, sample: Sample, *, phase: int) -> np.ndarray | Unreadable:
+    """Return a clip's frames, or why they cannot be read: opening a file does not find damage inside it."""
+    try:
+        return store.read(sample, phase=phase)
+    except DataError as error:
+        return Unreadable(id=sample.id, split=sample.split, reason=str(error))
 
 
 def _channels_first(frames: np.ndarray) -> Tensor:

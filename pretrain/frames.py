@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..core.progress import progress, say
-from ..core.sample import Sample
+from ..core.sample import Sample, Unreadable
 from ..corpora.manifest import Manifest
 from ..encoder.config import EncoderConfig
 from ..video.frames import decode_all, read_frames
@@ -18,15 +18,6 @@ from ..video.sampling import count_selected
 from ..video.timeline import Timeline, choose_frames
 
 GIB = 2**30
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unreadable:
-    """A clip that training does without."""
-
-    id: str
-    split: str
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +59,7 @@ class FrameStore:
         """Memory that kept frames take, GiB."""
         return sum(kept.frames.nbytes for kept in self._kept.values()) / GIB
 
-    def keep(
-        self, samples: Sequence[Sample], *, phases: Sequence[int], gib: float
-    ) -> tuple[list[Sample], list[Unreadable]]:
+    def keep(self, samples: Sequence[Sample], *, phases: Sequence[int], gib: float) -> list[Unreadable]:
         """Open every clip once; decode and keep the first ones, as many as fit.
 
         Args:
@@ -79,20 +68,18 @@ class FrameStore:
             gib: memory that all kept frames may take.
 
         Returns:
-            The readable samples, and the others.
+            The clips that cannot be opened.
         """
-        readable, unreadable = [], []
+        unreadable: list[Unreadable] = []
         jobs = list(zip(samples, self._plan(samples, phases, gib), strict=True))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             reasons = pool.map(lambda job: self._open(job[0], job[1], phases), jobs)
             bar = progress(reasons, desc="opening clips", total=len(samples), unit="clip")
             for sample, reason in zip(samples, bar, strict=True):
-                if reason is None:
-                    readable.append(sample)
-                else:
+                if reason is not None:
                     unreadable.append(Unreadable(id=sample.id, split=sample.split, reason=reason))
-                    say(f"{sample.split} clip {sample.id!r} is left out: {reason}")
-        return readable, unreadable
+                    say(str(unreadable[-1]))
+        return unreadable
 
     def _plan(self, samples: Sequence[Sample], phases: Sequence[int], gib: float) -> list[bool]:
         """Tell which clips are kept, by the frame counts of the manifest."""

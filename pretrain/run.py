@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,17 @@ from ..core.config import config_to_dict, first_difference, write_config
 from ..core.errors import RunError
 from ..core.files import read_json, read_text, write_json
 from ..core.run import check_run_folder
+from ..core.sample import Unreadable
 from ..corpora.manifest import Manifest
 from ..encoder.store import fingerprint
 from ..training.batches import BatchDataset
 from ..training.resuming import changed_settings, describe_batches, log_changes, refuse_other_batches
 from .config import PretrainConfig
-from .frames import Unreadable
 
 FORMAT = "fla-stage-one-run-1"
 CONFIG, RUN = "config.yaml", "run.json"
+WITHOUT = "begun_without"
+"""In ``run.json``: the clips that could not be opened when the run was begun."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +36,11 @@ class Pretrained:
     dev: dict[str, float] | None
     """Scores of those weights on dev (0-100); None without dev clips."""
     train_clips: int
+    """Clips that could be read in every epoch."""
     dev_clips: int
+    """Clips that could be read at every evaluation."""
     unreadable: tuple[Unreadable, ...]
-    """Clips that were left out."""
+    """Clips that were left out, of the whole run or of some epochs."""
     seconds: float
     """Wall time of training, evaluations included."""
 
@@ -75,9 +79,18 @@ def begin_run(
     out: Path,
     *,
     batches: BatchDataset,
+    unreadable: Sequence[Unreadable],
     changed: Mapping[str, Any],
 ) -> None:
-    """Write down what is trained on and how; ``changed`` is what :func:`check_run` returned.
+    """Write down what is trained on and how.
+
+    Args:
+        manifest: the clips.
+        config: every setting.
+        out: the run directory, as :func:`check_run` found it.
+        batches: of the training split.
+        unreadable: the clips that stand in no batch, because they could not be opened.
+        changed: what :func:`check_run` returned.
 
     Raises:
         RunError: the run was begun with other batches.
@@ -88,7 +101,15 @@ def begin_run(
     out.mkdir(parents=True, exist_ok=True)
     log_changes(out, changed)
     write_config(config, out / CONFIG)
-    write_json(out / RUN, begun | {"format": FORMAT, "manifest": _trained_on(manifest), "batches": now})
+    without = {WITHOUT: [asdict(clip) for clip in unreadable]}
+    begun |= {"format": FORMAT, "manifest": _trained_on(manifest), "batches": now}
+    write_json(out / RUN, begun | without)
+
+
+def begun_without(out: Path) -> list[Unreadable] | None:
+    """Return the clips that a run was begun without; None where no run was begun."""
+    begun = read_json(out / RUN) if (out / RUN).is_file() else {}
+    return [Unreadable(**clip) for clip in begun[WITHOUT]] if WITHOUT in begun else None
 
 
 def _trained_on(manifest: Manifest) -> dict[str, Any]:

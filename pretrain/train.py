@@ -1,6 +1,8 @@
 """Stage one from beginning to end: a manifest in, a run directory out."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -9,19 +11,19 @@ import torch
 from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import DataError
 from ..core.progress import say
-from ..core.sample import Sample
+from ..core.sample import Sample, Unreadable
 from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
 from ..encoder.model import VisualEncoder
-from ..training.evaluation import EvaluationSet, mean_scores, predict, write_predictions
+from ..training.evaluation import EvaluationSet, Translations, mean_scores, predict, write_predictions
 from ..training.fit import fit
-from ..training.processes import is_main_process, join_processes, wait_for_all
+from ..training.processes import gather_all, is_main_process, join_processes, wait_for_all
 from ..training.tracking import check_tracker
 from .config import PretrainConfig
 from .data import TrainingClips, evaluation_set, training_batches
-from .frames import FrameStore, Unreadable
+from .frames import FrameStore
 from .model import StageOneModel
-from .run import Pretrained, begin_run, check_run, finish_run
+from .run import Pretrained, begin_run, begun_without, check_run, finish_run
 from .store import save_stage_one
 from .tokenizer import make_tokenizer
 
@@ -47,6 +49,7 @@ class _Clips:
     train: list[Sample]
     dev: list[Sample]
     unreadable: list[Unreadable]
+    """Clips that could not be opened when the run was begun."""
 
 
 def pretrain(
@@ -70,7 +73,7 @@ def pretrain(
 
     Raises:
         RunError: ``out`` is in the way, or was begun with other settings or sentences.
-        DataError: no training clip can be read, or there is no dev split to choose the best checkpoint by.
+        DataError: no training clip can be read, or no dev clip to choose the best checkpoint by.
     """
     check_tracker(config.training.report_to)
     _check_dev(manifest, config)
@@ -80,13 +83,13 @@ def pretrain(
     if is_main_process():
         changed = check_run(manifest, config, out, resume=resume, allow_config_change=allow_config_change)
     wait_for_all()
-    clips = _open_clips(manifest, config)
+    clips = _open_clips(manifest, config, left_out=begun_without(out) if resume else None)
     model = build_model(clips.train, config)
     train = TrainingClips(clips.train, store=clips.store, tokenizer=model.tokenizer, config=config)
     batches = training_batches(train)
     dev = evaluation_set(clips.dev, store=clips.store, config=config) if clips.dev else None
     if is_main_process():
-        begin_run(manifest, config, out, batches=batches, changed=changed)
+        begin_run(manifest, config, out, batches=batches, unreadable=clips.unreadable, changed=changed)
     fitted = fit(
         model,
         train=batches,
@@ -98,16 +101,23 @@ def pretrain(
         seed=config.seed,
         device=place,
     )  # leaves the selected weights in the model
+    translations = _translate_dev(model, dev) if dev else None
+    unreadable = _distinct(
+        clips.unreadable, fitted.unreadable, translations.unreadable if translations else ()
+    )
+    lost = [clip.split for clip in unreadable]
     result = Pretrained(
         run=out,
         epoch=fitted.epoch,
-        dev=_translate_dev(model, dev, out),
-        train_clips=len(clips.train),
-        dev_clips=len(clips.dev),
-        unreadable=tuple(clips.unreadable),
+        dev=mean_scores(translations) if translations else None,
+        train_clips=len(manifest.split("train")) - lost.count("train"),
+        dev_clips=len(manifest.split("dev")) - lost.count("dev"),
+        unreadable=unreadable,
         seconds=round(fitted.seconds, 1),
     )
     if is_main_process():
+        if translations is not None:
+            write_predictions(out / "predictions-dev.jsonl", translations)
         save_stage_one(model, out)
         finish_run(result)
     wait_for_all()
@@ -158,22 +168,44 @@ def _train_samples(manifest: Manifest) -> list[Sample]:
     return samples
 
 
-def _open_clips(manifest: Manifest, config: PretrainConfig) -> _Clips:
+def _open_clips(manifest: Manifest, config: PretrainConfig, *, left_out: list[Unreadable] | None) -> _Clips:
+    """Open all clips; ``left_out`` are those that an interrupted run was begun without, None before any run.
+
+    A resumed run keeps its batches: a clip that cannot be opened any more is left out when its batch comes.
+    """
     store, gib = FrameStore(manifest, config.encoder), config.keep_frames_gib
-    dev, bad_dev = store.keep(manifest.split("dev"), phases=(0,), gib=gib)
-    train, bad = store.keep(_train_samples(manifest), phases=config.encoder.sampling.phases, gib=gib)
+    unreadable = left_out or []
+    dev, train = _without(manifest.split("dev"), unreadable), _without(_train_samples(manifest), unreadable)
+    found = store.keep(dev, phases=(0,), gib=gib)
+    found += store.keep(train, phases=config.encoder.sampling.phases, gib=gib)
+    if left_out is None:
+        unreadable = list(_distinct(gather_all(found)))  # all processes form the same batches
+        dev, train = _without(dev, unreadable), _without(train, unreadable)
     if not train:
-        raise DataError(f"No training clip can be read; the first: {bad[0].reason}")
+        raise DataError(f"No training clip can be read; {unreadable[-1]}")
+    if not dev and config.training.select == "best":
+        raise DataError(f"No dev clip can be read; {unreadable[0]}\nAdd --set training.select=last")
     say(f"{len(train)} train and {len(dev)} dev clips, {store.filled_gib:.2f} GiB of frames kept in memory")
-    return _Clips(store=store, train=train, dev=dev, unreadable=[*bad_dev, *bad])
+    return _Clips(store=store, train=train, dev=dev, unreadable=unreadable)
 
 
-def _translate_dev(model: StageOneModel, dev: EvaluationSet | None, out: Path) -> dict[str, float] | None:
-    """Translate dev with the kept weights; return their scores."""
-    if dev is None:
-        return None
+def _without(samples: list[Sample], clips: Iterable[Unreadable]) -> list[Sample]:
+    gone = {(clip.split, clip.id) for clip in clips}
+    return [sample for sample in samples if (sample.split, sample.id) not in gone]
+
+
+def _distinct(*parts: Iterable[Unreadable]) -> tuple[Unreadable, ...]:
+    """Return each clip once, with the first reason that was found."""
+    found: dict[tuple[str, str], Unreadable] = {}
+    for clip in chain(*parts):
+        found.setdefault((clip.split, clip.id), clip)
+    return tuple(found.values())
+
+
+def _translate_dev(model: StageOneModel, dev: EvaluationSet) -> Translations[str]:
+    """Translate dev with the kept weights."""
     config, device = model.config, next(model.parameters()).device
-    hypotheses = predict(
+    return predict(
         model,
         dev,
         decoding=config.decoding,
@@ -182,6 +214,3 @@ def _translate_dev(model: StageOneModel, dev: EvaluationSet | None, out: Path) -
         desc="dev, kept weights",
         workers=config.training.workers,
     )
-    if is_main_process():
-        write_predictions(out / "predictions-dev.jsonl", dev, hypotheses)
-    return mean_scores(dev, hypotheses)

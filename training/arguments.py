@@ -18,8 +18,8 @@ def training_arguments(
 ) -> TrainingArguments:
     """Return the arguments of a run: nothing on standard output, our own rhythm of saving.
 
-    When to log, evaluate and save is decided by :class:`.rhythm.Rhythm`; ``save_strategy`` is set only so
-    that the Trainer notes the step of the best score.
+    :class:`.rhythm.Rhythm` decides when to log, evaluate and save, :mod:`.selection` which checkpoint is the
+    best.
 
     Raises:
         ConfigError: fp16 on the CPU, which cannot scale its losses; a tracker that is not installed.
@@ -47,9 +47,7 @@ def training_arguments(
         dataloader_num_workers=config.workers,
         dataloader_pin_memory=device.type == "cuda",
         remove_unused_columns=False,
-        save_strategy="epoch",
-        metric_for_best_model="bleu4",
-        greater_is_better=True,
+        save_strategy="no",
         report_to=config.report_to,
         run_name=checkpoints.parent.name,
         project="fla",  # Trackio's; W&B takes WANDB_PROJECT

@@ -10,11 +10,15 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import Dataset, Sampler
 
+from ..core.errors import DataError
+from ..core.sample import Unreadable
 from ..core.seeds import derive_seed
 
 Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
 FILLING = "is_filling"
-"""In a batch: it takes the turn of a process for which no batch is left, and must weigh nothing."""
+"""In a batch: it takes the turn of one that is not there, and must weigh nothing."""
+UNREADABLE = "unreadable"
+"""In a batch: its clips that could not be read."""
 
 
 class Items(Protocol):
@@ -24,8 +28,8 @@ class Items(Protocol):
         """Return how many there are."""
         ...
 
-    def get(self, index: int, epoch: int) -> dict[str, Any]:
-        """Return one item; random choices are drawn from (seed, ``epoch``, id)."""
+    def get(self, index: int, epoch: int) -> dict[str, Any] | Unreadable:
+        """Return one item, or why it cannot be read; random choices are drawn from (seed, ``epoch``, id)."""
         ...
 
 
@@ -102,10 +106,30 @@ class BatchDataset(Dataset[dict[str, Any]]):
         return len(self.batches)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return batch ``index`` as the collate function makes it; past the last, one that only fills."""
-        if index >= len(self):
-            return self[len(self) - 1] | {FILLING: True}  # among the shortest: it is computed on for nothing
-        return self.collate([self.items.get(item, self.epoch) for item in self.batches[index]])
+        """Return batch ``index`` as training takes it: never empty.
+
+        Past the last, and where no clip of a batch can be read, the next readable batch fills the turn: steps
+        are counted, so none may be missing.
+
+        Raises:
+            DataError: no clip of any batch can be read.
+        """
+        start = min(index, len(self) - 1)  # the last is among the shortest: it is computed on for nothing
+        unreadable: list[Unreadable] = []
+        for turn in range(len(self)):
+            batch, missing = self.read((start + turn) % len(self))
+            unreadable += missing.values()
+            if batch is not None:
+                filling = {FILLING: True} if turn or index != start else {}
+                return batch | filling | ({UNREADABLE: unreadable} if unreadable else {})
+        raise DataError(f"No training clip can be read any more; {unreadable[0]}")
+
+    def read(self, index: int) -> tuple[dict[str, Any] | None, dict[int, Unreadable]]:
+        """Return the readable clips of batch ``index`` collated, None without any; the others by item."""
+        items = {item: self.items.get(item, self.epoch) for item in self.batches[index]}
+        unreadable = {item: found for item, found in items.items() if isinstance(found, Unreadable)}
+        readable = [found for found in items.values() if not isinstance(found, Unreadable)]
+        return (self.collate(readable) if readable else None), unreadable
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch random choices are drawn for; accelerate's loader calls this, however wrapped."""

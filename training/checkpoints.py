@@ -13,8 +13,9 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers import TrainerState
 
-from ..core.files import sync_folder
+from ..core.files import atomic_write, sync_folder
 
 WEIGHTS = "model.safetensors"
 STATE = "trainer_state.json"
@@ -43,6 +44,12 @@ def finish(partial: Path) -> Path:
     partial.rename(final)
     sync_folder(final.parent)
     return final
+
+
+def replace_state(folder: Path, state: TrainerState) -> None:
+    """Write the state of a finished checkpoint anew, whole or not at all."""
+    with atomic_write(folder / STATE) as temporary:
+        state.save_to_json(str(temporary))
 
 
 def finished_steps(checkpoints: Path) -> list[int]:

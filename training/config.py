@@ -35,13 +35,13 @@ class TrainingConfig:
     precision: Precision = "auto"
     """auto computes in bf16 where that is quicker, else in fp32."""
     select: Literal["best", "last"] = "best"
-    """Which checkpoint the run hands on: the best by dev BLEU-4, or the last."""
+    """Which checkpoint the run hands on: the best by dev BLEU-4, chrF, then the later epoch; or the last."""
     evaluate_every_epochs: int = 1
     """Epochs between evaluations on dev; the last epoch is always evaluated."""
     evaluate_from_epoch: int = 1
     """First epoch that may be evaluated (decoding an untrained model is slow)."""
     patience_epochs: int | None = None
-    """End the run after so many epochs without a better dev BLEU-4; None never does."""
+    """End the run after this many epochs without a better dev BLEU-4 (equal: chrF); None: never."""
     save_every_epochs: int = 1
     """Epochs between checkpoints; a new best and the last epoch are always saved."""
     save_every_steps: int | None = None

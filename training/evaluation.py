@@ -2,20 +2,23 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 import torch.distributed as dist
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
+from ..core.errors import DataError
 from ..core.files import write_jsonl
 from ..core.progress import progress
+from ..core.sample import Unreadable
 from ..scoring import score
 from .batches import BatchDataset
 from .config import DecodingConfig
 from .model import TranslationModel
+from .processes import gather_all
 
 T = TypeVar("T")
 METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l")
@@ -35,6 +38,21 @@ class EvaluationSet:
     """The language of each reference."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Translations(Generic[T]):
+    """Results for the clips that could be read, in the order of their set. Row i of each list is one clip.
+
+    A set's clips are those of ``ids`` and those of ``unreadable``, each exactly once.
+    """
+
+    ids: list[str]
+    references: list[str]
+    languages: list[str]
+    hypotheses: list[T]
+    unreadable: tuple[Unreadable, ...] = ()
+    """Clips without a result."""
+
+
 def predict(
     model: TranslationModel,
     evaluation: EvaluationSet,
@@ -44,8 +62,8 @@ def predict(
     dtype: torch.dtype = torch.float32,
     desc: str | None = "translating",
     workers: int = 0,
-) -> list[str]:
-    """Return a sentence for every clip, in the order of ``ids``.
+) -> Translations[str]:
+    """Return a sentence for every clip that can be read.
 
     Under ``torchrun`` each process translates its share and all get everything. The model's mode is put back.
 
@@ -57,6 +75,9 @@ def predict(
         dtype: what to compute in.
         desc: what the progress bar says; None for no bar.
         workers: processes that prepare batches.
+
+    Raises:
+        DataError: no clip can be read.
     """
     return translate_all(
         model,
@@ -78,8 +99,8 @@ def translate_all(
     dtype: torch.dtype = torch.float32,
     desc: str | None = "translating",
     workers: int = 0,
-) -> list[T]:
-    """Return what ``translate`` makes of every clip, in the order of ``ids``; else :func:`predict`.
+) -> Translations[T]:
+    """Return what ``translate`` makes of every clip that can be read; else :func:`predict`.
 
     Args:
         model: put into eval mode meanwhile.
@@ -89,6 +110,9 @@ def translate_all(
         dtype: what to compute in.
         desc: what the progress bar says; None for no bar.
         workers: processes that prepare batches.
+
+    Raises:
+        DataError: no clip can be read.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     mine = list(range(rank, len(evaluation.batches), world))
@@ -99,57 +123,91 @@ def translate_all(
     model.eval()
     mixed = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
     found: dict[int, T] = {}
+    missing: dict[int, Unreadable] = {}
     with torch.no_grad(), mixed:
-        for number, batch in zip(mine, batches, strict=True):
-            moved = {name: _to(value, device) for name, value in batch.items()}
-            texts = translate(moved)
-            found.update(zip(evaluation.batches.batches[number], texts, strict=True))
+        for number, (batch, unreadable) in zip(mine, batches, strict=True):
+            missing |= unreadable
+            if batch is not None:
+                moved = {name: _to(value, device) for name, value in batch.items()}
+                rows = [row for row in evaluation.batches.batches[number] if row not in unreadable]
+                found.update(zip(rows, translate(moved), strict=True))
     model.train(was_training)
-    return [text for _, text in sorted(_gathered(found, world).items())]
+    return _in_order(evaluation, dict(gather_all([*found.items()])), dict(gather_all([*missing.items()])))
 
 
-def mean_scores(evaluation: EvaluationSet, hypotheses: list[str]) -> dict[str, float]:
-    """Return BLEU-1..4, chrF and ROUGE-L (0-100); of several languages the mean, weighted by their clips."""
+def mean_scores(translations: Translations[str]) -> dict[str, float]:
+    """Return BLEU-1..4, chrF and ROUGE-L (0-100), unrounded; of several languages the mean by their clips."""
     means = dict.fromkeys(METRICS, 0.0)
-    for language, count in Counter(evaluation.languages).items():
-        rows = [row for row, own in enumerate(evaluation.languages) if own == language]
+    for language, count in Counter(translations.languages).items():
+        rows = [row for row, own in enumerate(translations.languages) if own == language]
         scores = score(
-            [hypotheses[row] for row in rows], [evaluation.references[row] for row in rows], language=language
+            [translations.hypotheses[row] for row in rows],
+            [translations.references[row] for row in rows],
+            language=language,
         ).to_dict()
         for metric in METRICS:
-            means[metric] += scores[metric] * count / len(evaluation.ids)
-    return {metric: round(mean, 2) for metric, mean in means.items()}
+            means[metric] += scores[metric] * count / len(translations.ids)
+    return means
 
 
 def write_predictions(
-    path: Path,
-    evaluation: EvaluationSet,
-    hypotheses: list[str],
-    *,
-    n_best: Sequence[list[dict[str, Any]]] | None = None,
+    path: Path, translations: Translations[str], *, n_best: Sequence[list[dict[str, Any]]] | None = None
 ) -> None:
     """Write one object a clip: id, prediction, reference, language, and ``n_best`` where it is given."""
-    columns = zip(evaluation.ids, hypotheses, evaluation.references, evaluation.languages, strict=True)
+    columns = (translations.ids, translations.hypotheses, translations.references, translations.languages)
     keys = ("id", "prediction", "reference", "language")
-    rows = [dict[str, Any](zip(keys, row, strict=True)) for row in columns]
+    rows = [dict[str, Any](zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
     if n_best is not None:
         rows = [row | {"n_best": found} for row, found in zip(rows, n_best, strict=True)]
     write_jsonl(path, rows)
 
 
-def _loader(batches: BatchDataset, numbers: list[int], workers: int) -> Iterable[dict[str, Any]]:
+class _AsRead(Dataset[Any]):
+    """Batches with the clips of each that could not be read: no other batch fills an empty one."""
+
+    def __init__(self, batches: BatchDataset) -> None:
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: int) -> tuple[dict[str, Any] | None, dict[int, Unreadable]]:
+        return self._batches.read(index)
+
+
+def _loader(batches: BatchDataset, numbers: list[int], workers: int) -> Iterable[Any]:
     # A generator of its own: else the loader draws its seed from the stream that dropout uses.
     generator = torch.Generator()
-    return DataLoader(batches, batch_size=None, sampler=numbers, num_workers=workers, generator=generator)
+    return DataLoader(
+        _AsRead(batches), batch_size=None, sampler=numbers, num_workers=workers, generator=generator,
+        collate_fn=_unchanged,
+    )  # fmt: skip
+
+
+def _unchanged(item: T) -> T:
+    """Leave a batch as it is: it is a whole one already."""
+    return item
 
 
 def _to(value: object, device: torch.device) -> object:
     return value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
 
 
-def _gathered(found: dict[int, T], world: int) -> dict[int, T]:
-    if world == 1:
-        return found
-    parts: list[dict[int, T] | None] = [None] * world
-    dist.all_gather_object(parts, found)
-    return {row: text for part in parts if part for row, text in part.items()}
+def _in_order(
+    evaluation: EvaluationSet, found: dict[int, T], missing: dict[int, Unreadable]
+) -> Translations[T]:
+    """Put results into the order of the set; what is missing is named by the set's own ids."""
+    # Shown another clip's frames, a clip is missing when that other clip cannot be read.
+    unreadable = tuple(replace(missing[row], id=evaluation.ids[row]) for row in sorted(missing))
+    if not found and unreadable:
+        raise DataError(
+            f"No clip can be read; the first: {unreadable[0]}\nRun: fla prepare ... --check decode"
+        )
+    rows = sorted(found)
+    return Translations(
+        ids=[evaluation.ids[row] for row in rows],
+        references=[evaluation.references[row] for row in rows],
+        languages=[evaluation.languages[row] for row in rows],
+        hypotheses=[found[row] for row in rows],
+        unreadable=unreadable,
+    )

@@ -8,12 +8,13 @@ import torch
 from transformers import TrainerState
 
 from ..core.progress import say
+from ..core.sample import Unreadable
 from . import checkpoints
 from .batches import BatchDataset
 from .config import DecodingConfig, TrainingConfig
 from .evaluation import EvaluationSet
 from .model import TranslationModel
-from .rhythm import best_epoch, is_out_of_patience
+from .selection import best_evaluation, is_due, is_out_of_patience, warn_of_zeros
 from .trainer import StageTrainer
 
 
@@ -26,7 +27,9 @@ class Fitted:
     epoch: int
     """The epoch after which that checkpoint was written."""
     best_bleu4: float | None
-    """The best dev BLEU-4 (0-100); None without a dev set."""
+    """The best dev BLEU-4 (0-100), unrounded; None without a dev set."""
+    unreadable: tuple[Unreadable, ...]
+    """Clips that could not be read in training or on dev, before a resume too."""
     seconds: float
     """Wall time of this call's training, evaluations included."""
 
@@ -68,12 +71,17 @@ def fit(
 
 
 def _train(trainer: StageTrainer, last: Path | None) -> None:
-    state = TrainerState.load_from_json(str(last / checkpoints.STATE)) if last else None
+    state = _state_of(last) if last else None
+    due = state is not None and is_due(state)
+    if trainer.args.should_save:
+        rows = trainer.journal.rewind(state.global_step if state else 0, evaluated=not due)
+        trainer.left_out.recall(rows)
+    if last is not None and due:
+        trainer.evaluate_checkpoint(last)
+        state = _state_of(last)
     if state is not None and is_out_of_patience(state, trainer.config):
         say("The run has ended already: dev has not improved for training.patience_epochs epochs.")
         return
-    if trainer.args.should_save:
-        trainer.journal.rewind(state.global_step if state else 0)
     try:
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     finally:
@@ -85,12 +93,21 @@ def _train(trainer: StageTrainer, last: Path | None) -> None:
 def _selected(trainer: StageTrainer, *, seconds: float) -> Fitted:
     last = checkpoints.last_checkpoint(trainer.checkpoints)
     assert last is not None  # the last epoch is always saved
-    state = TrainerState.load_from_json(str(last / checkpoints.STATE))
-    epoch, folder = round(state.epoch), last
-    best = best_epoch(state)
-    if trainer.config.select == "best" and best is not None and state.best_global_step is not None:
-        epoch = best
-        folder = checkpoints.checkpoint_folder(trainer.checkpoints, state.best_global_step)
+    state = _state_of(last)
+    epoch, folder, best = round(state.epoch or 0), last, best_evaluation(state)
+    if trainer.args.should_save:
+        warn_of_zeros(state)
+    if trainer.config.select == "best" and best is not None:
+        epoch = round(best["epoch"])
+        folder = checkpoints.checkpoint_folder(trainer.checkpoints, best["step"])
     return Fitted(
-        state=folder / checkpoints.WEIGHTS, epoch=epoch, best_bleu4=state.best_metric, seconds=seconds
+        state=folder / checkpoints.WEIGHTS,
+        epoch=epoch,
+        best_bleu4=None if best is None else best["bleu4"],
+        unreadable=trainer.left_out.clips,
+        seconds=seconds,
     )
+
+
+def _state_of(checkpoint: Path) -> TrainerState:
+    return TrainerState.load_from_json(str(checkpoint / checkpoints.STATE))

@@ -14,12 +14,21 @@ class TrainingLog:
         """Log into ``path``."""
         self.path = path
 
-    def rewind(self, step: int) -> None:
-        """Drop rows past ``step``, and a last line that a kill left half written."""
+    def rows(self) -> list[dict[str, Any]]:
+        """Return all rows but a last line that a kill left half written."""
+        if not self.path.is_file():
+            return []
+        lines = self.path.read_text(encoding="utf-8").split("\n")
+        return [row for line in lines if (row := _row(line)) is not None]
+
+    def rewind(self, step: int, *, evaluated: bool = True) -> list[dict[str, Any]]:
+        """Drop rows past ``step`` and return the others; not ``evaluated``: drop its dev scores too."""
+        rows = [row for row in self.rows() if row["step"] <= step]
+        if not evaluated:
+            rows = [row for row in rows if row["step"] < step or "dev" not in row]
         if self.path.is_file():
-            lines = self.path.read_text(encoding="utf-8").split("\n")
-            rows = [row for line in lines if (row := _row(line)) is not None and row["step"] <= step]
             write_jsonl(self.path, rows)
+        return rows
 
     def write(self, row: dict[str, Any]) -> None:
         """Append a row."""

@@ -1,9 +1,12 @@
 """Several processes, one training: what ``torchrun`` started, asked before the Trainer takes over."""
 
 import os
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+
+T = TypeVar("T")
 
 
 def is_distributed() -> bool:
@@ -36,6 +39,15 @@ def wait_for_all() -> None:
     """Wait until every process is here."""
     if dist.is_initialized():
         dist.barrier()
+
+
+def gather_all(values: list[T]) -> list[T]:
+    """Return the values of all processes, in the order of their ranks; every process must call."""
+    if not dist.is_initialized():
+        return values
+    parts: list[list[T] | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(parts, values)
+    return [value for part in parts if part for value in part]
 
 
 def share_buffers(model: torch.nn.Module) -> None:

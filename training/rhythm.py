@@ -55,20 +55,3 @@ class Rhythm(TrainerCallback):
         """Close the bar."""
         if self.bar is not None:
             self.bar.close()
-
-
-def best_epoch(state: TrainerState) -> int | None:
-    """Return the epoch of the best dev score so far."""
-    if state.best_global_step is None:
-        return None
-    return round(state.best_global_step * (state.epoch or 0) / state.global_step)
-
-
-def is_out_of_patience(state: TrainerState, config: TrainingConfig) -> bool:
-    """Tell whether too many epochs have passed without a better dev score."""
-    best = best_epoch(state)
-    return (
-        config.patience_epochs is not None
-        and best is not None
-        and round(state.epoch or 0) - best >= config.patience_epochs
-    )

@@ -16,21 +16,22 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
-from transformers import Trainer
+from transformers import Trainer, TrainerState
 from transformers.trainer_callback import DefaultFlowCallback, PrinterCallback
 
 from ..core.device import resolve_dtype
 from ..core.errors import RunError
-from . import checkpoints
+from . import checkpoints, selection
 from .arguments import training_arguments
-from .batches import FILLING, BatchDataset, EpochOrder
+from .batches import FILLING, UNREADABLE, BatchDataset, EpochOrder
 from .config import DecodingConfig, TrainingConfig
-from .evaluation import EvaluationSet, mean_scores, predict
+from .evaluation import EvaluationSet, Translations, mean_scores, predict
+from .left_out import LeftOut
 from .log import TrainingLog
 from .model import IGNORED, TranslationModel
 from .optimisers import group_rates, make_optimiser
 from .processes import share_buffers
-from .rhythm import Rhythm, is_out_of_patience
+from .rhythm import Rhythm
 from .splitting import BatchSplitter
 from .tracking import flat_row, prepare_trackers
 
@@ -58,7 +59,7 @@ class StageTrainer(Trainer):
         self.config, self.decoding, self.order_seed = config, decoding, seed
         self.batches, self.dev = train, dev
         self.checkpoints = run / "checkpoints"
-        self.journal = TrainingLog(run / "log.jsonl")
+        self.journal, self.left_out = TrainingLog(run / "log.jsonl"), LeftOut()
         self.rates: dict[str, float] = {}
         arguments = training_arguments(config, checkpoints=self.checkpoints, seed=seed, device=device)
         self.rhythm = Rhythm(config, has_dev=dev is not None)
@@ -80,7 +81,8 @@ class StageTrainer(Trainer):
             batch | {"labels": torch.full_like(batch["labels"], IGNORED)} if FILLING in batch else batch
             for batch in batch_samples
         ]
-        return super()._get_num_items_in_batch(counted, device)
+        count = super()._get_num_items_in_batch(counted, device)
+        return None if count is None else count.clamp(min=1)  # 0 where every batch of the step is filling
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> Any:
         """Return a batch's loss; that of a filling one is nothing, with a gradient of nothing."""
@@ -97,6 +99,7 @@ class StageTrainer(Trainer):
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """Run forward and backward of a batch, in parts where the device's memory cannot hold it."""
         known = self.splitter.limit
+        self.left_out.add(inputs.pop(UNREADABLE, ()))
         loss = self.splitter.run(
             partial(super().training_step, model, num_items_in_batch=num_items_in_batch), inputs
         )
@@ -121,11 +124,16 @@ class StageTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Translate dev and score it; the metric ``eval_bleu4`` chooses the best checkpoint."""
+        """Save the checkpoint that is due, then translate dev and score it."""
         assert self.dev is not None  # Rhythm asks for no evaluation without one
+        if self.control.should_save:  # first of all: an evaluation may fail
+            selection.mark_due(self.state)
+            self._save_checkpoint(None, None)
+            self.control = self.callback_handler.on_save(self.args, self.state, self.control)
+            self.control.should_save = False
         start = time.monotonic()
         share_buffers(self.model)
-        hypotheses = predict(
+        translations = predict(
             self.model,
             self.dev,
             decoding=self.decoding,
@@ -134,30 +142,39 @@ class StageTrainer(Trainer):
             desc=f"dev, epoch {self.state.epoch:.0f}" if sys.stderr.isatty() else None,
             workers=self.config.workers,
         )
-        scores = mean_scores(self.dev, hypotheses)
-        shown = zip(self.dev.ids, self.dev.references, hypotheses, strict=True)
-        examples = [
-            {"id": name, "reference": reference, "hypothesis": hypothesis}
-            for (name, reference, hypothesis), _ in zip(shown, range(EXAMPLES), strict=False)
-        ]
+        self.left_out.add(translations.unreadable)
+        self._note_left_out()
+        scores = mean_scores(translations)
         seconds = round(time.monotonic() - start, 2)
-        self._write({"dev": scores, "examples": examples, "seconds": seconds})
+        self._write({"dev": scores, "examples": _examples(translations), "seconds": seconds})
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
         # Trackers listen to what is logged alone.
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        selection.note_scores(self.state, scores)
         return metrics
 
+    def evaluate_checkpoint(self, folder: Path) -> None:
+        """Evaluate a checkpoint that was written by a run which was ended before it did so."""
+        self._load_from_checkpoint(str(folder))
+        self.state = TrainerState.load_from_json(str(folder / checkpoints.STATE))
+        self._determine_best_metric(self.evaluate(), None)
+
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        is_best = super()._determine_best_metric(metrics, trial)
-        if is_best:
-            self.control.should_save = True
-        elif is_out_of_patience(self.state, self.config):
-            self.control.should_save = self.control.should_training_stop = True
+        """Save a checkpoint that is the best or the last, or add its scores where it is saved already."""
+        is_best = self.state.best_global_step == self.state.global_step
+        self.control.should_training_stop |= selection.is_out_of_patience(self.state, self.config)
+        folder = checkpoints.checkpoint_folder(self.checkpoints, self.state.global_step)
+        if not folder.is_dir():
+            self.control.should_save = is_best or self.control.should_training_stop
+        elif self.args.should_save:
+            checkpoints.replace_state(folder, self.state)
+            self._keep_best_and_last()
         return is_best
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write a checkpoint under a temporary name, rename it, then remove all but the best and this one."""
+        self._note_left_out()
         folder = checkpoints.partial_folder(self.checkpoints, self.state.global_step)
         if self.args.should_save:
             shutil.rmtree(folder, ignore_errors=True)
@@ -173,8 +190,16 @@ class StageTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             checkpoints.finish(folder)
-            kept = {self.state.global_step, self.state.best_global_step or self.state.global_step}
-            checkpoints.keep_only(self.checkpoints, kept)
+            self._keep_best_and_last()
+        self.accelerator.wait_for_everyone()
+
+    def _keep_best_and_last(self) -> None:
+        kept = {self.state.global_step, self.state.best_global_step or self.state.global_step}
+        checkpoints.keep_only(self.checkpoints, kept)
+
+    def _note_left_out(self) -> None:
+        if (row := self.left_out.note()) is not None:
+            self._write(row)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         checkpoints.save_weights(self.model.checkpoint_state(), Path(output_dir or self.checkpoints))
@@ -219,6 +244,12 @@ def _without_config(model: TranslationModel) -> Iterator[None]:
     finally:
         if config is not None:
             model.config = config
+
+
+def _examples(translations: Translations[str]) -> list[dict[str, str]]:
+    columns = (translations.ids, translations.references, translations.hypotheses)
+    keys = ("id", "reference", "hypothesis")
+    return [dict(zip(keys, row, strict=True)) for row in list(zip(*columns, strict=True))[:EXAMPLES]]
 
 
 def _only(batches: list[dict[str, Any]]) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def test_a_run_is_loaded_as_it_was_saved(
     evaluation = feature_evaluation_set(dev, model=model, max_clips=2, max_tokens=64)
     said = predict(model, evaluation, decoding=config.decoding, device=CPU)
     rows = [json.loads(line) for line in (run / "predictions-dev.jsonl").read_text().splitlines()]
-    assert {row["id"]: row["prediction"] for row in rows} == dict(zip(evaluation.ids, said, strict=True))
+    assert {row["id"]: row["prediction"] for row in rows} == dict(zip(said.ids, said.hypotheses, strict=True))
 
 
 def test_a_loaded_run_shows_the_examples_it_was_tuned_with(

@@ -193,7 +193,7 @@ def test_a_loaded_run_translates_as_the_model_that_was_tuned(
         FeatureItems(open_caches([cache], "dev")), model=model, max_clips=2, max_tokens=64
     )
     said = predict(model, dev, decoding=config.decoding, device=CPU)
-    assert {row["id"]: row["prediction"] for row in rows} == dict(zip(dev.ids, said, strict=True))
+    assert {row["id"]: row["prediction"] for row in rows} == dict(zip(said.ids, said.hypotheses, strict=True))
     assert "sonne im norden" in dev.references
     (run / "kept_ids.json").unlink()
     with pytest.raises(RunError, match=r"lacks kept_ids\.json"):

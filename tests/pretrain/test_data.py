@@ -13,6 +13,7 @@ from fla_llm.corpora.manifest import Manifest
 from fla_llm.pretrain.data import EvaluationClips, TrainingClips, collate
 from fla_llm.pretrain.frames import FrameStore
 from fla_llm.pretrain.tokenizer import make_tokenizer
+from fla_llm.training.batches import FILLING, UNREADABLE, BatchDataset
 
 Make = Callable[..., Any]
 
@@ -29,7 +30,7 @@ def test_kept_frames_are_those_that_are_decoded(corpus: Manifest, tiny_config: M
     config = tiny_config().encoder
     kept, decoding = FrameStore(corpus, config), FrameStore(corpus, config)
     samples = corpus.split("train")
-    assert kept.keep(samples, phases=(0, 1), gib=1.0) == (samples, [])
+    assert kept.keep(samples, phases=(0, 1), gib=1.0) == []
     for phase in (0, 1):
         for sample in samples[:3]:
             assert np.array_equal(kept.read(sample, phase=phase), decoding.read(sample, phase=phase))
@@ -54,8 +55,7 @@ def test_only_frames_of_the_phases_in_use_are_kept_and_no_more_than_allowed(
 def test_an_unreadable_clip_is_listed_and_not_fatal(corpus: Manifest, tiny_config: Make, gib: float) -> None:
     good = corpus.split("train")[0]
     bad = replace(good, id="gone", video="gone.mp4")
-    readable, unreadable = FrameStore(corpus, tiny_config().encoder).keep([bad, good], phases=(0,), gib=gib)
-    assert readable == [good]
+    unreadable = FrameStore(corpus, tiny_config().encoder).keep([bad, good], phases=(0,), gib=gib)
     assert [(clip.id, clip.split) for clip in unreadable] == [("gone", "train")]
     assert "gone.mp4" in unreadable[0].reason
 
@@ -90,7 +90,10 @@ def test_a_sentence_longer_than_the_positions_is_refused(corpus: Manifest, tiny_
 def test_a_clip_damaged_in_training_is_left_out_of_its_batch(corpus: Manifest, tiny_config: Make) -> None:
     clips = training_clips(corpus, tiny_config())
     clips.samples[0] = replace(clips.samples[0], video="gone.mp4")
-    batch = collate([clips.get(0, 0), clips.get(1, 0)])
-    assert len(batch["lengths"]) == len(batch["labels"]) == 1
-    with pytest.raises(DataError, match="Every clip of a batch"):
-        collate([clips.get(0, 0)])
+    mixed, damaged = BatchDataset(clips, [[0, 1], [0]], collate), BatchDataset(clips, [[0]], collate)
+    assert len(mixed[0]["lengths"]) == len(mixed[0]["labels"]) == 1
+    assert [(clip.id, clip.split) for clip in mixed[0][UNREADABLE]] == [("train/0", "train")]
+    assert FILLING not in mixed[0]
+    assert mixed[1][FILLING]  # steps are counted: another batch stands in, without weight
+    with pytest.raises(DataError, match=r"No training clip can be read .*'train/0' is left out: .*gone.mp4"):
+        damaged[0]

@@ -107,7 +107,7 @@ def test_predictions_come_in_the_order_of_the_ids(corpus: Manifest, tiny_model: 
     samples = corpus.split("train")
     evaluation = evaluation_set(samples, store=store, config=model.config)
     cpu = torch.device("cpu")
-    texts = predict(model, evaluation, decoding=GREEDY, device=cpu, desc=None)
+    texts = predict(model, evaluation, decoding=GREEDY, device=cpu, desc=None).hypotheses
     one = evaluation_set(samples[5:6], store=store, config=model.config)
-    assert texts[5] == predict(model, one, decoding=GREEDY, device=cpu, desc=None)[0]
+    assert texts[5] == predict(model, one, decoding=GREEDY, device=cpu, desc=None).hypotheses[0]
     assert evaluation.ids == [sample.id for sample in samples]

@@ -44,9 +44,9 @@ def test_the_run_directory_is_complete(trained: Pretrained) -> None:
 def test_what_was_saved_translates_as_what_was_trained(trained: Pretrained, corpus: Manifest) -> None:
     model = load_stage_one(trained.run, device=CPU)
     evaluation = clip_evaluation_set(corpus, "dev", model=model)
-    hypotheses = predict(model, evaluation, decoding=model.config.decoding, device=CPU, desc=None)
+    translations = predict(model, evaluation, decoding=model.config.decoding, device=CPU, desc=None)
     rows = [json.loads(line) for line in (trained.run / "predictions-dev.jsonl").read_text().splitlines()]
-    assert [row["prediction"] for row in rows] == hypotheses
+    assert [row["prediction"] for row in rows] == translations.hypotheses
     assert [row["id"] for row in rows] == evaluation.ids
     kept = load_encoder(trained.run).state_dict()
     assert all(torch.equal(tensor, kept[name]) for name, tensor in model.encoder.state_dict().items())

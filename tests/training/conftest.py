@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fla_llm.core.sample import Unreadable
 from fla_llm.core.seeds import derive_seed
 from fla_llm.training.batches import BatchDataset, make_batches
 from fla_llm.training.config import DecodingConfig, TrainingConfig
@@ -89,7 +90,10 @@ class TellingModel(ToyModel):
 
 
 class ToyItems:
-    """Clips of random steps, disturbed anew in each epoch; may fail when asked for one item in one epoch."""
+    """Clips of random steps, disturbed anew in each epoch; may fail when asked for one item in one epoch.
+
+    ``gone`` items cannot be read, from epoch ``gone_from`` on.
+    """
 
     def __init__(
         self,
@@ -98,6 +102,9 @@ class ToyItems:
         noise: float = 0.1,
         fail_at: tuple[int, int] | None = None,
         labels_each: int = TOKENS,
+        gone: Sequence[int] = (),
+        gone_from: int = 0,
+        split: str = "train",
     ) -> None:
         generator = torch.Generator().manual_seed(count)
         self.lengths = [3 + index % 4 for index in range(count)]
@@ -105,11 +112,14 @@ class ToyItems:
         self.letters = torch.randint(len(LETTERS), (count, TOKENS), generator=generator)
         self.letters[:, labels_each:] = IGNORED
         self.noise, self.fail_at = noise, fail_at
+        self.gone, self.gone_from, self.split = gone, gone_from, split
 
     def __len__(self) -> int:
         return len(self.features)
 
-    def get(self, index: int, epoch: int) -> dict[str, Any]:
+    def get(self, index: int, epoch: int) -> dict[str, Any] | Unreadable:
+        if index in self.gone and epoch >= self.gone_from:
+            return Unreadable(id=f"clip/{index}", split=self.split, reason=f"no {index}")
         if self.fail_at == (index, epoch):
             raise KeyboardInterrupt
         generator = torch.Generator().manual_seed(derive_seed(1, epoch, index))
@@ -159,7 +169,7 @@ def toy_fit(
     *,
     model: TranslationModel | None = None,
     items: ToyItems | None = None,
-    dev: ToyItems | None = None,
+    dev: ToyItems | EvaluationSet | None = None,
     resume: bool = False,
     batches: Sequence[Sequence[int]] | None = None,
     **changes: Any,
@@ -172,7 +182,7 @@ def toy_fit(
     fitted = fit(
         model,
         train=train,
-        dev=toy_evaluation(dev) if dev is not None else None,
+        dev=toy_evaluation(dev) if isinstance(dev, ToyItems) else dev,
         config=toy_config(**changes),
         decoding=DecodingConfig(num_beams=1),
         run=run,

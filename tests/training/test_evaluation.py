@@ -11,10 +11,25 @@ import torch
 from fla_llm.core.files import read_jsonl
 from fla_llm.scoring import score
 from fla_llm.training.config import DecodingConfig
-from fla_llm.training.evaluation import mean_scores, predict, write_predictions
+from fla_llm.training.evaluation import (
+    EvaluationSet,
+    Translations,
+    mean_scores,
+    predict,
+    write_predictions,
+)
 
 Make = Callable[..., Any]
 CPU = torch.device("cpu")
+
+
+def translations_of(evaluation: EvaluationSet, hypotheses: list[str]) -> Translations[str]:
+    return Translations(
+        ids=evaluation.ids,
+        references=evaluation.references,
+        languages=evaluation.languages,
+        hypotheses=hypotheses,
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 1])
@@ -23,7 +38,8 @@ def test_sentences_come_in_the_order_of_the_ids_and_draw_no_chance(
 ) -> None:
     items, model = toy_items(10, noise=0.0), toy_model().train()
     before = torch.get_rng_state()
-    texts = predict(model, toy_dev(items), decoding=DecodingConfig(), device=CPU, desc=None, workers=workers)
+    found = predict(model, toy_dev(items), decoding=DecodingConfig(), device=CPU, desc=None, workers=workers)
+    texts = found.hypotheses
     assert torch.equal(before, torch.get_rng_state())
     assert model.training
     model.eval()
@@ -32,19 +48,19 @@ def test_sentences_come_in_the_order_of_the_ids_and_draw_no_chance(
 
 
 def test_scores_of_several_languages_are_the_mean_by_clips(toy_dev: Make, toy_items: Make) -> None:
-    evaluation = toy_dev(toy_items(8))
-    hypotheses = [*evaluation.references[:6], "a a a", "b b b"]
-    mixed = replace(evaluation, languages=["en"] * 6 + ["de"] * 2)
-    german = score(hypotheses[6:], evaluation.references[6:], language="de")
-    expected = 0.75 * 100 + 0.25 * german.bleu1
-    assert mean_scores(mixed, hypotheses)["bleu1"] == pytest.approx(expected, abs=0.01)
-    whole = score(hypotheses, evaluation.references, language="en")
-    assert mean_scores(evaluation, hypotheses)["bleu1"] == pytest.approx(whole.bleu1, abs=0.01)
+    found = translations_of(toy_dev(toy_items(8)), [*"aaaaaa", "a a a", "b b b"])
+    found.hypotheses[:6] = found.references[:6]
+    mixed = replace(found, languages=["en"] * 6 + ["de"] * 2)
+    german = score(found.hypotheses[6:], found.references[6:], language="de")
+    assert mean_scores(mixed)["bleu1"] == pytest.approx(0.75 * 100 + 0.25 * german.bleu1)
+    whole = score(found.hypotheses, found.references, language="en")
+    assert mean_scores(found)["bleu1"] == pytest.approx(whole.bleu1)
+    assert mean_scores(found)["bleu4"] == whole.bleu4  # unrounded: the best checkpoint is told by it
 
 
 def test_predictions_are_written_by_id(toy_dev: Make, toy_items: Make, tmp_path: Path) -> None:
     evaluation = toy_dev(toy_items(2))
-    write_predictions(tmp_path / "predictions.jsonl", evaluation, ["a", "b"])
+    write_predictions(tmp_path / "predictions.jsonl", translations_of(evaluation, ["a", "b"]))
     rows = read_jsonl(tmp_path / "predictions.jsonl")
     assert rows[1] == {
         "id": "clip/1", "prediction": "b", "reference": evaluation.references[1], "language": "en",

@@ -92,8 +92,10 @@ def test_two_half_batches_accumulated_are_one_batch(toy: Toy, toy_model: Toy, tm
 def test_the_best_and_the_last_are_kept_and_nothing_else(toy: Toy, toy_items: Toy, tmp_path: Path) -> None:
     items = toy_items(20)
     model, fitted = toy(tmp_path, items=items, dev=items, epochs=12, learning_rate=3e-2)
-    dev = {row["step"]: row["dev"]["bleu4"] for row in log_rows(tmp_path) if "dev" in row}
-    best = max(dev, key=lambda step: (dev[step], -step))
+    dev = {
+        row["step"]: (row["dev"]["bleu4"], row["dev"]["chrf"]) for row in log_rows(tmp_path) if "dev" in row
+    }
+    best = max(dev, key=lambda step: (*dev[step], step))
     assert finished_steps(tmp_path / "checkpoints") == sorted({best, max(dev)})
     assert fitted.state.parent.name == f"checkpoint-{best}"
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {
@@ -129,7 +131,7 @@ def test_patience_ends_the_run_and_a_resume_does_not_start_it_again(
     _, fitted = toy(tmp_path, dev=toy_items(4), **changes)
     rows = log_rows(tmp_path)
     assert rows[-1]["epoch"] == 3
-    assert fitted.epoch == 1
+    assert fitted.epoch == 3  # all equal: the latest
     toy(tmp_path, dev=toy_items(4), resume=True, **changes)
     assert log_rows(tmp_path) == rows
     printed = capsys.readouterr()

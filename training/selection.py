@@ -1,0 +1,71 @@
+"""The best checkpoint: the highest dev BLEU-4, of equals the highest chrF, of equals the latest.
+
+Evaluations are kept in ``log_history`` of the trainer's state, which every checkpoint holds. A checkpoint is
+written before its evaluation: an entry without scores is an evaluation that is still to be done.
+"""
+
+from typing import Any
+
+from transformers import TrainerState
+
+from ..core.progress import say
+from .config import TrainingConfig
+
+Evaluated = dict[str, Any]
+
+
+def mark_due(state: TrainerState) -> None:
+    """Note that the checkpoint of this step is to be evaluated."""
+    _replace(state, {})
+
+
+def is_due(state: TrainerState) -> bool:
+    """Tell whether a checkpoint was written whose evaluation was not finished."""
+    history = state.log_history
+    return bool(history) and history[-1]["step"] == state.global_step and "bleu4" not in history[-1]
+
+
+def note_scores(state: TrainerState, scores: dict[str, float]) -> None:
+    """Note the dev scores of this step, and which step is the best now."""
+    _replace(state, {"bleu4": scores["bleu4"], "chrf": scores["chrf"]})
+    best = best_evaluation(state)
+    assert best is not None
+    state.best_metric, state.best_global_step = best["bleu4"], best["step"]
+
+
+def best_evaluation(state: TrainerState) -> Evaluated | None:
+    """Return the evaluation of the best checkpoint: its ``step``, ``epoch``, ``bleu4`` and ``chrf``."""
+    return max(_scored(state), key=lambda entry: (*_quality(entry), entry["step"]), default=None)
+
+
+def is_out_of_patience(state: TrainerState, config: TrainingConfig) -> bool:
+    """Tell whether too many epochs have passed without a better dev score; an equal one is not better."""
+    first = max(_scored(state), key=lambda entry: (*_quality(entry), -entry["step"]), default=None)
+    return (
+        config.patience_epochs is not None
+        and first is not None
+        and round(state.epoch or 0) - round(first["epoch"]) >= config.patience_epochs
+    )
+
+
+def warn_of_zeros(state: TrainerState) -> None:
+    """Say that dev BLEU-4 was 0 at every evaluation, where it was."""
+    scored = _scored(state)
+    if scored and not any(entry["bleu4"] for entry in scored):
+        say(
+            f"warning: dev BLEU-4 was 0 at all {len(scored)} evaluations: chrF tells the checkpoints apart.\n"
+            "Train for more epochs, or look at predictions-dev.jsonl."
+        )
+
+
+def _scored(state: TrainerState) -> list[Evaluated]:
+    return [entry for entry in state.log_history if "bleu4" in entry]
+
+
+def _quality(entry: Evaluated) -> tuple[float, float]:
+    return entry["bleu4"], entry["chrf"]
+
+
+def _replace(state: TrainerState, scores: dict[str, float]) -> None:
+    earlier = [entry for entry in state.log_history if entry["step"] != state.global_step]
+    state.log_history = [*earlier, {"step": state.global_step, "epoch": state.epoch or 0.0, **scores}]
