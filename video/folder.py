@@ -1,6 +1,5 @@
 """Folders of numbered pictures, as PHOENIX-2014T and CSL-Daily are released, read by Pillow."""
 
-import re
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import numpy as np
 from ..core.errors import DataError
 from .container import MAX_PIXELS
 from .fit import Fit, centre_square, fitted_size
+from .picture_order import in_natural_order
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,7 +37,7 @@ def list_pictures(folder: Path) -> list[Path]:
     kinds = sorted({file.suffix for file in pictures})
     if len(kinds) > 1:
         raise DataError(f"{folder} must hold pictures of one kind, but has {' and '.join(kinds)}.")
-    return sorted(pictures, key=_natural)
+    return in_natural_order(pictures)
 
 
 def first_size(folder: Path) -> tuple[int, int]:
@@ -86,12 +86,3 @@ def _refuse_absurd(image: "Image", path: Path) -> None:
         raise DataError(
             f"{path} must have at most {MAX_PIXELS} pixels, but declares {image.width} x {image.height}."
         )
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sort key: runs of digits count as numbers.
-
-    >>> sorted([Path("f10.png"), Path("f9.png")], key=_natural)[0].name
-    'f9.png'
-    """
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", path.name)]
