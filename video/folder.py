@@ -12,6 +12,7 @@ from ..core.errors import DataError
 from .container import MAX_PIXELS
 from .fit import Fit, centre_square, fitted_size
 from .picture_order import in_natural_order
+from .pixels import refuse_unknown_range, to_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,7 +62,7 @@ def read_picture(path: Path, *, size: int, fit: Fit) -> np.ndarray:
     from PIL import Image, ImageOps
 
     with _opened(path) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright = to_rgb(ImageOps.exif_transpose(image))
     height, width = fitted_size(upright.height, upright.width, size=size, fit=fit)
     scaled = upright.resize((width, height), Image.Resampling.BILINEAR)  # averages when it shrinks
     return centre_square(np.asarray(scaled), size=size)
@@ -76,6 +77,7 @@ def _opened(path: Path) -> Iterator["Image"]:
     try:
         with Image.open(path) as image:
             _refuse_absurd(image, path)
+            refuse_unknown_range(image, path)
             yield image
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, *bombs) as error:
         raise DataError(f"{path} cannot be read as a picture: {error}") from error
