@@ -3,9 +3,10 @@
 Weights are read from safetensors alone, and code that comes with a model is never run.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from huggingface_hub import constants as hub
 from transformers import AutoConfig, AutoModel, PreTrainedModel
@@ -13,7 +14,9 @@ from transformers.utils.hub import cached_file
 
 from ..core.errors import ModelError
 from ..core.files import read_json
+from ..core.hub import check_reachable, find_source, load_pretrained
 from ..core.progress import say
+from ..core.weights import check_folder, describe_misfit
 from ..video.fit import Fit
 from ..video.sampling import FrameSampling
 from .clip_encoder import ClipEncoder, ClipEncoderConfig, ClipPool
@@ -22,7 +25,7 @@ from .config import IMAGENET_MEAN, IMAGENET_STD
 KINDS = ("videomae", "vivit", "timesformer")
 """transformers' kinds of clip encoders that take ``pixel_values`` (windows, frames, 3, side, side)."""
 _PREPROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")
-T = TypeVar("T")
+_NAMED = "hf-video:{}"
 
 
 def hf_video_encoder(
@@ -47,8 +50,11 @@ def hf_video_encoder(
             pickled.
         ConfigError: ``window_stride`` is longer than a window.
     """
-    is_local = _is_directory(source)
-    load = _Load(source, may_fetch=fetch and not is_local)
+    given, source = source, find_source(source, named=_NAMED)
+    is_local = Path(source).is_dir()
+    if is_local:
+        check_folder(Path(source))
+    load = partial(load_pretrained, source=source, named=_NAMED, may_fetch=fetch)
     architecture = load(AutoConfig.from_pretrained)
     if architecture.model_type not in KINDS:
         raise ModelError(
@@ -56,9 +62,10 @@ def hf_video_encoder(
         )
     image_size, frames = _side(architecture.image_size, source), architecture.num_frames
     is_vivit = architecture.model_type == "vivit"
-    prepared = _prepared(_preprocessor(load), image_size=image_size, is_vivit=is_vivit)
+    preprocessor = _preprocessor(source, may_fetch=fetch and not is_local)
+    prepared = _prepared(preprocessor, image_size=image_size, is_vivit=is_vivit)
     config = ClipEncoderConfig(
-        name=Path(source).resolve().name if is_local else source.rpartition("/")[2],
+        name=Path(source).name if is_local else source.rpartition("/")[2],
         window_frames=frames,
         window_stride=window_stride or max(1, frames // 2),
         pool=pool,
@@ -66,82 +73,46 @@ def hf_video_encoder(
         sampling=sampling or FrameSampling(stride=1, max_frames=1000),
         **prepared,
     )
-    return ClipEncoder(_weights(load), config).requires_grad_(False).eval()
+    return ClipEncoder(_weights(load, given), config).requires_grad_(False).eval()
 
 
-class _Load:
-    """Calls transformers' loaders with a source: from the disk, then from the hub where that is allowed."""
-
-    def __init__(self, source: str, *, may_fetch: bool) -> None:
-        self.source = source
-        self.may_fetch = may_fetch and not hub.HF_HUB_OFFLINE
-
-    def __call__(self, load: Callable[..., T], **settings: Any) -> T:
-        try:
-            return load(self.source, local_files_only=True, **settings)
-        except (OSError, ValueError) as error:
-            if not self.may_fetch:
-                raise self._refusal(error) from error
-        say(f"{self.source} is not on this disk: fetching what is missing")
-        try:
-            return load(self.source, **settings)
-        except (OSError, ValueError) as error:
-            raise self._refusal(error) from error
-
-    def find(self, name: str) -> Path | None:
-        """Return one of the source's files; None where it has none of that name."""
-        ask: dict[str, Any] = {"_raise_exceptions_for_missing_entries": False}
-        path = cached_file(
-            self.source, name, local_files_only=True, _raise_exceptions_for_connection_errors=False, **ask
-        )
-        if path is None and self.may_fetch:
-            try:
-                path = cached_file(self.source, name, **ask)
-            except OSError as error:
-                raise self._refusal(error) from error
-        return Path(path) if path is not None else None
-
-    def _refusal(self, error: Exception) -> ModelError:
-        reason = str(error).strip().partition("\n")[0]
-        return ModelError(
-            f"hf-video:{self.source} cannot be loaded: {reason}\n"
-            "Give a directory with config.json and model.safetensors, or an id of a model that is on disk "
-            "or can be fetched."
-        )
-
-
-def _is_directory(source: str) -> bool:
-    """Tell a directory from an id; refuse what looks like a path and is not there."""
-    path = Path(source).expanduser()
-    if not path.is_dir() and (source.startswith((".", "/", "~")) or source.count("/") > 1):
-        raise ModelError(f"hf-video:{source} must be a directory or an id, but there is no such directory.")
-    return path.is_dir()
-
-
-def _weights(load: _Load) -> PreTrainedModel:
+def _weights(load: Any, source: str) -> PreTrainedModel:
     """Return the model, all its weights from the file: transformers would leave missing ones random."""
     model, info = load(
-        AutoModel.from_pretrained, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+        AutoModel.from_pretrained,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
     )
     if hasattr(model, "pooler"):  # ViViT's, which its trained models lack: last_hidden_state does not need it
         model.pooler = None
-    missing = sorted(key for key in info["missing_keys"] if not key.startswith("pooler."))
-    if missing:
+    missing = [key for key in info["missing_keys"] if not key.startswith("pooler.")]
+    if misfit := describe_misfit(missing=missing, mismatched=info["mismatched_keys"]):
         raise ModelError(
-            f"hf-video:{load.source} must hold all weights of a {model.config.model_type}, "
-            f"but lacks {len(missing)}, such as {missing[0]}."
+            f"hf-video:{source} must hold all weights of a {model.config.model_type}, but {misfit}."
         )
     return model.float()
 
 
-def _preprocessor(load: _Load) -> dict[str, Any]:
+def _preprocessor(source: str, *, may_fetch: bool) -> dict[str, Any]:
     """Return what the model says of how pictures are prepared; nothing, where it does not."""
     for name in _PREPROCESSORS:
-        path = load.find(name)
-        if path is not None:
+        if (path := _find(source, name, may_fetch=may_fetch)) is not None:
             return read_json(path)
-    say(f"{load.source} has no {_PREPROCESSORS[0]}: the whole frame is seen, in ImageNet's colours")
+    say(f"{source} has no {_PREPROCESSORS[0]}: the whole frame is seen, in ImageNet's colours")
     return {}
+
+
+def _find(source: str, name: str, *, may_fetch: bool) -> Path | None:
+    """Return one of the source's files; None where it has none of that name."""
+    ask: dict[str, Any] = {"_raise_exceptions_for_missing_entries": False}
+    path = cached_file(
+        source, name, local_files_only=True, _raise_exceptions_for_connection_errors=False, **ask
+    )
+    if path is None and may_fetch and not hub.HF_HUB_OFFLINE:
+        check_reachable(source, named=_NAMED)
+        path = cached_file(source, name, **ask)
+    return Path(path) if path is not None else None
 
 
 def _side(value: int | Sequence[int], source: str) -> int:

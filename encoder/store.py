@@ -8,11 +8,11 @@ import json
 from pathlib import Path
 
 import safetensors.torch
-from safetensors import SafetensorError
 
 from ..core.config import config_from_dict
 from ..core.errors import ModelError
 from ..core.files import atomic_write, read_json, sha256_file
+from ..core.weights import load_into
 from .config import EncoderConfig
 from .frozen import FrozenEncoder
 from .model import VisualEncoder
@@ -44,14 +44,7 @@ def load_encoder(folder: Path) -> VisualEncoder:
     folder = find_encoder(folder)
     config = _read_config(folder / CONFIG_FILE)
     encoder = VisualEncoder(config)
-    weights = folder / WEIGHTS_FILE
-    try:
-        encoder.load_state_dict(safetensors.torch.load_file(weights))
-    except SafetensorError as error:
-        raise ModelError(f"{weights} is damaged: {error}") from error
-    except RuntimeError as error:  # a heading, then a line for each key missing, too many or of another shape
-        first = str(error).splitlines()[1].strip()
-        raise ModelError(f"{weights} does not fit {folder / CONFIG_FILE}: {first}") from error
+    load_into(encoder, folder / WEIGHTS_FILE, of=str(folder / CONFIG_FILE))
     return encoder.eval()
 
 

@@ -4,10 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 import timm
+from huggingface_hub import try_to_load_from_cache
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..core.errors import ModelError, did_you_mean
+from ..core.hub import check_reachable, first_line, refuse_offline
 from .config import EncoderConfig
+
+WEIGHT_FILES = (
+    "model.safetensors",
+    "open_clip_model.safetensors",
+    "pytorch_model.bin",
+    "open_clip_pytorch_model.bin",
+)
+"""Names that timm looks for on the hub, the preferred first."""
 
 
 def create_timm_model(config: EncoderConfig, *, state: Mapping[str, Tensor] | None = None) -> nn.Module:
@@ -24,15 +35,37 @@ def create_timm_model(config: EncoderConfig, *, state: Mapping[str, Tensor] | No
     check_timm_name(config.backbone)
     if state is not None:
         return _create_with(config, state)
+    if not config.pretrained:
+        return _create(config, pretrained=False)
+    check_weights_at_hand(config.backbone, key="encoder.pretrained")
     try:
-        return _create(config, pretrained=config.pretrained)
-    except (OSError, RuntimeError) as error:
-        if not config.pretrained:
-            raise
+        return _create(config, pretrained=True)
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise ModelError(
-            f"The weights of backbone {config.backbone} are not on disk and cannot be fetched: {error}\n"
-            "Connect once so that they are kept, set pretrained: false, or name a file of weights."
+            f"The weights of backbone {config.backbone} cannot be loaded: {first_line(error)}"
         ) from error
+
+
+def check_weights_at_hand(name: str, *, key: str) -> None:
+    """Check that timm's weights of a model are on this disk, or that the hub has them: it is asked once.
+
+    Args:
+        name: the model.
+        key: the setting that asks for the weights.
+
+    Raises:
+        ModelError: the weights are not at hand.
+    """
+    known = timm.get_pretrained_cfg(name)
+    repo = (known.hf_hub_id or "").partition("@")[0] if known is not None else ""
+    if not repo or any(isinstance(try_to_load_from_cache(repo, file), str) for file in WEIGHT_FILES):
+        return  # weights outside the hub are timm's own affair
+    remedy = f"Connect once so that they are kept, or set {key}=false for random weights."
+    if key.startswith("timm."):
+        remedy = remedy.replace("or set", "name a file by --set timm.weights=PATH, or set")
+    named = f"The file of weights of backbone {name}"
+    refuse_offline(repo, named=named, remedy=remedy)
+    check_reachable(repo, named=named, remedy=remedy)
 
 
 def _create(config: EncoderConfig, *, pretrained: bool, overlay: dict[str, Any] | None = None) -> nn.Module:

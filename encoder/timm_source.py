@@ -5,20 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import timm
-from safetensors import SafetensorError
 from torch import Tensor
 
 from ..core.errors import ModelError
 from ..core.files import read_json
+from ..core.weights import read_tensors
 from ..video.sampling import FrameSampling
 from .config import EncoderConfig
 from .model import VisualEncoder
-from .timm_models import check_timm_name, create_timm_model
+from .timm_models import WEIGHT_FILES, check_timm_name, check_weights_at_hand, create_timm_model
 
-_FILES = ("model.safetensors", "open_clip_model.safetensors")
-"""What timm's hub layout calls a file of weights, the preferred first."""
+_FILES = tuple(name for name in WEIGHT_FILES if name.endswith(".safetensors"))
 _PICKLED = (".bin", ".pth", ".pt", ".ckpt", ".tar")
 
 
@@ -50,6 +48,8 @@ def timm_encoder(
         ConfigError: ``pool`` or ``scales`` are none.
     """
     check_timm_name(name)
+    if pretrained and weights is None:
+        check_weights_at_hand(name, key="timm.pretrained")
     trained = _trained_as(name, weights)
     side: int = image_size or trained["input_size"][-1]
     largest = max(scales, default=1)
@@ -102,10 +102,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
     found = next((file for file in candidates if file.is_file() and file.suffix == ".safetensors"), None)
     if found is None:
         raise ModelError(_not_safe(path))
-    try:
-        return safetensors.torch.load_file(found)
-    except SafetensorError as error:
-        raise ModelError(f"{found} is damaged: {error}") from error
+    return read_tensors(found)
 
 
 def _not_safe(path: Path) -> str:

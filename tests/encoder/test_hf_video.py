@@ -200,7 +200,7 @@ def test_weights_with_a_part_missing_are_refused(folder: Path) -> None:
     weights = safetensors.torch.load_file(folder / "model.safetensors")
     del weights["encoder.layer.1.output.dense.weight"]
     safetensors.torch.save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match="lacks 1, such as encoder.layer.1.output.dense.weight"):
+    with pytest.raises(ModelError, match=r"lacks 1 tensor \(encoder.layer.1.output.dense.weight\)"):
         hf_video_encoder(str(folder))
 
 
@@ -226,15 +226,13 @@ def test_pictures_that_are_no_squares_are_refused(folder: Path) -> None:
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        ModelError, match="nowhere must be a directory or an id, but there is no such directory"
-    ):
+    with pytest.raises(ModelError, match="hf-video:.*nowhere: there is no such directory"):
         hf_video_encoder(str(tmp_path / "nowhere"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(ModelError, match="hf-video:nobody/videomae cannot be loaded"):
+    with pytest.raises(ModelError, match="hf-video:nobody/videomae is not on this disk, and the settings"):
         hf_video_encoder("nobody/videomae", fetch=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match="hf-video:nobody/videomae cannot be loaded"):
+    with pytest.raises(ModelError, match="hf-video:nobody/videomae is not on this disk, and HF_HUB_OFFLINE"):
         hf_video_encoder("nobody/videomae")
 
 
