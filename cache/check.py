@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 
 from ..core.errors import CacheError
-from .shard import ShardIndex, read_index
+from .shard import ShardIndex, check_stored, read_index
 
 MEMORY_BYTES = 4 << 30
 """Address space: libraries take about 1 GB of it, one video a few MB."""
@@ -48,6 +48,7 @@ def _fault_of(dataset: Any, index: ShardIndex, number: int) -> str | None:
     expected = (int(index.num_steps[number]), index.provenance.feature_size)
     if dataset.shape != expected or dataset.dtype != np.float16 or not len(dataset):
         return f"It must be {expected} float16 by the index, but is {dataset.shape} {dataset.dtype}."
+    check_stored(dataset, file_bytes=index.path.stat().st_size)
     features = dataset[()]
     if zlib.crc32(features.tobytes()) != index.crc32[number]:
         return "Its features are not those that were written: the CRC-32 in the index differs."

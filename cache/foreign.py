@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..core.errors import DataError
+from .bounded_file import BoundedFile
 from .format import CacheRow
+from .pickle_limits import check_torch_pickles
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,9 +56,13 @@ def look_at(clip: ForeignClip) -> tuple[int, int, str]:
     shape = array.shape[1:] if array.ndim == 3 and array.shape[0] == 1 else array.shape
     if len(shape) != 2 or 0 in shape:
         raise DataError(f"Its features must be (T, D), T and D at least 1, but are {array.shape}.")
-    if dtype not in DTYPES:
-        raise DataError(f"Its features must be one of {', '.join(DTYPES)}, but are {dtype}.")
+    _check_dtype(dtype)
     return shape[0], shape[1], dtype
+
+
+def _check_dtype(name: str) -> None:
+    if name not in DTYPES:
+        raise DataError(f"Its features must be one of {', '.join(DTYPES)}, but are {name}.")
 
 
 def read_half(clip: ForeignClip, *, width: int) -> np.ndarray:
@@ -89,6 +95,7 @@ def open_npy(path: Path) -> Opened:
         DataError: it is no whole ``.npy`` file, or holds pickled objects.
     """
     try:
+        _check_npy_header(path)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except DAMAGE as error:
         raise DataError(f"{path} must be a whole .npy file without pickled objects, but: {error}") from error
@@ -96,6 +103,17 @@ def open_npy(path: Path) -> Opened:
         array.close()
         raise DataError(f"{path} must be a .npy file, but is a .npz archive.")
     return array, array.dtype.name
+
+
+def _check_npy_header(path: Path) -> None:
+    """Refuse a header that declares more bytes than the file has: numpy allocates them before it reads."""
+    with path.open("rb") as file:
+        start = file.read(
+            12
+        )  # magic string, two bytes of version, then the length: 2 bytes, or 4 from 2.0 on
+    length = start[8:10] if start[6:7] == b"\x01" else start[8:12]
+    if start.startswith(b"\x93NUMPY") and int.from_bytes(length, "little") > path.stat().st_size:
+        raise ValueError("its header is longer than the file")
 
 
 def open_pt(path: Path) -> Opened:
@@ -110,7 +128,11 @@ def open_pt(path: Path) -> Opened:
     try:
         is_zip = zipfile.is_zipfile(path)
         if is_zip:
-            _refuse_compressed(path)
+            _check_archive(path)
+        else:
+            size = path.stat().st_size
+            with path.open("rb") as file:
+                check_torch_pickles(BoundedFile(file, limit=size, name=str(path)), size=size)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except DAMAGE as error:
         raise DataError(f"{path} {_pickle_fault(error)}") from error
@@ -132,7 +154,8 @@ def from_tensor(tensor: "Tensor", *, origin: str, max_bytes: int | None = None) 
         max_bytes: what it may take, besides its own memory; None: any number.
 
     Raises:
-        DataError: it is sparse, or takes more bytes than it has: a small file could then fill any disk.
+        DataError: it is sparse, is in a number format that is not among ``DTYPES``, or takes more bytes than
+            it has: a small file could then fill any disk.
     """
     import torch
 
@@ -146,8 +169,9 @@ def from_tensor(tensor: "Tensor", *, origin: str, max_bytes: int | None = None) 
             f"{origin} must hold every number of its {tuple(tensor.shape)} tensor, but repeats some."
         )
     name = str(tensor.dtype).removeprefix("torch.")
-    tensor = tensor.detach()
-    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(), name
+    _check_dtype(name)  # numpy has no float8
+    # force: a tensor may be marked as the negative of its memory.
+    return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(force=True), name
 
 
 def blocked_class(error: BaseException) -> str | None:
@@ -166,11 +190,19 @@ def _pickle_fault(error: BaseException) -> str:
     return f"must be a whole file of torch.save, but: {type(error).__name__}: {first_line[:200]}"
 
 
-def _refuse_compressed(path: Path) -> None:
-    """Refuse what torch.save never writes: a few bytes could unpack to any number."""
+def _check_archive(path: Path) -> None:
+    """Refuse an archive that could unpack to more bytes than it has: ``torch.save`` compresses nothing."""
+    size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("parts of it are compressed")
+        if sum(entry.file_size for entry in entries) > size:
+            raise ValueError(f"its parts declare more than the {size} bytes that it has")
+        for entry in entries:
+            if entry.filename.endswith("data.pkl"):
+                with archive.open(entry) as file:
+                    check_torch_pickles(BoundedFile(file, limit=size, name=str(path)), size=size, count=1)
 
 
 def _may_be_features(value: Any) -> bool:

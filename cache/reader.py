@@ -13,7 +13,7 @@ from ..core.errors import CacheError
 from .disk import is_local
 from .format import FEATURE_DTYPE, CacheRow, Provenance, parse_shard_name, provenance_difference, shard_name
 from .seal import read_seal
-from .shard import ShardIndex, damaged, read_index
+from .shard import ShardIndex, check_stored, damaged, read_index
 
 
 class FeatureCache:
@@ -109,7 +109,8 @@ class _ShardFile:
         self._path = path
         self._features: Any = h5py.File(path, "r", locking=False)["features"]
         self._bytes = np.memmap(path, dtype=np.uint8, mode="r") if is_local(path) else None
-        self._starts: dict[int, int | None] = {}
+        self._size = path.stat().st_size
+        self._starts: dict[int, int] = {}
 
     def read(self, row: int, *, shape: tuple[int, int]) -> np.ndarray:
         """Return a copy of the features of ``row``, which must have this shape.
@@ -119,26 +120,24 @@ class _ShardFile:
         """
         if row not in self._starts:
             self._starts[row] = self._find(row, shape)
+        if self._bytes is None:
+            return self._read_by_hdf5(row)
         start = self._starts[row]
-        if start is None or self._bytes is None:
-            return self._read_plainly(row)
         data = self._bytes[start : start + 2 * shape[0] * shape[1]]
         return np.frombuffer(data.tobytes(), dtype=FEATURE_DTYPE).reshape(shape).astype(np.float16)
 
-    def _find(self, row: int, shape: tuple[int, int]) -> int | None:
-        """Return where the bytes begin, or None where they are not mapped or not laid out plainly."""
+    def _find(self, row: int, shape: tuple[int, int]) -> int:
+        """Return where the bytes of a row begin in the file."""
         try:
             dataset = self._features[str(row)]
-            start = dataset.id.get_offset()
-        except (OSError, RuntimeError, KeyError) as error:
+            start = check_stored(dataset, file_bytes=self._size)
+        except (OSError, RuntimeError, KeyError, AttributeError, ValueError) as error:
             raise damaged(self._path, f"video {row}: {error}") from error
         if dataset.shape != shape or dataset.dtype != np.float16:
             raise damaged(self._path, f"video {row} is {dataset.shape} {dataset.dtype}, not {shape} float16")
-        plain = start is not None and dataset.chunks is None and dataset.dtype == np.dtype(FEATURE_DTYPE)
-        size = 0 if self._bytes is None else len(self._bytes)
-        return start if plain and start + dataset.nbytes <= size else None
+        return start
 
-    def _read_plainly(self, row: int) -> np.ndarray:
+    def _read_by_hdf5(self, row: int) -> np.ndarray:
         try:
             return np.asarray(self._features[str(row)][()], dtype=np.float16)
         except (OSError, RuntimeError) as error:

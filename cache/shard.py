@@ -105,11 +105,27 @@ def damaged(path: Path, reason: str) -> CacheError:
     return CacheError(f"{path} is damaged: {reason}.\nRun: fla cache verify --deep {path.parent}")
 
 
+def check_stored(dataset: Any, *, file_bytes: int) -> int:
+    """Return where the bytes of a contiguous dataset begin, 0 for an empty one.
+
+    HDF5 lets a file declare any shape without storing a number, and h5py allocates the declared shape.
+
+    Raises:
+        ValueError: the dataset is not laid out in one piece inside the file.
+    """
+    size = dataset.size * dataset.id.get_type().get_size()
+    start = dataset.id.get_offset() if size else 0
+    if start is None or start + size > file_bytes:
+        raise ValueError(f"{dataset.name} declares {size} bytes, but they are not in the file")
+    return start
+
+
 def _parse_index(file: Any, path: Path) -> ShardIndex:
     provenance = from_attributes(file.attrs, origin=str(path))
-    index = file["index"]
-    texts = {name: index[name].asstr()[:].tolist() for name in TEXT_COLUMNS}
-    numbers = {name: np.asarray(index[name][:], dtype=np.int64) for name in NUMBER_COLUMNS}
+    index, rejected, size = file["index"], file["rejected"], path.stat().st_size
+    texts = {name: _read_text(index[name], file_bytes=size) for name in TEXT_COLUMNS}
+    numbers = {name: _read_numbers(index[name], file_bytes=size) for name in NUMBER_COLUMNS}
+    left_out = _read_text(rejected["id"], file_bytes=size), _read_numbers(rejected["view"], file_bytes=size)
     lengths = {name: len(column) for name, column in (texts | numbers).items()}
     if len({*lengths.values(), len(file["features"])}) != 1:
         raise ValueError(f"columns of /index differ in length: {lengths}")
@@ -129,8 +145,18 @@ def _parse_index(file: Any, path: Path) -> ShardIndex:
         rows=rows,
         num_steps=numbers["num_steps"],
         crc32=numbers["crc32"],
-        rejected=tuple(zip(file["rejected/id"].asstr()[:], file["rejected/view"][:].tolist(), strict=True)),
+        rejected=tuple(zip(left_out[0], left_out[1].tolist(), strict=True)),
     )
+
+
+def _read_text(dataset: Any, *, file_bytes: int) -> list[str]:
+    check_stored(dataset, file_bytes=file_bytes)
+    return dataset.asstr()[:].tolist()
+
+
+def _read_numbers(dataset: Any, *, file_bytes: int) -> np.ndarray:
+    check_stored(dataset, file_bytes=file_bytes)
+    return np.asarray(dataset[:], dtype=np.int64)
 
 
 def _write_text(group: Any, name: str, values: Sequence[str]) -> None:

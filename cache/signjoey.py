@@ -90,4 +90,10 @@ def _check(entry: Any, place: str) -> dict[str, Any]:
 
 
 def _brief(entry: dict[str, Any], key: str) -> str:
-    return f"{type(entry[key]).__name__} {entry[key]!r:.100}" if key in entry else "missing"
+    if key not in entry:
+        return "missing"
+    try:
+        shown = f"{entry[key]!r:.100}"
+    except (ValueError, RecursionError):  # an int of more than 4300 digits, or a list in a list in a list ...
+        shown = "that is too long to show"
+    return f"{type(entry[key]).__name__} {shown}"

@@ -282,6 +282,7 @@ def test_pt_files_hold_a_tensor_or_a_dict_with_one(tmp_path: Path) -> None:
         "batch of one": tensor[None],
         "transposed": tensor.T.contiguous().T,
         "slice": torch.cat([tensor, tensor])[:4],
+        "negative": torch._neg_view(-tensor),
     }
     for name, form in forms.items():
         torch.save(form, source / f"{name}.pt")
@@ -289,7 +290,7 @@ def test_pt_files_hold_a_tensor_or_a_dict_with_one(tmp_path: Path) -> None:
     result = imported(tmp_path, manifest(*forms, "old"), format="pt")
     assert result.rejected == []
     cache = FeatureCache(tmp_path / "imported")
-    assert all(cache[i].tobytes() == features(3).astype(np.float16).tobytes() for i in range(7))
+    assert all(cache[i].tobytes() == features(3).astype(np.float16).tobytes() for i in range(8))
 
 
 def test_bfloat16_is_read_and_named(tmp_path: Path) -> None:
@@ -315,6 +316,7 @@ def test_pt_files_that_cannot_be_used_are_named_and_never_run(tmp_path: Path) ->
         "list": [good],
         "repeated": torch.zeros(1, D).expand(10**9, D),
         "sparse": good.to_sparse(),
+        "float8": good.to(torch.float8_e4m3fn),
     }
     for name, form in forms.items():
         torch.save(form, source / f"{name}.pt")
@@ -333,6 +335,7 @@ def test_pt_files_that_cannot_be_used_are_named_and_never_run(tmp_path: Path) ->
         "list": "but holds list",
         "repeated": "repeats some",
         "sparse": "must hold a plain tensor, but holds a torch.sparse_coo",
+        "float8": "must be one of float16, .*, but are float8_e4m3fn",
         "old": "asks for (posix|os).system",
         "text": "must be a whole file of torch.save",
         "empty": "must be a whole file of torch.save",
@@ -534,6 +537,7 @@ def test_any_damaged_header_is_refused_or_read(tmp_path: Path) -> None:
         (([1],), "entry 0 must be a dict of name, text and sign, but is int"),
         (([{"name": "a"}],), "entry 0: 'text' must be text, but is missing"),
         (([{"name": 3, "text": "x"}],), "entry 0: 'name' must be text, but is int 3"),
+        (([{"name": 10**5000, "text": "x"}],), "entry 0: 'name' must be text, but is int that is too long"),
         (([{"name": "", "text": "x"}],), "entry 0: 'name' must not be empty, but is"),
         (([{"name": "a", "text": "x", "signer": 3}],), "entry 0: 'signer' must be text, but is int 3"),
         (([{"name": "a", "text": "x"}],), "entry 0: 'sign' must be a tensor, but is missing"),
