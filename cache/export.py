@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from ..core.config import first_difference
 from ..core.errors import CacheError
-from ..core.files import read_json, write_json, write_jsonl
+from ..core.files import read_json, visible, write_json, write_jsonl
 from .export_files import MAX_FILE_BYTES, write_npy_files, write_safetensors_files
 from .reader import FeatureCache, read_shards, shard_paths, splits_in
 from .seal import read_seal
@@ -121,7 +121,7 @@ def _begin(out: Path, description: dict[str, Any]) -> None:
         return
     if out.exists() and not out.is_dir():
         raise CacheError(f"{out} must be a folder, but is a file.\n{remedy}")
-    if out.is_dir() and (others := sorted(path.name for path in out.iterdir())):
+    if out.is_dir() and (others := [path.name for path in visible(out.iterdir())]):
         raise CacheError(f"{out} must be empty, but holds {others[0]!r}.\n{remedy}")
     write_json(marker, description)
 

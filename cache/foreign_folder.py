@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from ..core.errors import DataError
+from ..core.files import visible
 from ..core.sample import Sample
 from ..corpora.manifest import Manifest
 from .clip_names import clip_name
@@ -53,7 +54,7 @@ def clips_in_folder(
 def files_without_row(source: Path, manifest: Manifest, *, ending: str, suffix: str = "") -> list[str]:
     """Return the files, relative to ``source``, that no sample of the manifest asks for."""
     wanted = {place for sample in manifest.samples for place in _places(sample, f"{suffix}{ending}")}
-    files = {path.relative_to(source).as_posix() for path in source.rglob(f"*{ending}")}
+    files = {path.relative_to(source).as_posix() for path in visible(source.rglob(f"*{ending}"))}
     return sorted(files - wanted)
 
 

@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from ..core.errors import CacheError
+from ..core.files import visible
 from .disk import is_local
 from .format import FEATURE_DTYPE, CacheRow, Provenance, parse_shard_name, provenance_difference, shard_name
 from .seal import read_seal
@@ -211,7 +212,7 @@ def planned_paths(folder: Path, split: str | None = None) -> list[Path]:
 def _count_shards(folder: Path) -> dict[str, int]:
     """Return how many shards each split is to have, by the names of those that are there."""
     counts: dict[str, int] = {}
-    for path in sorted(folder.glob("*.h5")):
+    for path in visible(folder.glob("*.h5")):
         name = parse_shard_name(path.name)
         if name is None:
             read_seal(path)  # names the commoner fault: it is no feature cache at all

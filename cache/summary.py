@@ -4,6 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..core.files import visible
 from .format import parse_shard_name
 from .journal import count_videos
 from .reader import planned_paths, read_agreeing
@@ -20,7 +21,7 @@ def summarise(folder: Path) -> dict[str, Any]:
         CacheError: the folder holds no cache or other files, or its shards are damaged or disagree.
     """
     unfinished = _unfinished(folder)
-    begun_only = unfinished and not any(folder.glob("*.h5"))
+    begun_only = unfinished and not visible(folder.glob("*.h5"))
     paths = [] if begun_only else planned_paths(folder)
     shards = read_agreeing([path for path in paths if path.exists()])
     splits: dict[str, list[ShardIndex]] = {}
@@ -53,7 +54,7 @@ def describe(summary: dict[str, Any]) -> str:
 
 def _unfinished(folder: Path) -> list[dict[str, Any]]:
     """Return the shards that have a journal and are not there yet."""
-    paths = {path.with_suffix(".h5"): path for path in sorted(folder.glob("*.partial"))}
+    paths = {path.with_suffix(".h5"): path for path in visible(folder.glob("*.partial"))}
     return [
         {"shard": shard.name, "videos": count_videos(journal)}
         for shard, journal in paths.items()

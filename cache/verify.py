@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import CacheError
+from ..core.files import visible
 from .reader import read_shards, shard_paths
 from .seal import read_seal, seal_holds
 
@@ -44,7 +45,7 @@ def verify(folder: Path, *, deep: bool = False) -> list[Fault]:
     Raises:
         CacheError: there is no such folder, or no ``*.h5`` file in it.
     """
-    paths = sorted(folder.glob("*.h5"))
+    paths = visible(folder.glob("*.h5"))
     if not paths:
         shard_paths(folder)
     faults = [fault for path in paths for fault in _verify_shard(path, deep=deep)]

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, Union
 import yaml
 
 from .errors import ConfigError, did_you_mean
-from .files import atomic_write, read_text
+from .files import atomic_write, read_text, visible
 
 C = TypeVar("C")
 _FAULTY = object()
@@ -125,7 +125,7 @@ def _find(source: str, presets: Path | None) -> Path:
 
 
 def _names(presets: Path) -> list[str]:
-    return sorted(file.stem for file in presets.glob("*.yaml"))
+    return [file.stem for file in visible(presets.glob("*.yaml"))]
 
 
 def _read_layers(path: Path, presets: Path, *, above: tuple[str, ...] = ()) -> dict[str, Any]:

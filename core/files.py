@@ -21,7 +21,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     ``path`` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Part of the name is enough, and leaves room for the rest where the name is as long as names may be.
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
     try:
         yield temporary
         with temporary.open("rb+") as file:
@@ -104,6 +105,14 @@ def resolve_inside(root: Path, relative: str) -> Path:
     if not path.is_relative_to(os.path.normpath(root)):
         raise DataError(f"A path must stay inside {root}, but is {relative!r}.")
     return path
+
+
+def visible(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths in order of name, without those whose name begins with a dot.
+
+    macOS leaves ``._clip.npy`` beside ``clip.npy`` on other file systems: a file that no user has made.
+    """
+    return sorted(path for path in paths if not path.name.startswith("."))
 
 
 def sha256_file(path: Path, *, offset: int = 0) -> str:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from .errors import RunError
+from .files import visible
 
 
 def new_folder(path: Path) -> Path:
-    """Return ``path`` as a folder with nothing in it.
+    """Return ``path`` as a folder with nothing in it; files such as ``.DS_Store`` do not count.
 
     Raises:
         RunError: it holds something, or is a file.
@@ -40,4 +41,4 @@ def _refuse_file(path: Path) -> None:
 
 
 def _is_used(path: Path) -> bool:
-    return path.is_dir() and any(path.iterdir())
+    return path.is_dir() and bool(visible(path.iterdir()))

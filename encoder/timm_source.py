@@ -9,7 +9,7 @@ import timm
 from torch import Tensor
 
 from ..core.errors import ModelError
-from ..core.files import read_json
+from ..core.files import read_json, visible
 from ..core.weights import read_tensors
 from ..video.sampling import FrameSampling
 from .config import EncoderConfig
@@ -106,7 +106,7 @@ def _read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def _not_safe(path: Path) -> str:
-    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = visible(path.iterdir()) if path.is_dir() else [path]
     pickled = next((file for file in files if file.suffix in _PICKLED), None)
     if pickled is None:
         return f"timm.weights must be a .safetensors file, or a directory with {_FILES[0]}, but is {path}."

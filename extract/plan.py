@@ -16,6 +16,7 @@ from ..cache.shard import ShardIndex
 from ..core.config import config_to_dict
 from ..core.device import resolve_dtype
 from ..core.errors import CacheError, ConfigError, DataError
+from ..core.files import visible
 from ..core.sample import SPLITS, Sample
 from ..corpora.manifest import Manifest
 from ..encoder.encode import Level
@@ -208,7 +209,7 @@ def check_plans(plans: Sequence[ShardPlan], manifest: Manifest, out: Path) -> No
 
 def _check_set(plan: ShardPlan) -> None:
     """Refuse to mix sets: shards of 8 and of 4 would hold videos twice, and no reader takes them."""
-    names = [parse_shard_name(path.name) for path in sorted(plan.folder.glob("*.h5"))]
+    names = [parse_shard_name(path.name) for path in visible(plan.folder.glob("*.h5"))]
     for split, _, count in filter(None, names):
         if split == plan.split and count != plan.count:
             raise CacheError(

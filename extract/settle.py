@@ -19,7 +19,7 @@ from ..cache.format import parse_shard_name, partial_folder, shard_name
 from ..cache.journal import read_header
 from ..cache.shard import read_index
 from ..core.device import resolve_dtype
-from ..core.files import read_json
+from ..core.files import read_json, visible
 from ..core.progress import say
 from ..core.sample import SPLITS
 from ..encoder.frozen import FrozenEncoder
@@ -86,12 +86,12 @@ def resolve_frame_batch(encoder: FrozenEncoder, *, config: ExtractConfig, device
 
 def _frame_batches(out: Path, own: Sequence[Path], fingerprint: str) -> Iterator[int]:
     """Yield the frame batches of finished shards, of journals (``own`` first) and of the note."""
-    for path in sorted(out.glob("*.h5")):
+    for path in visible(out.glob("*.h5")):
         if parse_shard_name(path.name):
             made_by = read_index(path).provenance
             if made_by.encoder_fingerprint == fingerprint:
                 yield made_by.frame_batch
-    yield from _in_journals([*own, *sorted(out.glob("*.partial"))], fingerprint, "frame_batch")
+    yield from _in_journals([*own, *visible(out.glob("*.partial"))], fingerprint, "frame_batch")
     if (note := _note(out, fingerprint)).exists():
         yield read_json(note)["frame_batch"]
 

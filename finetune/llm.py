@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from ..core.errors import ModelError
-from ..core.files import read_json, sha256_file
+from ..core.files import read_json, sha256_file, visible
 from ..core.progress import say
 from .admission import check_architecture, check_inputs
 from .config import Quantise
@@ -235,7 +235,7 @@ def _revision(config: PreTrainedConfig, source: str) -> str:
 def _digest(folder: Path) -> str:
     """Return SHA-256 over the config and every file of weights, by name."""
     digest = hashlib.sha256()
-    for file in sorted([folder / "config.json", *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
+    for file in visible([folder / "config.json", *folder.glob("*.safetensors"), *folder.glob("*.bin")]):
         digest.update(f"{file.name} {sha256_file(file)}\n".encode())
     return digest.hexdigest()
 
