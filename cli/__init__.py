@@ -8,11 +8,14 @@ import importlib
 import logging
 import os
 import sys
+from typing import NoReturn
 
 import click
 
 from .. import __version__
 from ..core.errors import FlaError
+from ..core.streams import prepare_streams, print_line
+from ..core.text import printable
 
 COMMANDS = {
     "prepare": "a corpus's release -> manifest.jsonl",
@@ -32,8 +35,12 @@ COMMANDS = {
 }
 
 
-MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
-"""A full disk, or a place where this user may not write: the user's to mend, like a :class:`FlaError`."""
+USER_ERRORS: dict[int, str] = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS), ""),
+    **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP), "\nGive another path."),
+    errno.ENAMETOOLONG: "\nGive a shorter name.",
+}
+"""Faults of the system that the user can mend, like a :class:`FlaError`, and the remedy of each."""
 
 
 class Commands(click.Group):
@@ -48,6 +55,14 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         return importlib.import_module(f"{__name__}.{cmd_name}").command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; what its refusal quotes of the command line is made printable."""
+        try:
+            return super().invoke(ctx)
+        except click.ClickException as error:
+            error.message = printable(error.message)
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -66,6 +81,7 @@ def fla() -> None:
 
 def main() -> None:
     """Run ``fla``; a :class:`FlaError` is a sentence on standard error and exit code 1."""
+    prepare_streams()
     # Nothing is fetched or reported unless asked: see docs/offline.md.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # bitsandbytes asks for a package whose operation we switch off (docs/tune.md), and tells of int8 casts.
@@ -73,10 +89,13 @@ def main() -> None:
     try:
         fla(standalone_mode=True)
     except FlaError as error:
-        click.echo(f"fla: {error}", err=True)
-        sys.exit(1)
+        _end(str(error))
     except OSError as error:
-        if error.errno not in MENDABLE:
+        if error.errno not in USER_ERRORS:
             raise
-        click.echo(f"fla: {error.filename or 'writing'}: {error.strerror}.", err=True)
-        sys.exit(1)
+        _end(f"{error.filename or 'writing'}: {error.strerror}.{USER_ERRORS[error.errno]}")
+
+
+def _end(message: str) -> NoReturn:
+    print_line(f"fla: {printable(message)}")
+    sys.exit(1)

@@ -31,11 +31,12 @@ def command(
     Needs no GPU and downloads nothing; takes about ten minutes on two idle cores. Ends with what was scored
     and where everything lies; the same figures are in OUT/summary.json.
     """
+    from ..core.config import config_to_dict
     from ..pipeline.demo import describe_plan, load_demo_config, run_demo
 
     config = load_demo_config(config_source, with_seed(overrides, seed))
     if dry_run:
-        click.echo(describe_plan(config, out))
+        emit(as_json, config_to_dict(config), describe_plan(config, out))
         return
     summary = run_demo(out, config=config, device=device)
     emit(as_json, summary.figures, summary.text)

@@ -1,9 +1,12 @@
 """Options that mean the same in every command."""
 
 import json
+import sys
 from typing import Any
 
 import click
+
+from ..core.text import printable, printable_json
 
 _set_option = click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting, such as training.epochs=3."
@@ -45,9 +48,19 @@ def with_seed(overrides: tuple[str, ...], seed: int | None) -> tuple[str, ...]:
 
 def emit(as_json: bool, content: dict[str, Any], text: str) -> None:
     """Print the result on standard output: one JSON object, or text for people."""
-    click.echo(json.dumps(content, ensure_ascii=False, indent=2) if as_json else text)
+    click.echo(_json(content) if as_json else printable(text))
 
 
 def table(content: dict[str, Any]) -> str:
     """Return a result for people: a line for each entry."""
     return "\n".join(f"{name.replace('_', ' '):24}{value}" for name, value in content.items())
+
+
+def _json(content: dict[str, Any]) -> str:
+    """Return indented JSON that standard output can hold."""
+    text = printable_json(json.dumps(content, ensure_ascii=False, indent=2))
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:  # as cp1252 or latin-1 with Chinese: its error handler's escapes are no JSON
+        return json.dumps(content, indent=2)
+    return text

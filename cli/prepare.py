@@ -84,11 +84,16 @@ def _check_out(out: Path) -> None:
     """Refuse to write over what is no manifest, and a folder that takes no file, before hours of looking."""
     from ..corpora.manifest import is_manifest
 
+    _rejected_path(out).exists()  # a name too long for it is refused now, not when the manifest is written
     if out.exists() and not is_manifest(out):
         raise DataError(f"--out must be a new file or a manifest to replace, but {out} is neither.")
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise DataError(f"--out must lie where files can be written, but {folder} is no such folder.")
+
+
+def _rejected_path(out: Path) -> Path:
+    return out.with_name(f"{out.name}.rejected.jsonl")
 
 
 def _say_demo(source: Path, config: PrepareConfig, as_json: bool) -> None:
@@ -100,7 +105,7 @@ def _finish(prepared: Prepared, out: Path, *, is_dry_run: bool, as_json: bool) -
     """Write the manifest and the list of rejected rows, and report."""
     from ..corpora.report import describe, report
 
-    rejected = out.with_name(f"{out.name}.rejected.jsonl")
+    rejected = _rejected_path(out)
     is_written = bool(prepared.manifest.samples)
     if not is_dry_run:
         _write(prepared, out, rejected)

@@ -44,13 +44,14 @@ def command(
     A video that cannot be read is named on standard error and does not stop the others; exit code 1.
     --config and --set give decoding, such as --set num_beams=1.
     """
+    from ..core.progress import say
     from ..pipeline.translate import translate
 
     done = translate(
         videos, run=run, ckpt=ckpt, language=language, decoding=(config_source, overrides), device=device
     )
     for fault in done.faults:
-        click.echo(f"fla: {fault}", err=True)
+        say(f"fla: {fault}")
     rows = [{"video": str(video), "translation": text} for video, text in done.translations]
     if as_json or rows:  # of no readable video there is nothing to print, not even an empty line
         text = "\n".join(text for _, text in done.translations)

@@ -8,6 +8,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from .streams import print_line
+from .text import printable
+
 _LINE = "{desc}: {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 _LINES_PER_JOB = 10
 
@@ -20,7 +23,7 @@ class _Lines(tqdm):
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Print the figures as a line."""
-        print(msg or str(self), file=self.fp, flush=True)
+        print_line(msg or str(self))
 
     def close(self) -> None:
         """Print the last figures, once; a bar would also end its line."""
@@ -43,6 +46,7 @@ def progress(
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
+    desc = printable(desc)
     if sys.stderr.isatty():
         return tqdm(iterable, desc=desc, total=total, initial=initial, unit=unit, file=sys.stderr)
     every = max(1, math.ceil((total or 1000) / _LINES_PER_JOB))
@@ -52,5 +56,8 @@ def progress(
 
 
 def say(message: str) -> None:
-    """Print a line on standard error without tearing a bar."""
-    tqdm.write(message, file=sys.stderr)
+    """Print a message on standard error, control characters escaped, without tearing a bar."""
+    if sys.stderr.isatty():
+        tqdm.write(printable(message), file=sys.stderr)
+    else:
+        print_line(printable(message))
