@@ -10,6 +10,7 @@ import click
 from ..configs import PRETRAIN_PRESETS, TUNE_PRESETS
 from ..core.config import load_config
 from ..core.errors import ConfigError, RunError, did_you_mean
+from ..core.files import visible
 from ..core.settings import Setting, settings_of
 from .options import config_options, emit, json_option
 
@@ -44,7 +45,7 @@ def list_presets(as_json: bool) -> None:
     rows = [
         {"command": name, "preset": file.stem, "about": _first_line(file)}
         for name, folder in PRESETS.items()
-        for file in sorted(folder.glob("*.yaml"))
+        for file in visible(folder.glob("*.yaml"))
     ]
     lines = [f"{row['command']:10}{row['preset']:20}{row['about']}" for row in rows]
     emit(as_json, {"presets": rows}, "\n".join(lines))
@@ -84,7 +85,7 @@ def show(
 def copy(name: str, preset: str, out: Path) -> None:
     """Copy the PRESET of COMMAND to the file OUT, to be edited and given to --config."""
     source = PRESETS[name] / f"{preset}.yaml"
-    known = sorted(file.stem for file in PRESETS[name].glob("*.yaml"))
+    known = [file.stem for file in visible(PRESETS[name].glob("*.yaml"))]
     if preset not in known:
         raise ConfigError(
             f"PRESET must be one of {', '.join(known)}, but is {preset!r}.{did_you_mean(preset, known)}"
@@ -92,7 +93,8 @@ def copy(name: str, preset: str, out: Path) -> None:
     if out.exists():
         raise RunError(f"{out} must not exist yet, but does.\nName another file, or remove this one.")
     shutil.copyfile(source, out)
-    click.echo(f"{out}: edit it, then run: fla {name} --config {out} ...")
+    text = f"{out}: edit it, then run: fla {name} --config {out} ..."
+    emit(False, {}, text)
 
 
 def _first_line(file: Path) -> str:
