@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.files import sync_folder
 from ..core.progress import say
 from .format import FEATURE_DTYPE
 from .lock import FolderLock
@@ -204,6 +205,8 @@ def count_videos(folder: Path) -> int:
 
 
 def _delete(folder: Path, lock: FolderLock) -> None:
+    # A power cut could undo the rename of the shard, and the journal would be needed again.
+    sync_folder(folder.parent)
     for path in folder.iterdir():
         if path != lock.path:
             path.unlink()

@@ -12,7 +12,6 @@ from types import TracebackType
 import numpy as np
 
 from ..core.errors import CacheError
-from ..core.files import sync_folder
 from .format import CacheRow, Provenance, partial_folder, shard_name
 from .journal import Entry, Journal
 from .seal import write_seal
@@ -156,7 +155,6 @@ class ShardWriter:
             )
             write_seal(temporary)
             temporary.replace(self.path)
-            sync_folder(self.path.parent)
             self._journal.remove()
         return self.path
 

@@ -21,6 +21,10 @@ class Faults:
 
     def __init__(self, folder: Path, *, at: int = -1, strike: Strike = "kill", half: bool = False) -> None:
         self.operations: list[str] = []
+        self.unsynced: list[str] = []
+        """What a power cut could lose, since no sync came before a rename or before a deletion."""
+        self._unsynced_files: set[int] = set()  # inodes of files
+        self._synced_folders: set[int] = set()  # inodes of folders whose names are all on the disk
         self._folder = str(folder)
         self.at = at
         self._strike: Strike = strike
@@ -62,10 +66,31 @@ class Faults:
         return len(self.operations) == self.at
 
     def _watched(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        return lambda *args, **options: self.do(name, lambda: call(*args, **options))
+        def watched(*args: Any, **options: Any) -> Any:
+            self._before(name, args)
+            return self.do(name, lambda: call(*args, **options))
+
+        return watched
+
+    def _before(self, name: str, args: tuple[Any, ...]) -> None:
+        """Hold that a file's bytes are synced before its rename, and a rename before its journal goes."""
+        if name == "fsync":
+            inode = os.fstat(args[0]).st_ino
+            self._unsynced_files.discard(inode)
+            self._synced_folders.add(inode)
+        elif name == "replace":
+            if os.stat(args[0]).st_ino in self._unsynced_files:
+                self.unsynced.append(f"{args[0]}: renamed before its bytes were synced")
+            self._synced_folders.discard(Path(args[1]).parent.stat().st_ino)
+        elif name == "unlink" and Path(args[0]).parents[1].stat().st_ino not in self._synced_folders:
+            self.unsynced.append(f"{args[0]}: deleted before the name of the shard was synced")
 
     def _write_descriptor(self, number: int, data: bytes) -> int:
+        self.note_write(number)
         return self.write(_Descriptor(number), data)
+
+    def note_write(self, number: int) -> None:
+        self._unsynced_files.add(os.fstat(number).st_ino)
 
     def _open_descriptor(self, path: Any, flags: int, *args: Any) -> int:
         if not flags & os.O_CREAT:
@@ -85,6 +110,7 @@ class _Watched(io.FileIO):
         self._faults = faults
 
     def write(self, data: Any) -> int:
+        self._faults.note_write(self.fileno())
         return self._faults.write(_Descriptor(self.fileno()), data)
 
     def truncate(self, size: int | None = None) -> int:

@@ -157,6 +157,28 @@ def test_a_disk_full_at_any_operation_is_named(run: Run, folder: Path, state: st
         run.check_resumed(place, already=already)
 
 
+@pytest.mark.parametrize("state", STATES)
+def test_a_power_cut_loses_no_shard(run: Run, folder: Path, state: str) -> None:
+    """The shard's bytes are synced before it gets its name, and its name before the journal is deleted."""
+    run.begin(folder, state)
+    faults = Faults(folder)
+    with faults.injected():
+        run(folder)
+    assert faults.unsynced == []
+    assert faults.operations.count("unlink") == 3
+
+
+def test_a_power_cut_after_a_kill_loses_no_shard(run: Run, folder: Path) -> None:
+    """A run killed between the rename and the deletion leaves a shard and its journal to the next run."""
+    run.begin(folder, "torn")
+    (folder / "train-0-of-1.h5").write_bytes(run.whole)
+    faults = Faults(folder)
+    with faults.injected():
+        assert run(folder) is None
+    assert faults.operations.count("unlink") == 3
+    assert faults.unsynced == []
+
+
 def test_a_short_write_is_completed(run: Run, folder: Path) -> None:
     """An operating system may take a part of any write, and no error need follow."""
     with Faults(folder, strike="short").injected():
