@@ -19,6 +19,7 @@ from .seal import read_seal
 Layout = Literal["npy", "safetensors"]
 LAYOUTS: tuple[Layout, ...] = ("npy", "safetensors")
 FORMAT = "fla-export-1"
+DESCRIPTION = "export.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +99,10 @@ def _describe(folder: Path, caches: Mapping[str, FeatureCache], layout: Layout) 
         "layout": layout,
         "shards": {path.name: read_seal(path) for split in caches for path in shard_paths(folder, split)},
         "made_by": {split: asdict(cache.provenance) for split, cache in caches.items()},
+        "rejected": {
+            split: [list(pair) for shard in read_shards(folder, split) for pair in shard.rejected]
+            for split in caches
+        },
     }
 
 
@@ -109,7 +114,7 @@ def _begin(out: Path, description: dict[str, Any]) -> None:
         DataError: its ``export.json`` is not JSON.
     """
     remedy = "Export to another folder, or empty this one."
-    marker = out / "export.json"
+    marker = out / DESCRIPTION
     if marker.is_file():
         there = read_json(marker)
         if difference := first_difference(there if isinstance(there, dict) else {}, description):
@@ -138,6 +143,8 @@ def _list(cache: FeatureCache, places: Sequence[dict[str, str]]) -> list[dict[st
             "num_frames": row.num_frames,
             "num_steps": int(steps),
             "view": row.view,
+            "offset": row.offset,
+            "crc32": int(crc32),
         }
-        for row, place, steps in zip(cache.rows, places, cache.num_steps, strict=True)
+        for row, place, steps, crc32 in zip(cache.rows, places, cache.num_steps, cache.crc32, strict=True)
     ]

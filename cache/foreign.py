@@ -44,6 +44,8 @@ class ForeignClip:
     """What the cache will tell of it; where only the features know its length, ``num_frames`` is T."""
     open: Callable[[], Opened]
     """Opens its features; raises a DataError where it cannot."""
+    crc32: int | None = None
+    """Checksum of the float16 features, where the source states one."""
 
 
 def look_at(clip: ForeignClip) -> tuple[int, int, str]:
@@ -70,7 +72,7 @@ def read_half(clip: ForeignClip, *, width: int) -> np.ndarray:
 
     Raises:
         DataError: as :func:`look_at`; D has changed meanwhile; a value is NaN or infinite, or too large
-            for float16.
+            for float16; or the features are not those of the stated checksum.
     """
     num_steps, found, _ = look_at(clip)
     if found != width:
@@ -84,6 +86,11 @@ def read_half(clip: ForeignClip, *, width: int) -> np.ndarray:
         raise DataError(
             "Its features must fit into float16, at most 65504 in size, but reach "
             f"{np.abs(features).max():g}.\nScale them."
+        )
+    if clip.crc32 is not None and zlib.crc32(half.tobytes()) != clip.crc32:
+        raise DataError(
+            "Its features must be those that were exported, but have another checksum.\n"
+            "To import features that you changed, delete export.json and name them with --encoder."
         )
     return half
 

@@ -6,8 +6,8 @@ from typing import Literal
 from ..core.errors import ConfigError
 from ..core.sample import SPLITS
 
-Format = Literal["npy", "pt", "signjoey"]
-FORMATS: tuple[Format, ...] = ("npy", "pt", "signjoey")
+Format = Literal["npy", "pt", "safetensors", "signjoey"]
+FORMATS: tuple[Format, ...] = ("npy", "pt", "safetensors", "signjoey")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +15,11 @@ class ImportConfig:
     """What features of other code are, as far as their files do not say it."""
 
     format: Format
-    """``npy`` or ``pt``: a folder of files, one a clip; ``signjoey``: a gzipped pickle of a split."""
-    encoder: str
-    """Your name for what made the features: splits imported under one name belong together."""
+    """``npy`` or ``pt``: a folder of files, one a clip. ``signjoey``: a gzipped pickle of a split.
+    ``npy`` or ``safetensors``: a folder that ``fla cache export`` wrote."""
+    encoder: str | None = None
+    """Your name for the origin of the features: splits imported under one name belong together. Needed for
+    all sources but an export, whose ``export.json`` describes the encoder."""
     split: str | None = None
     """``signjoey``: the split it holds. Else the only one to import; None: all of the manifest."""
     language: str | None = None
@@ -30,7 +32,7 @@ class ImportConfig:
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ConfigError(f"--format must be one of {', '.join(FORMATS)}, but is {self.format!r}.")
-        if not self.encoder.strip():
+        if self.encoder is not None and not self.encoder.strip():
             raise ConfigError(
                 f"--encoder must be a name for what made the features, but is {self.encoder!r}."
             )
@@ -38,7 +40,8 @@ class ImportConfig:
             raise ConfigError(f"--split must be one of {', '.join(SPLITS)}, but is {self.split!r}.")
         only_signjoey = {"--language": self.language, "--corpus": self.corpus}
         if self.format == "signjoey":
-            for option, value in {"--split": self.split, **only_signjoey}.items():
+            needed = {"--encoder": self.encoder, "--split": self.split, **only_signjoey}
+            for option, value in needed.items():
                 if not value:
                     raise ConfigError(f"{option} must be given for a signjoey file, which does not say it.")
             if self.suffix:

@@ -10,16 +10,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from ..core.errors import ConfigError, DataError
-from ..core.progress import progress
+from ..core.progress import progress, say
 from ..core.sample import SPLITS
 from ..corpora.manifest import Manifest
+from .export import DESCRIPTION
+from .export_reader import Export
 from .foreign import ForeignClip, look_at
 from .foreign_folder import clips_in_folder, files_without_row
 from .format import CacheRow, Provenance, shard_name
 from .import_config import ImportConfig
 from .signjoey import read_signjoey
+
+RowKey = tuple[str, int]
+"""(id, view): unique in a split."""
+
+
+def row_key(row: CacheRow) -> RowKey:
+    """Return the id and view of a row."""
+    return row.id, row.view
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,8 +41,8 @@ class SplitPlan:
     """The cache."""
     clips: tuple[ForeignClip, ...]
     """All its clips, in order."""
-    faults: Mapping[str, str]
-    """Why a clip, by its id, cannot be used."""
+    faults: Mapping[RowKey, str]
+    """Reason why a row, by its id and view, cannot be used."""
     num_steps: int
     """Steps of the others."""
     provenance: Provenance
@@ -58,11 +69,18 @@ class ImportPlan:
     """Files in the source folder that no row of the manifest asks for."""
 
 
+class _SplitSource(NamedTuple):
+    """Clips of a split, and the origin of their features where the source states one."""
+
+    clips: list[ForeignClip]
+    provenance: Provenance | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Look:
     """What was seen of a split's clips."""
 
-    faults: Mapping[str, str]
+    faults: Mapping[RowKey, str]
     num_steps: int
     kinds: Mapping[tuple[int, str], str]
     """(D, number format) of the usable clips, and the first clip's id of each."""
@@ -78,38 +96,53 @@ def plan_import(source: Path, *, out: Path, config: ImportConfig, manifest: Mani
         manifest: the sentences; None for signjoey's file, which has them.
 
     Raises:
-        ConfigError: there is no manifest where one is needed, or one where none is.
+        ConfigError: an option is missing that the source needs, or given that the source rules out.
         DataError: the source cannot be read, none of a split's clips can be used, or clips differ in
             width or number format.
     """
     source = Path(os.path.abspath(source))
-    clips, without_row = _find(source, config, manifest)
-    looks = {split: _look(split, found) for split, found in clips.items()}
+    sources, without_row = _find(source, config, manifest)
+    looks = {split: _look(split, found.clips) for split, found in sources.items()}
     width, dtype = _common_kind(looks)
-    plans = [
-        SplitPlan(
-            folder=out,
-            clips=tuple(clips[split]),
-            faults=look.faults,
-            num_steps=look.num_steps,
-            provenance=Provenance(
-                encoder_fingerprint=imported_fingerprint(config.encoder),
-                encoder_config={"imported_from": config.format, "name": config.encoder},
-                level="frame",
-                preprocessing={},
-                frame_batch=0,
-                compute_dtype=dtype,
-                device_kind="unknown",
-                corpus=manifest.corpus if manifest else str(config.corpus),
-                split=split,
-                feature_size=width,
-                step_seconds=None,
-                versions={"fla-llm": version("fla-llm")},
-            ),
+    plans = []
+    for split, look in looks.items():
+        known = sources[split].provenance
+        if known is not None and known.feature_size != width:
+            raise DataError(
+                f"Features of {split} must be {known.feature_size} wide by {source / DESCRIPTION}, "
+                f"but are {width} wide."
+            )
+        corpus = manifest.corpus if manifest else str(config.corpus)
+        provenance = known or _unknown_origin(config, corpus=corpus, split=split, width=width, dtype=dtype)
+        plans.append(
+            SplitPlan(
+                folder=out,
+                clips=tuple(sources[split].clips),
+                faults=look.faults,
+                num_steps=look.num_steps,
+                provenance=provenance,
+            )
         )
-        for split, look in looks.items()
-    ]
     return ImportPlan(splits=tuple(plans), without_row=tuple(without_row))
+
+
+def _unknown_origin(config: ImportConfig, *, corpus: str, split: str, width: int, dtype: str) -> Provenance:
+    """Return the provenance of features of which only a name is known."""
+    name = str(config.encoder)
+    return Provenance(
+        encoder_fingerprint=imported_fingerprint(name),
+        encoder_config={"imported_from": config.format, "name": name},
+        level="frame",
+        preprocessing={},
+        frame_batch=0,
+        compute_dtype=dtype,
+        device_kind="unknown",
+        corpus=corpus,
+        split=split,
+        feature_size=width,
+        step_seconds=None,
+        versions={"fla-llm": version("fla-llm")},
+    )
 
 
 def imported_fingerprint(name: str) -> str:
@@ -123,7 +156,7 @@ def imported_fingerprint(name: str) -> str:
 
 def _find(
     source: Path, config: ImportConfig, manifest: Manifest | None
-) -> tuple[dict[str, list[ForeignClip]], list[str]]:
+) -> tuple[dict[str, _SplitSource], list[str]]:
     """Return the clips of each split, and the files that belong to none."""
     if config.format == "signjoey":
         if manifest is not None:
@@ -131,13 +164,44 @@ def _find(
                 "--manifest must not be given for a signjoey file, which has the sentences itself."
             )
         split = str(config.split)
-        return {split: read_signjoey(source, split=split, language=str(config.language))}, []
+        return {split: _SplitSource(read_signjoey(source, split=split, language=str(config.language)))}, []
+    if export := Export.find(source):
+        return _find_exported(export, config, manifest)
+    if config.format == "safetensors":
+        raise ConfigError(
+            f"{source} must be a folder that fla cache export wrote, but holds no such {DESCRIPTION}.\n"
+            "Features of other code are imported from .npy or .pt files."
+        )
     if manifest is None:
         raise ConfigError(f"--manifest must be given for {config.format} files, which hold no sentences.")
+    if config.encoder is None:
+        raise ConfigError(f"--encoder must be given for {config.format} files: your name for their origin.")
     splits = [config.split] if config.split else [split for split in SPLITS if manifest.split(split)]
     place = {"ending": f".{config.format}", "suffix": config.suffix}
-    clips = {split: clips_in_folder(source, manifest, split=split, **place) for split in splits}
+    clips = {split: _SplitSource(clips_in_folder(source, manifest, split=split, **place)) for split in splits}
     return clips, files_without_row(source, manifest, **place)
+
+
+def _find_exported(
+    export: Export, config: ImportConfig, manifest: Manifest | None
+) -> tuple[dict[str, _SplitSource], list[str]]:
+    """Return the splits of an export, and the files that its lists do not name."""
+    for option, value, expected in [
+        ("--format", config.format, export.layout),
+        ("--suffix", config.suffix, ""),
+    ]:
+        if value != expected:
+            raise ConfigError(
+                f"{option} must be {expected!r} for {export.folder}, which fla cache export wrote, "
+                f"but is {value!r}."
+            )
+    if config.encoder is not None or manifest is not None:
+        say(f"--encoder and --manifest are not used: {export.folder / DESCRIPTION} describes the features.")
+    found = {split: export.read(split) for split in ([config.split] if config.split else export.splits)}
+    listed = frozenset[str]().union(*(export.read(split).files for split in export.splits))
+    files = {path.relative_to(export.folder).as_posix() for path in export.folder.rglob(f"*.{export.layout}")}
+    sources = {split: _SplitSource(part.clips, part.provenance) for split, part in found.items()}
+    return sources, sorted(files - listed)
 
 
 def _look(split: str, clips: list[ForeignClip]) -> _Look:
@@ -146,21 +210,21 @@ def _look(split: str, clips: list[ForeignClip]) -> _Look:
     Raises:
         DataError: none can be used.
     """
-    faults: dict[str, str] = {}
+    faults: dict[RowKey, str] = {}
     kinds: dict[tuple[int, str], str] = {}
     total = 0
     for clip in progress(clips, desc=f"look at {split}", unit="clip"):
         try:
+            num_steps, width, dtype = look_at(clip)
             if not clip.row.text.strip():
                 raise DataError("Its sentence is empty.")
-            num_steps, width, dtype = look_at(clip)
         except DataError as error:
-            faults[clip.row.id] = str(error)
+            faults[row_key(clip.row)] = str(error)
             continue
         total += num_steps
         kinds.setdefault((width, dtype), clip.row.id)
     if not kinds:
-        first = f" {clips[0].row.id!r}: {faults[clips[0].row.id]}" if clips else " There is none."
+        first = f" {clips[0].row.id!r}: {faults[row_key(clips[0].row)]}" if clips else " There is none."
         raise DataError(
             f"A clip of {split} must have features that can be used, but none of {len(clips)} has.{first}\n"
             "Check the folder, --suffix and --split."

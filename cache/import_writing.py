@@ -11,7 +11,7 @@ from ..corpora.manifest import Manifest
 from .finished import read_finished
 from .foreign import read_half
 from .import_config import ImportConfig
-from .import_plan import ImportPlan, SplitPlan, plan_import
+from .import_plan import ImportPlan, SplitPlan, plan_import, row_key
 from .writer import ShardWriter
 
 _NAMED = 3
@@ -93,7 +93,7 @@ def describe_plan(plan: ImportPlan) -> Imported:
         result.clips += len(split.clips) - len(split.faults)
         result.rejected += [
             Rejected(split=split.provenance.split, id=id_, reason=reason)
-            for id_, reason in split.faults.items()
+            for (id_, _), reason in split.faults.items()
         ]
     return result
 
@@ -131,8 +131,8 @@ def _write_shard(plan: SplitPlan, result: Imported) -> None:
             bar.update(writer.num_written)
             for row in writer.pending:
                 try:
-                    if row.id in plan.faults:
-                        raise DataError(plan.faults[row.id])
+                    if row_key(row) in plan.faults:
+                        raise DataError(plan.faults[row_key(row)])
                     writer.append(row, read_half(clips[row], width=plan.provenance.feature_size))
                 except DataError as error:
                     say(f"{row.id}: {error}")

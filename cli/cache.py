@@ -79,11 +79,13 @@ def export(
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="CACHE", help="The cache.")
 @click.option(
-    "--format", required=True, type=click.Choice(("npy", "pt", "signjoey")),
-    help="A folder of files, one a clip, or a gzipped pickle.",
+    "--format", required=True, type=click.Choice(("npy", "pt", "safetensors", "signjoey")),
+    help="npy, pt: a folder of files, one a clip. signjoey: a gzipped pickle. npy, safetensors: an export.",
 )  # fmt: skip
-@click.option("--encoder", required=True, metavar="NAME", help="Your name for what made the features.")
-@click.option("--manifest", type=click.Path(path_type=Path), help="npy, pt: the sentences.")
+@click.option("--encoder", metavar="NAME", help="Your name for what made the features; an export knows it.")
+@click.option(
+    "--manifest", type=click.Path(path_type=Path), help="npy, pt: the sentences; an export has them."
+)
 @click.option(
     "--split", type=click.Choice(SPLITS), help="npy, pt: only this one. signjoey: the one SOURCE holds."
 )
@@ -94,11 +96,13 @@ def export(
 @json_option
 @click.pass_context
 def import_(
-    context: click.Context, source: Path, out: Path, format: Literal["npy", "pt", "signjoey"], encoder: str,
-    manifest: Path | None, split: str | None, suffix: str, language: str | None, corpus: str | None,
-    dry_run: bool, as_json: bool,
+    context: click.Context, source: Path, out: Path, format: Literal["npy", "pt", "safetensors", "signjoey"],
+    encoder: str | None, manifest: Path | None, split: str | None, suffix: str, language: str | None,
+    corpus: str | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Make a cache of features that other code made: .npy or .pt files, or signjoey's.
+
+    A folder that "fla cache export" wrote becomes the same cache again, and needs only --format and --out.
 
     Nothing in SOURCE is run. Exit code 1: clips that are missing or cannot be used are listed and left out.
     """

@@ -15,9 +15,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from fla_llm.cache.export import export_cache
 from fla_llm.cache.foreign import open_npy
-from fla_llm.cache.format import CacheRow
 from fla_llm.cache.import_config import ImportConfig
 from fla_llm.cache.import_plan import imported_fingerprint, plan_import
 from fla_llm.cache.import_writing import Imported, import_features, write_import
@@ -104,29 +102,6 @@ def test_splits_imported_under_one_name_agree(tmp_path: Path) -> None:
     assert made_by.encoder_config == {"imported_from": "npy", "name": "clip"}
     assert (made_by.level, made_by.compute_dtype, made_by.corpus) == ("frame", "float32", "demo")
     assert (made_by.step_seconds, made_by.device_kind, made_by.frame_batch) == (None, "unknown", 0)
-
-
-@pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_what_was_exported_comes_back_the_same(maker: Any, tmp_path: Path, dtype: Any) -> None:
-    ids = ["a/b", "a", "../x", "..", "/abs", "x" * 400, "手" * 90, "a%2Fb", "x/../a"]
-    with maker.writer([CacheRow(**_texts(id_)) for id_ in ids]) as writer:
-        for number, row in enumerate(writer.pending):
-            writer.append(row, features(number, dtype=np.float16))
-        writer.finish()
-    export_cache(maker.folder, out=tmp_path / "source", layout="npy")
-    if dtype == np.float32:
-        for path in (tmp_path / "source").rglob("*.npy"):
-            np.save(path, np.load(path).astype(dtype))
-    result = imported(tmp_path, manifest(*ids))
-    assert (result.rejected, result.without_row) == ([], ())
-    old, new = FeatureCache(maker.folder), FeatureCache(tmp_path / "imported")
-    assert [vars(row) for row in new.rows] == [vars(row) for row in old.rows]
-    assert all(new[i].tobytes() == old[i].tobytes() for i in range(len(ids)))
-    assert new.provenance.compute_dtype == np.dtype(dtype).name
-
-
-def _texts(id_: str) -> dict[str, Any]:
-    return {"id": id_, "text": f"Satz {id_!r}", "language": "de", "signer": "", "num_frames": 20}
 
 
 def test_every_clip_that_cannot_be_used_is_named_with_its_reason(tmp_path: Path) -> None:
@@ -244,8 +219,9 @@ def test_what_is_not_said_or_said_twice_is_refused(tmp_path: Path) -> None:
         "corpus": "c",
     }
     for changes, pattern in [
-        ({"format": "csv"}, "--format must be one of npy, pt, signjoey, but is 'csv'"),
+        ({"format": "csv"}, "--format must be one of npy, pt, safetensors, signjoey, but is 'csv'"),
         ({"encoder": " "}, "--encoder must be a name .*, but is ' '"),
+        ({"encoder": None}, "--encoder must be given for a signjoey file"),
         ({"split": "val"}, "--split must be one of train, dev, test, but is 'val'"),
         ({"split": None}, "--split must be given for a signjoey file"),
         ({"language": ""}, "--language must be given for a signjoey file"),
@@ -259,6 +235,12 @@ def test_what_is_not_said_or_said_twice_is_refused(tmp_path: Path) -> None:
         imported(tmp_path, manifest("a"), **known)
     with pytest.raises(ConfigError, match="--manifest must be given for pt files"):
         imported(tmp_path, None, format="pt")
+    with pytest.raises(ConfigError, match="--encoder must be given for npy files"):
+        imported(tmp_path, manifest("a"), encoder=None)
+    with pytest.raises(
+        ConfigError, match="must be a folder that fla cache export wrote, but holds no such ex"
+    ):
+        imported(tmp_path, manifest("a"), format="safetensors")
 
 
 class Payload:

@@ -1,0 +1,154 @@
+"""Folders that ``fla cache export`` wrote, read back: their lists hold all that the cache held."""
+
+import json
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.errors import CacheError, DataError
+from ..core.files import read_json, read_jsonl, resolve_inside
+from .export import DESCRIPTION, FORMAT
+from .foreign import DAMAGE, ForeignClip, Opened, open_npy
+from .format import FORMAT_VERSION, CacheRow, Provenance, from_attributes
+
+_ROW = {"id": str, "text": str, "language": str, "signer": str, "num_frames": int, "view": int, "offset": int}
+_AGAIN = "Export the cache again."
+
+
+class ExportedSplit(NamedTuple):
+    """One split of an export."""
+
+    clips: list[ForeignClip]
+    """All rows of the cache in the order of the cache, then the clips that the cache rejected."""
+    provenance: Provenance
+    """Origin of the features, as the cache had it."""
+    files: frozenset[str]
+    """Files of features, relative to the folder."""
+
+
+class Export:
+    """Description of a folder that ``fla cache export`` wrote."""
+
+    def __init__(self, folder: Path, content: dict[str, Any]) -> None:
+        self.folder = folder
+        self.layout = str(content.get("layout"))
+        self._made_by = _dict(content.get("made_by"))
+        self._rejected = _dict(content.get("rejected"))
+
+    @classmethod
+    def find(cls, folder: Path) -> "Export | None":
+        """Return the export in a folder, or None for a folder of other code.
+
+        Raises:
+            DataError: the folder's ``export.json`` is not JSON, or describes no split.
+        """
+        path = folder / DESCRIPTION
+        content = read_json(path) if path.is_file() else None
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            return None
+        export = cls(folder, content)
+        if not export.splits:
+            raise DataError(f"{path}: 'made_by' must describe a split, but describes none.\n{_AGAIN}")
+        return export
+
+    @property
+    def splits(self) -> list[str]:
+        """Splits that were exported."""
+        return list(self._made_by)
+
+    def read(self, split: str) -> ExportedSplit:
+        """Read the list of a split.
+
+        Raises:
+            DataError: the split was not exported, or the list or the description is damaged.
+        """
+        if split not in self._made_by:
+            raise DataError(f"{self.folder} must hold the split {split}, but holds {', '.join(self.splits)}.")
+        path = self.folder / f"{split}.jsonl"
+        lines = [(f"{path}, line {number}", line) for number, line in enumerate(read_jsonl(path), 1)]
+        clips = [
+            ForeignClip(
+                row=CacheRow(**{key: _value(line, key, kind, place) for key, kind in _ROW.items()}),
+                open=partial(self._open, line, place),
+                crc32=_value(line, "crc32", int, place),
+            )
+            for place, line in lines
+        ]
+        files = frozenset(_value(line, "file", str, place) for place, line in lines)
+        return ExportedSplit(clips + self._read_rejected(split), self._read_provenance(split), files)
+
+    def _open(self, line: dict[str, Any], place: str) -> Opened:
+        path = resolve_inside(self.folder, _value(line, "file", str, place))
+        if self.layout == "npy":
+            return open_npy(path)
+        return _open_safetensors(path, _value(line, "key", str, place))
+
+    def _read_provenance(self, split: str) -> Provenance:
+        content = self._made_by[split]
+        place = f"{self.folder / DESCRIPTION}, made_by.{split}"
+        try:
+            # HDF5 attributes hold dicts as JSON text, and leave None out.
+            attributes = {key: _as_attribute(value) for key, value in content.items() if value is not None}
+            found = from_attributes({**attributes, "format_version": FORMAT_VERSION}, origin=place)
+        except (CacheError, AttributeError, TypeError, ValueError) as error:
+            raise DataError(f"{place} must say what made the features, but: {error}\n{_AGAIN}") from error
+        if found.split != split:
+            raise DataError(f"{place}: 'split' must be {split!r}, but is {found.split!r}.\n{_AGAIN}")
+        return found
+
+    def _read_rejected(self, split: str) -> list[ForeignClip]:
+        """Return the clips that were not in the cache, so that the imported cache lists them too."""
+        pairs = self._rejected.get(split, [])
+        if not all(isinstance(pair, list) and [*map(type, pair)] == [str, int] for pair in pairs):
+            raise DataError(
+                f"{self.folder / DESCRIPTION}: rejected.{split} must be a list of [id, view], "
+                f"but is {pairs!r:.100}.\n{_AGAIN}"
+            )
+        blank: dict[str, Any] = {"text": "", "language": "", "signer": "", "num_frames": 0}
+        return [
+            ForeignClip(row=CacheRow(id=id_, view=view, **blank), open=_never_encoded) for id_, view in pairs
+        ]
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _as_attribute(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict) else value
+
+
+def _value(line: dict[str, Any], key: str, kind: type, place: str) -> Any:
+    value = line.get(key)
+    if type(value) is not kind:
+        raise DataError(f"{place}: {key!r} must be {kind.__name__}, but is {value!r:.100}.\n{_AGAIN}")
+    return value
+
+
+def _never_encoded() -> Opened:
+    raise DataError("It could not be encoded when the exported cache was made.")
+
+
+def _open_safetensors(path: Path, key: str) -> Opened:
+    """Read one tensor.
+
+    Raises:
+        DataError: the file is damaged, or holds no such tensor.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        array: np.ndarray = _opened(path).get_tensor(key)
+    except (SafetensorError, *DAMAGE) as error:
+        raise DataError(f"{path} must be a safetensors file with the key {key!r}, but: {error}") from error
+    return array, array.dtype.name
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path) -> Any:
+    """Open a safetensors file. The last one is kept: a header of thousands of clips takes milliseconds."""
+    from safetensors import safe_open
+
+    return safe_open(path, framework="numpy")
