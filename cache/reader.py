@@ -32,6 +32,8 @@ class FeatureCache:
     """Steps of each row, (N,) int64."""
     crc32: np.ndarray
     """The checksum of each row's features as it was written, (N,) int64."""
+    rejected: list[tuple[str, int]]
+    """(id, view) of the planned videos that have no row, because extraction could not encode them."""
     provenance: Provenance
     """What made the features; of several splits, the first one's."""
 
@@ -53,6 +55,7 @@ class FeatureCache:
         self.rows = [row for shard in shards for row in shard.rows]
         self.num_steps = np.concatenate([shard.num_steps for shard in shards])
         self.crc32 = np.concatenate([shard.crc32 for shard in shards])
+        self.rejected = [clip for shard in shards for clip in shard.rejected]
         self.provenance = shards[0].provenance
         self._memory: dict[int, np.ndarray] | None = {} if in_memory else None
         self._files: dict[int, _ShardFile] = {}

@@ -52,8 +52,27 @@ def emit(as_json: bool, content: dict[str, Any], text: str) -> None:
 
 
 def table(content: dict[str, Any]) -> str:
-    """Return a result for people: a line for each entry."""
-    return "\n".join(f"{name.replace('_', ' '):24}{value}" for name, value in content.items())
+    """Return a result for people: a line for each entry.
+
+    >>> print(table({"best_bleu4": 9.123456789, "dev": {"bleu4": 9.1, "chrf": 20.0}, "unreadable": ()}))
+    best bleu4              9.123
+    dev                     bleu4 9.1, chrf 20
+    unreadable              none
+    """
+    return "\n".join(f"{name.replace('_', ' '):24}{_in_words(value)}" for name, value in content.items())
+
+
+def _in_words(value: Any) -> str:
+    """Return a value without Python's brackets, and a float with the digits that mean something."""
+    if value is None or (isinstance(value, (tuple, list, dict)) and not value):
+        return "none"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_in_words(inner)}" for name, inner in value.items())
+    if isinstance(value, (tuple, list)):
+        return "".join(f"\n  {_in_words(inner)}" for inner in value)
+    return str(value)
 
 
 def _json(content: dict[str, Any]) -> str:

@@ -1,10 +1,14 @@
 """``fla tune``: stage two."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NoReturn
 
 import click
 
+from ..core.missing import Missing, describe_missing
 from .options import (
     allow_config_change_option,
     config_options,
@@ -64,7 +68,11 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Stage two: tune a 4-bit language model on cached features alone."""
+    """Stage two: tune a 4-bit language model on cached features alone.
+
+    Exit code 1: clips are missing, since extraction rejected them or a stream lacks them. They are named, and
+    the run is trained without them.
+    """
     from ..finetune.train import plan, tune
     from ..planning.fit import check_fits
 
@@ -75,11 +83,20 @@ def command(
     )
     check_fits(features, llm=llm, config=config, device=device, limit=limit)
     if dry_run:
-        planned = asdict(plan(features, llm=llm, config=config, device=device, limit=limit))
-        emit(as_json, planned, table(planned))
-        return
+        planned = plan(features, llm=llm, config=config, device=device, limit=limit)
+        _finish(asdict(planned), planned.missing, as_json)
     tuned = tune(
         features, llm=llm, config=config, out=out, resume=resume, device=device, limit=limit,
         in_memory=in_memory, allow_config_change=allow_config_change,
     )  # fmt: skip
-    emit(as_json, tuned.to_dict(), table(tuned.to_dict()))
+    _finish(tuned.to_dict(), tuned.missing, as_json)
+
+
+def _finish(content: dict[str, Any], missing: Mapping[str, Missing], as_json: bool) -> NoReturn:
+    """Print the result; end with exit code 1 where clips are missing."""
+    lists = [f"{split}: {describe_missing(clips)}" for split, clips in missing.items()]
+    counts = {f"missing_{split}": len(clips) for split, clips in missing.items()}
+    shown = {name: value for name, value in content.items() if name != "missing"} | counts
+    emit(as_json, content, "\n\n".join([table(shown), *lists]))
+    # torchrun ends all processes when one fails: only the one that prints last may.
+    click.get_current_context().exit(int(bool(missing) and int(os.environ.get("RANK", "0")) == 0))

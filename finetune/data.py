@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..cache.format import CacheRow
-from ..cache.reader import FeatureCache, splits_in
+from ..cache.reader import FeatureCache, planned_paths, splits_in
 from ..core.errors import CacheError, DataError
 from ..core.progress import progress
 from ..core.seeds import derive_seed
@@ -20,7 +20,7 @@ from ..training.evaluation import EvaluationSet
 from ..training.model import IGNORED
 from .family import pad_rows
 from .positions import SOURCE, check_positions, source_positions
-from .streams import StreamRecord, stream_names, streams_of
+from .streams import StreamRecord, missing_clips, stream_names, streams_of
 from .wording import Wording
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ class FeatureItems:
     Caches with the same ids are streams: a clip has features of each, and their views are drawn alike.
     """
 
+    ids: list[str]
+    """The clips that are used: ``num_usable`` of them, or fewer where there is a limit."""
+    num_usable: int
+    """Clips of the split that could be used."""
+    missing: dict[str, str]
+    """Clips of the split that cannot be used, and why: prepared = usable + missing."""
+
     def __init__(
         self, caches: Sequence[FeatureCache], *, limit: int | None = None, view_seed: int | None = None
     ) -> None:
@@ -45,11 +52,17 @@ class FeatureItems:
             view_seed: draws views; None always takes view 0.
 
         Raises:
-            CacheError: as :func:`.streams.streams_of`, or view 0 is wanted and not there.
+            CacheError: as :func:`.streams.streams_of`, no clip can be used, or view 0 is wanted and was not
+                planned.
         """
         self.streams = streams_of(caches)
         self.view_seed = view_seed
-        self.ids = [id for cache in self.streams[0].caches for id in list(cache.views)[:limit]]
+        self.missing = missing_clips(self.streams, clean=view_seed is None)
+        usable = [[id for id in cache.views if id not in self.missing] for cache in self.streams[0].caches]
+        self.num_usable = sum(map(len, usable))
+        self.ids = [id for ids in usable for id in ids[:limit]]
+        if not self.ids:
+            self._refuse_nothing(caches)
         if view_seed is None:
             self._check_clean_passes()
 
@@ -107,6 +120,12 @@ class FeatureItems:
         return [sum(steps) for steps in zip(*self.stream_lengths, strict=True)]
 
     @property
+    def corpora(self) -> tuple[str, ...]:
+        """The corpora that the clips belong to, sorted."""
+        caches = (cache for stream in self.streams for cache in stream.caches)
+        return tuple(sorted({cache.provenance.corpus for cache in caches}))
+
+    @property
     def texts(self) -> list[str]:
         """The sentence of each clip."""
         return [self._about(index).text for index in range(len(self))]
@@ -124,6 +143,14 @@ class FeatureItems:
         views = sorted({view for stream in self.streams for view in stream.views(id)})
         drawn = 0 if self.view_seed is None else derive_seed(self.view_seed, epoch, id) % len(views)
         return views[drawn]
+
+    def _refuse_nothing(self, caches: Sequence[FeatureCache]) -> None:
+        folders, split = ", ".join(str(cache.folder) for cache in caches), caches[0].provenance.split
+        missing = [f" Clip {id!r} is missing: {reason}." for id, reason in self.missing.items()]
+        raise CacheError(
+            f"{folders} must hold clips of split {split}, but none can be used.{''.join(missing[:1])}\n"
+            "Run: fla cache info"
+        )
 
     def _check_clean_passes(self) -> None:
         for id, stream in product(self.ids, self.streams):
@@ -166,6 +193,8 @@ def open_caches(features: Sequence[Path], split: str, *, in_memory: bool = False
     Raises:
         CacheError: a folder is no cache, or no folder has the split.
     """
+    for folder in features:
+        planned_paths(folder)  # a mistyped folder has no split at all, and would be passed over
     having = [folder for folder in features if split in splits_in(folder)]
     caches = [FeatureCache(folder, split, in_memory=in_memory) for folder in having or features]
     if in_memory:

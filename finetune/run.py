@@ -44,6 +44,8 @@ class Tuned:
     train_clips: int
     dev_clips: int
     trained_parameters: int
+    missing: dict[str, dict[str, str]]
+    """Split -> id -> why the clip could not be used; a split that lacks none is not in it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON has them."""
@@ -159,7 +161,7 @@ def describe_clips(items: FeatureItems) -> dict[str, Any]:
     checksums = [stream.checksums(id) for stream in items.streams for id in items.ids]
     return {
         "encoders": [record.fingerprint for record in items.records],
-        "corpora": sorted({cache.provenance.corpus for stream in items.streams for cache in stream.caches}),
+        "corpora": list(items.corpora),
         "clips": len(items),
         "steps": sum(items.lengths),
         "digest": _digest(rows),
@@ -182,8 +184,23 @@ def _refuse_other_clips(out: Path, clips: dict[str, Any]) -> None:
         )
 
 
-def finish_run(model: StageTwoModel, run: Path, *, languages: list[str], dev: EvaluationSet | None) -> None:
-    """Translate dev with the kept weights, all processes together; the first of them writes the run."""
+def finish_run(
+    model: StageTwoModel,
+    run: Path,
+    *,
+    languages: list[str],
+    dev: EvaluationSet | None,
+    missing: Mapping[str, Mapping[str, str]],
+) -> None:
+    """Translate dev with the kept weights, all processes together; the first of them writes the run.
+
+    Args:
+        model: trained.
+        run: the run directory.
+        languages: of the training clips.
+        dev: what is translated.
+        missing: split -> id -> why the clip is missing, for ``run.json``.
+    """
     device, config = model.llm.device, model.config
     translations = None
     if dev is not None:
@@ -194,5 +211,6 @@ def finish_run(model: StageTwoModel, run: Path, *, languages: list[str], dev: Ev
     if is_main_process():
         if translations is not None:
             write_predictions(run / "predictions-dev.jsonl", translations)
-        save_stage_two(model, run, description=describe_run(model, languages=languages))
+        description = describe_run(model, languages=languages) | {"missing": missing}
+        save_stage_two(model, run, description=description)
     wait_for_all()

@@ -1,6 +1,7 @@
 """Streams: what one encoder made of every clip, such as its pictures or its poses.
 
 Caches given together are streams of the same clips, or corpora of different clips: their ids tell which.
+A clip that one stream lacks is missing: no other stream can stand in for its features.
 """
 
 from collections import Counter
@@ -60,6 +61,28 @@ class Stream:
         for cache in caches:
             for index, row in enumerate(cache.rows):
                 self._rows[row.id][row.view] = (cache, index)
+        self._rejected = {clip: cache for cache in caches for clip in cache.rejected}
+
+    @property
+    def planned(self) -> list[str]:
+        """The id of each clip that an extraction was given, in order; rejected clips come last."""
+        return list(dict.fromkeys([*self._rows, *(id for id, _ in self._rejected)]))
+
+    def why_missing(self, id: str, *, clean: bool) -> str | None:
+        """Return why the stream has no features of a clip, or None where it has some.
+
+        Args:
+            id: any clip.
+            clean: only the clean pass (view 0) counts.
+        """
+        views = self._rows.get(id, {})
+        # A clip whose clean pass was never planned is no missing clip but a cache made for training alone.
+        if 0 in views or (views and not (clean and (id, 0) in self._rejected)):
+            return None
+        rejected_by = [cache for (own, _), cache in self._rejected.items() if own == id]
+        if rejected_by:
+            return f"it was rejected when {rejected_by[0].folder} was extracted"
+        return f"{' and '.join(str(cache.folder) for cache in self.caches)} does not hold it"
 
     def views(self, id: str) -> list[int]:
         """Return the numbers of a clip's views, rising."""
@@ -107,24 +130,36 @@ class Stream:
 def streams_of(caches: Sequence[FeatureCache]) -> list[Stream]:
     """Return the streams that caches are: with the same ids one each, with disjoint ids one together.
 
+    Rejected clips count as ids of a cache. Streams may each lack a few clips: at least half of all ids must
+    be in every cache.
+
     Raises:
-        CacheError: their ids are neither; a folder is given twice; a clip's sentences differ between streams;
-            or the caches of one stream come from several encoders.
+        CacheError: fewer ids are in every cache, but some are in several; a folder is given twice; a clip's
+            sentences differ between streams; or the caches of one stream come from several encoders.
     """
-    counts = Counter(id for cache in caches for id in cache.views)
-    if set(counts.values()) == {1}:
+    planned = [dict.fromkeys([*cache.views, *(id for id, _ in cache.rejected)]) for cache in caches]
+    counts = Counter(id for ids in planned for id in ids)
+    if len(caches) == 1 or not counts or max(counts.values()) == 1:
         return [Stream(caches)]
     _check_folders(caches)
-    if set(counts.values()) != {len(caches)}:
-        (often, most), (seldom, least) = counts.most_common()[0], counts.most_common()[-1]
-        raise CacheError(
-            "Caches given together must hold the same clips (streams) or none in common (corpora), but "
-            f"{often!r} is in {most} of the {len(caches)} and {seldom!r} in {least}."
-        )
+    _check_overlap(counts, total=len(caches))
     streams = [Stream([cache]) for cache in caches]
     for number, stream in enumerate(streams[1:], start=2):
-        _check_same_sentences(streams[0], stream, ids=list(counts), number=number)
+        shared = [id for id in caches[0].views if id in caches[number - 1].views]
+        _check_same_sentences(streams[0], stream, ids=shared, number=number)
     return streams
+
+
+def missing_clips(streams: Sequence[Stream], *, clean: bool) -> dict[str, str]:
+    """Return the clips that a stream lacks, and why, in the order of the first stream.
+
+    Args:
+        streams: of one split.
+        clean: only the clean pass (view 0) of a clip counts, as in every evaluation.
+    """
+    planned = dict.fromkeys(id for stream in streams for id in stream.planned)
+    why = {id: [stream.why_missing(id, clean=clean) for stream in streams] for id in planned}
+    return {id: ", and ".join(filter(None, reasons)) for id, reasons in why.items() if any(reasons)}
 
 
 def stream_names(stream: int) -> tuple[str, str]:
@@ -143,8 +178,20 @@ def _check_folders(caches: Sequence[FeatureCache]) -> None:
         if seen.setdefault(cache.folder.resolve(), cache) is not cache:
             raise CacheError(
                 f"Caches given together must lie in different folders, but {cache.folder} is given twice: "
-                f"{cache.rows[0].id!r} is in two of them."
+                f"{next(iter(cache.views), 'each clip')!r} is in two of them."
             )
+
+
+def _check_overlap(counts: Counter[str], *, total: int) -> None:
+    """Refuse caches of which it cannot be told whether they are streams or corpora."""
+    shared = sum(count == total for count in counts.values())
+    if 2 * shared < len(counts):
+        (often, most), (seldom, least) = counts.most_common()[0], counts.most_common()[-1]
+        raise CacheError(
+            "Caches given together must hold the same clips (streams) or none in common (corpora), but "
+            f"{often!r} is in {most} of the {total} and {seldom!r} in {least}: {shared} of the "
+            f"{len(counts)} ids are in all of them. Streams share at least half."
+        )
 
 
 def _check_same_sentences(first: Stream, other: Stream, *, ids: Sequence[str], number: int) -> None:

@@ -11,6 +11,7 @@ from transformers import set_seed
 from ..cache.reader import splits_in
 from ..core.device import resolve_device
 from ..core.errors import CacheError
+from ..core.missing import say_missing
 from ..core.progress import say
 from ..training.evaluation import EvaluationSet
 from ..training.fit import fit
@@ -47,6 +48,8 @@ class Planned:
     """Of all positions of the language model that are computed on."""
     trained_parameters: int
     loss: float
+    missing: dict[str, dict[str, str]]
+    """As in :class:`.Tuned`."""
 
 
 def tune(
@@ -80,6 +83,7 @@ def tune(
     """
     check_tracker(config.training.report_to)
     train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
+    missing = _missing(train, dev)
     place = local_device(resolve_device(device))
     join_processes(place)
     changed: dict[str, Any] = {}
@@ -95,6 +99,8 @@ def tune(
     model.unsayable = check_sentences(model, train, dev)
     if is_main_process():
         say(data.describe())
+        for split, clips in missing.items():
+            say_missing(split, clips)
         begin_run(out, model, batches=data, train=train, dev=dev, changed=changed)
         if not resume:
             _log_start(model, data, train, run=out)
@@ -109,7 +115,7 @@ def tune(
         seed=config.seed,
         device=place,
     )  # leaves the selected weights in the model
-    finish_run(model, out, languages=sorted(set(train.languages)), dev=dev_set)
+    finish_run(model, out, languages=sorted(set(train.languages)), dev=dev_set, missing=missing)
     return Tuned(
         run=out,
         epoch=fitted.epoch,
@@ -118,6 +124,7 @@ def tune(
         train_clips=len(train),
         dev_clips=len(dev or ()),
         trained_parameters=model.num_trained,
+        missing=missing,
     )
 
 
@@ -143,6 +150,7 @@ def plan(
         padding_share=data.padding_share,
         trained_parameters=model.num_trained,
         loss=loss,
+        missing=_missing(train, dev),
     )
 
 
@@ -154,9 +162,11 @@ def open_clips(
     Of a training clip's views one is drawn for each epoch; dev is always the clean pass.
 
     Raises:
-        CacheError: there is no dev, and the settings want the best checkpoint on it; or dev has other
-            streams.
+        CacheError: there is no dev, and the settings want the best checkpoint on it; dev has other streams;
+            or a cache has neither of the splits.
     """
+    for folder in features:
+        _check_has_part(folder)
     caches = open_caches(features, "train", in_memory=in_memory)
     train = FeatureItems(caches, limit=limit, view_seed=config.seed)
     if any("dev" in splits_in(folder) for folder in features):
@@ -169,6 +179,21 @@ def open_clips(
             "Add --set training.select=last, or run: fla extract --split dev"
         )
     return train, None
+
+
+def _check_has_part(folder: Path) -> None:
+    splits = splits_in(folder)
+    if splits and not {"train", "dev"} & set(splits):
+        raise CacheError(
+            f"{folder} must hold split train or dev to be tuned on, but holds {', '.join(splits)} alone.\n"
+            "Run: fla extract --split train --split dev"
+        )
+
+
+def _missing(train: FeatureItems, dev: FeatureItems | None) -> dict[str, dict[str, str]]:
+    """Return the splits that lack clips, with each missing clip and why it is missing."""
+    splits = {"train": train.missing, "dev": {} if dev is None else dev.missing}
+    return {split: clips for split, clips in splits.items() if clips}
 
 
 def _check_same_streams(train: FeatureItems, dev: FeatureItems) -> None:
