@@ -23,7 +23,7 @@ from ..scoring.scorecard import Row, Systems, describe_rows, score_systems
 from ..scoring.sentences import SentenceFile, Sentences, read_sentence_file
 
 SHOWN = 3
-"""So many differing references or missing ids are shown."""
+"""Differing references that are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,9 +81,11 @@ class Scorecard:
 
     def describe(self) -> str:
         """Return the same for people."""
-        parts = [describe_rows(self.rows)]
+        parts = [describe_rows(self.rows, missing=len(self.missing))]
         if self.missing:
-            parts.append(f"{len(self.missing)} sentences are missing and not scored: {_some(self.missing)}")
+            parts.append(
+                f"{len(self.missing)} sentences are missing and not scored: {', '.join(self.missing)}"
+            )
         if self.verbatim is not None:
             parts.append(f"{self.verbatim} of the test sentences stand verbatim in the training file")
         if self.differing:
@@ -105,9 +107,13 @@ def score_files(request: ScoreRequest) -> Scorecard:
     files = [read_sentence_file(path) for path in request.hypotheses]
     sides = [file.hypotheses() for file in files]
     references = _references(files, request)
+    truth = None if request.manifest is None else _read_sentences(request.manifest, request.split)
     missing: list[str] = []
     if request.allow_missing:
         references, sides, missing = drop_missing(references, sides)
+        if truth is not None:  # a predictions file that brings its own references may lack clips as well
+            truth, _, beyond = drop_missing(truth, [references])
+            missing = list(dict.fromkeys([*missing, *beyond]))
     systems = [(side.source, pair(side, references)) for side in sides]
     language = request.language or common_language(references, *sides) or _assumed_language()
     training = None if request.train is None else _read_sentences(request.train, "train").texts
@@ -125,7 +131,7 @@ def score_files(request: ScoreRequest) -> Scorecard:
             intervals=request.intervals,
         ),
         missing=missing,
-        differing=_differing(references, request),
+        differing=[] if truth is None else differing_references(references, truth),
         verbatim=None if training is None else count_verbatim(references.texts, training),
     )
 
@@ -160,15 +166,6 @@ def _read_sentences(path: Path, split: str) -> Sentences:
     )
 
 
-def _differing(references: Sentences, request: ScoreRequest) -> list[str]:
-    if request.manifest is None:
-        return []
-    truth = _read_sentences(request.manifest, request.split)
-    if request.allow_missing:
-        truth, _, _ = drop_missing(truth, [references])
-    return differing_references(references, truth)
-
-
 def _guesses(
     hypotheses: Sequence[str],
     references: Sequence[str],
@@ -187,7 +184,3 @@ def _guesses(
 def _assumed_language() -> str:
     say("The files do not say their language: taken as en. Name it with --language.")
     return "en"
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -8,6 +8,7 @@ from typing import Any
 from sacrebleu.metrics.bleu import BLEU, BLEUScore
 
 from ..core.errors import DataError
+from .normal_form import differing_forms
 from .protocol import Protocol, primary_code
 from .protocols import DEFAULT_PROTOCOL, find_protocol
 
@@ -44,12 +45,14 @@ class Scores:
     """All that reproduces the figures: what was done to the text, and the metrics' own signatures."""
     rouge_reason: str | None = None
     """Why ``rouge_l`` is None."""
+    unicode_note: str | None = None
+    """Where the two sides, as the protocol scores them, are in different Unicode normal forms."""
     intervals: dict[str, float] | None = None
     """Half the width of the 95 % bootstrap interval of ``bleu4``, ``chrf`` and ``rouge_l``, if asked for."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields by name, unrounded; what was not asked for, or needs no reason, is left out."""
-        optional = ("rouge_reason", "intervals")
+        optional = ("rouge_reason", "unicode_note", "intervals")
         return {key: value for key, value in asdict(self).items() if key not in optional or value is not None}
 
 
@@ -100,6 +103,7 @@ def score(
         language=language,
         signature=_signature(rules, language, bleu=str(bleu.get_signature()), chrf=str(chrf.get_signature())),
         rouge_reason=rules.rouge.undefined(primary_code(language)),
+        unicode_note=differing_forms(hypotheses, references),
         intervals={name: float(one._ci) for name, one in found.items()} if resamples > 1 else None,
     )
 

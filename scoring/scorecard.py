@@ -60,6 +60,7 @@ def score_systems(
     *,
     language: str,
     protocols: Sequence[str],
+    also: Sequence[str] = (),
     resamples: int = DEFAULT_RESAMPLES,
     intervals: bool = False,
 ) -> list[Row]:
@@ -70,11 +71,13 @@ def score_systems(
         references: one for each hypothesis.
         language: ISO 639 code.
         protocols: names of ``PROTOCOLS``.
+        also: further ones, whose rows come last.
         resamples: test sets drawn for a comparison, and for intervals.
         intervals: whether there are any.
 
     Raises:
-        DataError: as ``score``. Of several protocols, one that refuses the text gives a row that says why.
+        DataError: as ``score``, if there is one protocol. One of several that refuses the text gives a row
+            that says why, and so does one of ``also``.
     """
 
     def row(protocol: str) -> Row:
@@ -88,26 +91,32 @@ def score_systems(
             compared = compare(first, second, references, **rules, resamples=resamples)
         return Row(protocol=protocol, own=own, guesses=guessed, comparison=compared)
 
-    if len(protocols) == 1:
-        return [row(protocols[0])]
     rows = []
-    for protocol in protocols:
+    for protocol in (*protocols, *also):
         try:
             rows.append(row(protocol))
         except DataError as error:
+            if [protocol] == list(protocols):
+                raise
             rows.append(Row(protocol=protocol, refused=str(error).split("\n")[0]))
     return rows
 
 
-def describe_rows(rows: Sequence[Row]) -> str:
-    """Return the rows for people: a table, comparisons, and what reproduces each figure."""
-    cells = [["", "", *COLUMNS, "sentences"]]
+def describe_rows(rows: Sequence[Row], *, missing: int = 0) -> str:
+    """Return the rows for people: a table, comparisons, and what reproduces each figure.
+
+    Args:
+        rows: at least one.
+        missing: sentences that could not be scored, for a column of their own if there are any.
+    """
+    lacking = [str(missing)] if missing else []
+    cells = [["", "", *COLUMNS, "sentences", *["missing" for _ in lacking]]]
     for row in rows:
         guessed = [(name.replace("_", " "), scores) for name, scores in row.guesses.items()]
         for name, scores in [*row.own, *guessed]:
-            cells.append([row.protocol, name, *_figures(scores), str(scores.count)])
+            cells.append([row.protocol, name, *_figures(scores), str(scores.count), *lacking])
         if row.refused is not None:
-            cells.append([row.protocol, "refused", *[NO_FIGURE] * (len(COLUMNS) + 1)])
+            cells.append([row.protocol, "refused", *[NO_FIGURE] * (len(COLUMNS) + 1), *lacking])
     if len({line[1] for line in cells[1:]} - {"refused"}) == 1:
         cells = [[first, *rest] for first, _, *rest in cells]
     return "\n\n".join([table(cells), *(_compared(row) for row in rows if row.comparison), _notes(rows)])
@@ -140,7 +149,7 @@ def _compared(row: Row) -> str:
 
 
 def _notes(rows: Sequence[Row]) -> str:
-    """Return the signatures, and the reasons for figures that are not there."""
+    """Return the signatures, the reasons for figures that are not there, and warnings about Unicode."""
     lines = []
     for row in rows:
         if row.refused is not None:
@@ -150,7 +159,21 @@ def _notes(rows: Sequence[Row]) -> str:
         lines.append(scores.signature)
         if scores.rouge_reason:
             lines.append(f"{row.protocol}: no ROUGE-L: {scores.rouge_reason}")
-    return "\n".join(lines)
+    return "\n".join(lines + _unicode_notes(rows))
+
+
+def _unicode_notes(rows: Sequence[Row]) -> list[str]:
+    """Return a line for each note on Unicode, with all protocols that it holds for."""
+    protocols: dict[str, list[str]] = {}
+    for row in rows:
+        for name, scores in row.own:
+            if scores.unicode_note:
+                source = f"{name}: " if len(row.own) > 1 else ""
+                protocols.setdefault(f"{source}{scores.unicode_note}", []).append(row.protocol)
+    return [
+        f"Unicode is not normalised by {', '.join(names)}: {note}.\nWrite both sides in NFC, and score again."
+        for note, names in protocols.items()
+    ]
 
 
 def table(rows: list[list[str]]) -> str:

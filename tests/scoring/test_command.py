@@ -163,6 +163,20 @@ def test_missing_ids_are_refused_or_counted(tmp_path: Path) -> None:
     assert (scores["count"], scores["missing"], scores["bleu4"]) == (2, ["2"], pytest.approx(100))
 
 
+def test_a_predictions_file_that_lacks_a_clip_of_the_manifest_is_counted(tmp_path: Path) -> None:
+    whole, true = predictions(tmp_path / "p.jsonl"), manifest(tmp_path / "manifest.jsonl")
+    part = tmp_path / "part.jsonl"
+    part.write_text("".join(whole.read_text().splitlines(keepends=True)[:2]))
+    with pytest.raises(DataError, match=r"(?s)part.jsonl must hold every id of .*lacks 1: '2'"):
+        raise_of(run(part, "--manifest", true))
+    scores = json.loads(run(part, "--manifest", true, "--allow-missing", "--json").stdout)["sacrebleu"]
+    assert (scores["count"], scores["missing"]) == (2, ["2"])
+    shown = run(part, "--manifest", true, "--allow-missing").stdout
+    assert shown.splitlines()[0].split()[-2:] == ["sentences", "missing"]
+    assert shown.splitlines()[1].split()[-2:] == ["2", "1"]
+    assert "1 sentences are missing and not scored: 2" in shown
+
+
 def test_references_are_checked_against_a_manifest(tmp_path: Path) -> None:
     true = manifest(tmp_path / "manifest.jsonl")
     sound = run(predictions(tmp_path / "p.jsonl"), "--manifest", true)
