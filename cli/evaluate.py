@@ -74,8 +74,9 @@ def command(
     """Translate a split with RUN, a directory of either stage, and score it against the raw sentences.
 
     A stage-one run reads videos (--manifest), a stage-two run reads a cache alone (--features).
-    Predictions and scores are written into RUN. --config and --set give decoding, such as --set num_beams=1.
-    Exit code 1: figures differ from those of --compare by 0.01 or more.
+    Predictions and scores are written into RUN; those of a trial (--limit, --n-best, other decoding) have a
+    name of their own. --config and --set give decoding, such as --set num_beams=1. Exit code 1: clips of the
+    split are missing, or figures differ from those of --compare by 0.01 or more.
     """
     if bool(features) == (manifest is not None):
         raise click.UsageError("Give either --features (stage two) or --manifest (stage one).")
@@ -85,7 +86,8 @@ def command(
         raise click.UsageError("--n-best and --diversity go with --features: stage one has neither.")
     if diversity is not None:
         overrides = (*overrides, f"diversity={diversity}")
-    from ..pipeline.evaluate import Request, evaluate_stage_one, evaluate_stage_two
+    from ..pipeline.evaluate import evaluate_stage_one, evaluate_stage_two
+    from ..pipeline.evaluation import Request
     from ..scoring.expected import compare_with_expected, describe_compared, read_expected
 
     request = Request(
@@ -110,4 +112,4 @@ def command(
         content["compared"] = [vars(row) for row in compared]
         text += "\n\n" + describe_compared(compared)
     emit(as_json, content, text)
-    context.exit(int(not all(row.is_same for row in compared)))
+    context.exit(int(bool(result.coverage.missing) or not all(row.is_same for row in compared)))

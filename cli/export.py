@@ -27,7 +27,9 @@ from .options import device_option, emit, json_option, limit_option
 @device_option
 @limit_option
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
     run: Path,
     out: Path,
     merge: bool,
@@ -43,12 +45,14 @@ def command(
 
     OUT works in place of RUN in fla evaluate and fla translate, and has a model card, README.md, in which the
     licence is left for you to fill in. Scores made with --features are those of OUT, and stand in the card.
+    Exit code 1: clips of --features are missing; they are named, and the others are scored.
     """
     if llm is not None and not merge:
         raise click.UsageError("--llm goes with --merge: without it no base model is loaded here.")
-    from ..pipeline.evaluate import Request
+    from ..pipeline.evaluation import Request
     from ..pipeline.export import export
 
     request = Request(split=split, device=device, limit=limit)
     done = export(run, out, merge=merge, precision=precision, llm=llm, features=features, request=request)
     emit(as_json, done.to_dict(), done.describe())
+    context.exit(int(done.evaluation is not None and bool(done.evaluation.coverage.missing)))

@@ -10,7 +10,8 @@ from safetensors import safe_open
 from ..core.files import atomic_write, read_json
 from ..finetune.run import CLIPS
 from ..finetune.store import CONFIG, LLM, LORA, PROJECTOR, RUN
-from .evaluate import SCORES_FILE
+from .evaluation import count_clips
+from .results import read_scores
 
 CARD = "README.md"
 TO_FILL_IN = "(to be filled in: what the base model's licence and the corpus's terms allow)"
@@ -25,12 +26,11 @@ def write_card(folder: Path, *, run_scores: dict[str, Any]) -> Path:
         run_scores: what the run it came from was scored with (``scores.json``), shown apart.
     """
     described = read_json(folder / RUN)
-    own = read_json(folder / SCORES_FILE) if (folder / SCORES_FILE).is_file() else {}
     parts = [
         _front(described),
         f"# {folder.name}\n\nA gloss-free sign language translation model: a video's features to a sentence.",
         _made_from(folder, described),
-        _scores("Scores", own),
+        _scores("Scores", read_scores(folder)),
         _scores("Scores before merging", run_scores) if "merged" in described and run_scores else "",
         _usage(described),
         f"## Licence\n\nLicence: {TO_FILL_IN}\n\nTerms of the corpus: {TO_FILL_IN}",
@@ -70,7 +70,13 @@ def _made_from(folder: Path, described: dict[str, Any]) -> str:
     clips = read_json(folder / CLIPS) if (folder / CLIPS).is_file() else {}
     known = [clips[split] for split in ("train", "dev") if clips.get(split)]
     corpora = sorted({name for split in known for name in split["corpora"]})
-    counts = [f"{clips[split]['clips']} {split}" for split in ("train", "dev") if clips.get(split)]
+    missing = described.get("missing", {})
+    counts = [
+        f"{clips[split]['clips']} {split}"
+        + (f", {len(missing[split])} missing" if missing.get(split) else "")
+        for split in ("train", "dev")
+        if clips.get(split)
+    ]
     merged = described.get("merged")
     trained = merged or described
     rows = {
@@ -91,19 +97,42 @@ def _made_from(folder: Path, described: dict[str, Any]) -> str:
 
 
 def _scores(title: str, scores: dict[str, Any]) -> str:
+    """Return the results; trials only where there is no result, under a sentence that says so."""
+    results = {name: found for name, found in scores.items() if not found.get("trial")}
     if not scores:
         return f"## {title}\n\nNot evaluated yet."
-    head = ["split", "clips", "protocol", *SHOWN.values()]
+    remark = (
+        "" if results else "Trials alone: no split has been evaluated in full with the run's own settings."
+    )
+    head = ["evaluation", "clips", "protocol", *SHOWN.values()]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     signatures: dict[str, None] = {}
-    for split, found in scores.items():
+    for name, found in (results or scores).items():
         for protocol, row in found["protocols"].items():
             if "refused" in row:
                 continue
             figures = ["-" if row[metric] is None else f"{row[metric]:.2f}" for metric in SHOWN]
-            lines.append(f"| {' | '.join([split, str(row['count']), protocol, *figures])} |")
+            lines.append(f"| {' | '.join([name, count_clips(found), protocol, *figures])} |")
             signatures[f"- `{row['signature']}`"] = None
-    return "\n".join([f"## {title}", "", *lines, "", "Signatures:", "", *signatures])
+    parts = [
+        f"## {title}",
+        remark,
+        "\n".join(lines),
+        _missing(results or scores),
+        "Signatures:",
+        "\n".join(signatures),
+    ]
+    return "\n\n".join(filter(None, parts))
+
+
+def _missing(scores: dict[str, Any]) -> str:
+    """Return the clips that the scores do not cover."""
+    lines = [
+        f"- {name}: {', '.join(f'`{id}`' for id in found['missing'])}"
+        for name, found in scores.items()
+        if found.get("missing")
+    ]
+    return "\n".join(["Missing clips:", "", *lines]) if lines else ""
 
 
 def _usage(described: dict[str, Any]) -> str:

@@ -28,7 +28,8 @@ from ..finetune.config import TuneConfig
 from ..finetune.train import tune
 from ..pretrain.config import PretrainConfig
 from ..pretrain.train import pretrain
-from .evaluate import Evaluation, Request, evaluate_stage_one, evaluate_stage_two
+from .evaluate import evaluate_stage_one, evaluate_stage_two
+from .evaluation import Evaluation, Request
 from .small_llm import SmallLlmConfig, make_small_llm
 from .translate import translate
 

@@ -1,7 +1,7 @@
 """Score a run of either stage on a split, against the raw sentences."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,100 +10,28 @@ from ..cache.reader import FeatureCache
 from ..core.config import load_config
 from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import DataError
-from ..core.files import read_json, write_json
+from ..core.files import read_json
+from ..core.missing import say_missing
 from ..core.progress import say
-from ..core.sample import Split
 from ..corpora.manifest import read_manifest
 from ..finetune.data import FeatureItems, feature_evaluation_set
 from ..finetune.lossy import count_too_long
 from ..finetune.model import StageTwoModel, check_n_best
+from ..finetune.run import CLIPS
 from ..finetune.store import EvaluationBounds, check_streams, load_stage_two, recorded_bounds
 from ..pretrain.config import check_search
-from ..pretrain.data import clip_evaluation_set
+from ..pretrain.data import evaluation_set
+from ..pretrain.frames import FrameStore
 from ..pretrain.model import StageOneModel
+from ..pretrain.run import RUN
 from ..pretrain.store import load_stage_one
-from ..scoring.protocols import DEFAULT_PROTOCOL, named_protocols
-from ..scoring.score import Scores
-from ..scoring.scorecard import Row, Systems, describe_rows, score_systems
+from ..scoring.protocols import named_protocols
+from ..scoring.scorecard import Systems, score_systems
 from ..scoring.shuffle import other_sentences
 from ..training.config import DecodingConfig
 from ..training.evaluation import EvaluationSet, Translations, predict, translate_all, write_predictions
-
-SCORES_FILE = "scores.json"
-"""In a run: name of an evaluation -> its scores."""
-Decoding = tuple[str | None, tuple[str, ...]]
-"""What ``--config`` and ``--set`` say about the search; it goes over the run's own settings."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What is asked of a run, whichever its stage."""
-
-    split: Split = "test"
-    shuffle_features: bool = False
-    """Every clip gets the features of a clip with a different sentence."""
-    decoding: Decoding = (None, ())
-    limit: int | None = None
-    seed: int = 0
-    """Draws the shuffle."""
-    device: str = "auto"
-    protocol: str = DEFAULT_PROTOCOL
-    """How to score: a protocol's name, or ``all``."""
-    n_best: int | None = None
-    """Stage two: hypotheses written for each clip, with their scores; None for the best alone, unscored."""
-    phase: int = 0
-    """Stage one: index of the first frame kept of every ``stride``."""
-
-    @property
-    def name(self) -> str:
-        """What the files of this evaluation are called after."""
-        parts = [self.split, "shuffled" * self.shuffle_features, f"phase{self.phase}" * bool(self.phase)]
-        return "-".join(filter(None, parts))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Scores of a split, and where the sentences are."""
-
-    request: Request
-    rows: list[Row]
-    """One a protocol; the first has scores."""
-    decoding: dict[str, Any]
-    bounds: EvaluationBounds | None
-    """Stage two: of the batches that were translated; None in stage one."""
-    predictions: Path
-    too_long: int | None
-    """References with more tokens than the search may give; None for stage one, which does not count them."""
-
-    @property
-    def scores(self) -> Scores:
-        """The scores under the first protocol."""
-        return self.rows[0].own[0][1]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return what ``--json`` prints and ``scores.json`` holds, the first protocol's figures above all."""
-        return {
-            "split": self.request.split,
-            "shuffled": self.request.shuffle_features,
-            "phase": self.request.phase,
-            **self.scores.to_dict(),
-            "protocols": {row.protocol: row.to_dict() for row in self.rows},
-            "decoding": self.decoding,
-            "evaluation_batches": self.bounds,
-            "too_long": self.too_long,
-            "predictions": str(self.predictions),
-        }
-
-    def describe(self) -> str:
-        """Return the scores for people."""
-        shuffled = " with shuffled features" if self.request.shuffle_features else ""
-        return "\n\n".join(
-            [
-                f"{self.request.split}{shuffled}: {self.scores.count} clips",
-                describe_rows(self.rows),
-                f"predictions {self.predictions}",
-            ]
-        )
+from .evaluation import Coverage, Evaluation, Request
+from .results import earlier_protocols, evaluation_name, keep_scores, predictions_path, trial_settings
 
 
 def evaluate_stage_one(
@@ -118,14 +46,23 @@ def evaluate_stage_one(
         root: where the manifest's videos lie on this machine.
     """
     device = resolve_device(request.device)
-    samples = read_manifest(manifest, root=root, limit=request.limit)
+    samples = read_manifest(manifest, root=root)
     model = load_stage_one(run, device=device)
-    chosen = samples.split(request.split)
-    if not chosen:
+    whole = samples.split(request.split)
+    if not whole:
         raise DataError(f"{manifest} has no clips in split {request.split!r}.")
+    chosen = whole[: request.limit]
+    samples.clip(chosen[0])  # a root that is not there is one fault, and not one for each clip
     order = _order(request, [sample.id for sample in chosen], [sample.text for sample in chosen])
-    evaluation = clip_evaluation_set(samples, request.split, model=model, phase=request.phase, order=order)
-    return _evaluate(model, evaluation, run=run, request=request)
+    store = FrameStore(samples, model.config.encoder)
+    evaluation = evaluation_set(chosen, store=store, config=model.config, phase=request.phase, order=order)
+    coverage = Coverage(
+        clips=len(whole),
+        missing={},  # what is damaged inside is found when its batch comes
+        corpora=[samples.corpus],
+        trained_on=_corpora(run / RUN, "manifest", "corpus"),
+    )
+    return _evaluate(model, evaluation, run=run, request=request, coverage=coverage)
 
 
 def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: Request) -> Evaluation:
@@ -144,13 +81,28 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
     device = resolve_device(request.device)
     folders = [features] if isinstance(features, Path) else features
     items = FeatureItems([FeatureCache(folder, request.split) for folder in folders], limit=request.limit)
+    say_missing(request.split, items.missing)
     _one_language(items.languages)  # a mixture is refused before any work
     model = load_stage_two(run, device=device)
     check_streams(model, items.records)
     bounds = recorded_bounds(run, model.config)
     order = _order(request, items.ids, items.texts)
     evaluation = feature_evaluation_set(items, model=model, **bounds, order=order)
-    return _evaluate(model, evaluation, run=run, request=request, bounds=bounds)
+    coverage = Coverage(
+        clips=items.num_usable + len(items.missing),
+        missing=items.missing,
+        corpora=items.corpora,
+        trained_on=_corpora(run / CLIPS, "train", "corpora"),
+    )
+    return _evaluate(model, evaluation, run=run, request=request, coverage=coverage, bounds=bounds)
+
+
+def _corpora(file: Path, *keys: str) -> list[str]:
+    """Return the corpora that a run's record names under ``keys``; none where it names none."""
+    found: Any = read_json(file) if file.is_file() else {}
+    for key in keys:
+        found = found.get(key, {})
+    return [found] if isinstance(found, str) else list(found)
 
 
 def _order(request: Request, ids: list[str], texts: list[str]) -> list[int] | None:
@@ -163,10 +115,11 @@ def _evaluate(
     *,
     run: Path,
     request: Request,
+    coverage: Coverage,
     bounds: EvaluationBounds | None = None,
 ) -> Evaluation:
     decoding = _decoding(model, request)
-    predictions = run / f"predictions-{request.name}.jsonl"
+    protocols, language = named_protocols(request.protocol), _one_language(evaluation.languages)
     too_long = None
     if isinstance(model, StageTwoModel):
         too_long = count_too_long(
@@ -175,18 +128,24 @@ def _evaluate(
     translations, n_best = _translate(model, evaluation, request=request, decoding=decoding)
     for clip in translations.unreadable:
         say(str(clip))
+    coverage = coverage.without(translations.unreadable)
+    trial = trial_settings(request, decoding, own=model.config.decoding)
+    name = evaluation_name(request, coverage, trial=trial, scored=len(translations.ids), run=run)
+    predictions = predictions_path(run, name)
     write_predictions(predictions, translations, n_best=n_best)
     rows = score_systems(
         Systems(own=[(str(predictions), translations.hypotheses)]),
         translations.references,
-        language=_one_language(translations.languages),
-        protocols=named_protocols(request.protocol),
+        language=language,
+        protocols=protocols,
+        also=earlier_protocols(run, name, asked=protocols),
     )
     result = Evaluation(
-        request=request, rows=rows, decoding=vars(decoding), bounds=bounds, predictions=predictions,
-        too_long=too_long,
+        request=request, name=name, trial=trial, coverage=coverage, rows=rows[: len(protocols)],
+        earlier_rows=rows[len(protocols) :], decoding=vars(decoding), bounds=bounds,
+        predictions=predictions, too_long=too_long,
     )  # fmt: skip
-    _keep_scores(run / SCORES_FILE, request.name, result)
+    keep_scores(run, result)
     return result
 
 
@@ -221,12 +180,6 @@ def _translate(
     found = translate_all(model, evaluation, translate=search, device=device, dtype=dtype, desc=desc)
     best = [hypotheses[0]["text"] for hypotheses in found.hypotheses]
     return replace(found, hypotheses=best), found.hypotheses
-
-
-def _keep_scores(path: Path, name: str, result: Evaluation) -> None:
-    """Put a result among those of other splits, replacing an earlier one of its name."""
-    earlier = read_json(path) if path.exists() else {}
-    write_json(path, earlier | {name: result.to_dict()})
 
 
 def _one_language(of_clips: Sequence[str]) -> str:

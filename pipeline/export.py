@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core.device import Precision
-from ..core.files import read_json
 from ..finetune.export import Exported, export_run
 from .card import write_card
-from .evaluate import SCORES_FILE, Evaluation, Request, evaluate_stage_two
+from .evaluate import evaluate_stage_two
+from .evaluation import Evaluation, Request
+from .results import read_scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +55,7 @@ def export(
         request: which split of it, and the device.
     """
     exported = export_run(run, out, merge=merge, precision=precision, llm=llm, device=request.device)
-    before = read_json(run / SCORES_FILE) if (run / SCORES_FILE).is_file() else {}
+    before = read_scores(run)
     evaluation = None if features is None else evaluate_stage_two(out, features, request=request)
     return ExportedAndScored(
         exported=exported, card=write_card(out, run_scores=before), evaluation=evaluation

@@ -20,7 +20,7 @@ from ..finetune.store import RUN, check_features, load_stage_two
 from ..training.config import DecodingConfig
 from ..video import Clip, read_frames
 from .as_cached import Making, making_of
-from .evaluate import Decoding
+from .evaluation import Decoding
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,8 +48,8 @@ def test_stage_one_is_scored_on_videos(run_fla: Fla, house: Path) -> None:
     result = run_fla(*arguments, "--split", "dev", "--phase", "1", "--set", "num_beams=1")
     scores = json.loads(result.stdout)
     assert (scores["split"], scores["count"], scores["decoding"]["num_beams"]) == ("dev", 2, 1)
-    assert Path(scores["predictions"]).name == "predictions-dev-phase1.jsonl"
-    assert json.loads((house / "stage1" / "scores.json").read_text())["dev-phase1"] == scores
+    assert Path(scores["predictions"]).name == "predictions-dev-phase1-num_beams=1.jsonl"
+    assert json.loads((house / "stage1" / "scores.json").read_text())["dev-phase1-num_beams=1"] == scores
 
 
 def test_expected_figures_stand_beside_the_measured_ones(run_fla: Fla, house: Path, tmp_path: Path) -> None:

@@ -20,10 +20,12 @@ def test_the_first_of_the_n_best_is_the_prediction(
     shutil.copytree(house / "stage2", run)
     asked = ["evaluate", run, "--features", house / "cache", "--device", "cpu", "--set", "num_beams=3"]
     run_fla(*asked)
-    file = run / "predictions-test.jsonl"
-    alone = [json.loads(line) for line in file.read_text().splitlines()]
+    alone, rows = (
+        run / "predictions-test-num_beams=3.jsonl",
+        run / "predictions-test-num_beams=3-n_best=3.jsonl",
+    )
     run_fla(*asked, "--n-best", "3")
-    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    alone, rows = ([json.loads(line) for line in file.read_text().splitlines()] for file in (alone, rows))
     for row, before in zip(rows, alone, strict=True):
         found = row.pop("n_best")
         assert row == before
@@ -43,13 +45,14 @@ def test_diverse_beams_are_written_once_with_their_scores(
     shutil.copytree(house / "stage2", run)
     asked = ["evaluate", run, "--features", house / "cache", "--device", "cpu", "--set", "num_beams=2"]
     run_fla(*asked, "--n-best", "4", "--diversity", "2")
-    for line in (run / "predictions-test.jsonl").read_text().splitlines():
+    name = "test-num_beams=4-diversity=2-n_best=4"
+    for line in (run / f"predictions-{name}.jsonl").read_text().splitlines():
         row = json.loads(line)
         texts, scores = ([found[key] for found in row["n_best"]] for key in ("text", "score"))
         assert texts[0] == row["prediction"]
         assert len(texts) == len(set(texts))
         assert scores == sorted(scores, reverse=True)
-    decoding = json.loads((run / "scores.json").read_text())["test"]["decoding"]
+    decoding = json.loads((run / "scores.json").read_text())[name]["decoding"]
     assert (decoding["diversity"], decoding["num_beams"]) == (2, 4)  # each beam is a hypothesis
 
 

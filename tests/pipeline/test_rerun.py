@@ -22,7 +22,7 @@ def test_an_evaluation_in_four_bits_is_repeated_to_the_byte(
     seen = []
     for _ in range(2):
         run_fla(*asked, "--n-best", "2")
-        seen.append((run / "predictions-test.jsonl").read_bytes())
+        seen.append((run / "predictions-test-n_best=2.jsonl").read_bytes())
     assert seen[0] == seen[1]
 
 
