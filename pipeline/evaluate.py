@@ -179,7 +179,8 @@ def _translate(
     search = partial(model.translate_n_best, decoding=decoding, count=request.n_best)
     found = translate_all(model, evaluation, translate=search, device=device, dtype=dtype, desc=desc)
     best = [hypotheses[0]["text"] for hypotheses in found.hypotheses]
-    return replace(found, hypotheses=best), found.hypotheses
+    translations = Translations[str](**vars(found) | {"hypotheses": best})
+    return translations, found.hypotheses
 
 
 def _one_language(of_clips: Sequence[str]) -> str:
