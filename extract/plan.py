@@ -21,6 +21,7 @@ from ..core.sample import SPLITS, Sample
 from ..corpora.manifest import Manifest
 from ..encoder.encode import Level
 from ..encoder.frozen import FrozenEncoder
+from ..video.frames import FRAME_VERSION
 from ..video.sampling import FrameSampling, count_selected
 from .config import ExtractConfig
 from .views import View, views_of
@@ -269,6 +270,7 @@ def _provenance(
         raise ConfigError(f"phase must be below the encoder's stride ({stride}), but is {config.phase}.")
     settings = encoder.settings
     preprocessing = {key: settings[key] for key in _PREPROCESSING} | {"phase": config.phase}
+    preprocessing["frame_version"] = FRAME_VERSION
     preprocessing["sampling"] = config_to_dict(config.sampling(encoder.config.sampling))
     preprocessing |= {key: True for key in ("compile", "keep_partial") if getattr(config, key)}
     if config.views:  # also of splits without views: the shards of a cache agree

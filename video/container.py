@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from ..core.errors import DataError
 from .clip import Clip
 from .entry import REFRESH_SECONDS, is_entry_point, refreshes_gradually
+from .geometry import MAX_PIXELS, refuse_absurd_size
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -25,8 +26,6 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,h264,hevc,ivf,gif,"
     "yuv4mpegpipe"
 )
-MAX_PIXELS = 8192 * 8192
-"""Pixels of one picture: 8K (7680 x 4320) fits twice; a damaged header may declare gigabytes."""
 SEEK_MARGIN_SECONDS = 1.0
 """Pictures are shown later than they are stored, so the jump to a cut's start lands a little before it."""
 INDEXED_FORMATS = ("mov", "matroska")
@@ -137,6 +136,11 @@ def time_base(stream: "VideoStream") -> "Fraction":
     return stream.time_base
 
 
+def pixel_aspect(stream: "VideoStream") -> float:
+    """Return a stored pixel's width / height: as the container says, else the codec, else 1."""
+    return float(stream.sample_aspect_ratio or 1)
+
+
 def reason(error: Exception) -> str:
     """Return what FFmpeg says of a fault, without its numbers and paths."""
     return str(getattr(error, "strerror", None) or error)
@@ -168,11 +172,9 @@ def _video_stream(container: "InputContainer", clip: "Clip") -> "VideoStream":
     context = stream.codec_context
     if context is None:
         raise DataError(f"{clip.path} holds a video stream that this FFmpeg cannot decode.")
-    if context.width * context.height > MAX_PIXELS:
-        raise DataError(
-            f"{clip.path} must hold pictures of at most {MAX_PIXELS} pixels,"
-            f" but declares {context.width} x {context.height}."
-        )
+    refuse_absurd_size(
+        clip.path, height=context.height, width=context.width, pixel_aspect=pixel_aspect(stream)
+    )
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_PIXELS)}  # the size may also change in mid-stream
     return stream

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 IDR_UNITS = {"h264": "5", "hevc": "19-20"}
-"""NAL unit types of an IDR picture, which nothing after it refers past (H.264, table 7-1; H.265, table 7-1)."""
+"""NAL unit types of an IDR picture, which nothing after it refers past (table 7-1 of H.264 and H.265)."""
 REFRESH_SECONDS = 12.0
 """With gradual refresh (x264's intra-refresh) a picture is whole at the latest a key interval after a key
 frame: by x264's default 250 frames, which are 10 s at 25 frames per second."""

@@ -8,8 +8,10 @@ Fit = Literal["crop", "stretch"]
 """``crop``: the shorter side becomes the square's side and the middle is kept; ``stretch``: all is kept."""
 
 
-def fitted_size(height: int, width: int, *, size: int, fit: Fit) -> tuple[int, int]:
+def fitted_size(height: float, width: float, *, size: int, fit: Fit) -> tuple[int, int]:
     """Return the height and width a picture is scaled to before :func:`centre_square`.
+
+    ``height`` and ``width`` count square pixels.
 
     >>> fitted_size(720, 1280, size=128, fit="crop"), fitted_size(720, 1280, size=128, fit="stretch")
     ((128, 228), (128, 128))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.errors import DataError
-from .container import MAX_PIXELS
 from .fit import Fit, centre_square, fitted_size
+from .geometry import refuse_absurd_size
 from .picture_order import in_natural_order
 from .pixels import refuse_unknown_range, to_rgb
 
@@ -76,15 +76,8 @@ def _opened(path: Path) -> Iterator["Image"]:
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     try:
         with Image.open(path) as image:
-            _refuse_absurd(image, path)
+            refuse_absurd_size(path, height=image.height, width=image.width)
             refuse_unknown_range(image, path)
             yield image
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, *bombs) as error:
         raise DataError(f"{path} cannot be read as a picture: {error}") from error
-
-
-def _refuse_absurd(image: "Image", path: Path) -> None:
-    if image.width * image.height > MAX_PIXELS:
-        raise DataError(
-            f"{path} must have at most {MAX_PIXELS} pixels, but declares {image.width} x {image.height}."
-        )

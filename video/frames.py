@@ -7,14 +7,18 @@ from itertools import islice, repeat
 import numpy as np
 
 from .clip import Clip
-from .container import DamagedVideoError
+from .container import DamagedVideoError, open_video, pixel_aspect
 from .counting import decoded_timeline
-from .decoding import Squarer, decode_frames
+from .decoding import Squarer, decode_stream
 from .fit import Fit
 from .folder import list_pictures, read_picture
 from .probing import count_frames, read_timeline
 from .sampling import FrameSampling
 from .timeline import choose_frames
+
+FRAME_VERSION = 2
+"""Rises whenever the same clip and settings give other frames: features of both must not meet in one shard.
+2: pixels that are not square and pictures of 16 bits are honoured."""
 
 
 def read_frames(
@@ -99,11 +103,13 @@ def _video_squares(
 
     Only where a fault is known is decoding stopped before it, after ``stop`` frames.
     """
-    copies, to_square, reached = Counter(indices), Squarer(size=size, fit=fit), 0
-    for index, frame in enumerate(islice(decode_frames(clip), stop)):
-        reached = index + 1
-        if copies[index]:
-            yield from repeat(to_square(frame), copies[index])
+    copies, reached = Counter(indices), 0
+    with open_video(clip) as stream:
+        to_square = Squarer(size=size, fit=fit, pixel_aspect=pixel_aspect(stream))
+        for index, frame in enumerate(islice(decode_stream(stream, clip), stop)):
+            reached = index + 1
+            if copies[index]:
+                yield from repeat(to_square(frame), copies[index])
     if reached != num_frames:
         raise DamagedVideoError(
             f"{clip.path} must give {num_frames} frames, as many as it has packets, but gives {reached}.\n"

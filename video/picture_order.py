@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 WHOLE = r"(?:(?<![^\W_])-)?[0-9]+"
-"""A number in ASCII digits. A hyphen behind a letter or a digit separates (``frame-1``); else it is a minus."""
+"""A number in ASCII digits. A hyphen behind a letter or digit separates (``frame-1``); else it is a minus."""
 DECIMAL = rf"{WHOLE}(?:\.[0-9]+)?"
 
 
@@ -31,10 +31,8 @@ def _parts(name: str, number: str) -> list[str | Decimal]:
 
 
 def _holds_decimals(names: Iterable[str]) -> bool:
-    """Return whether points between digits are decimal points, not separators as in ``clip1.9``, ``clip1.10``.
-
-    A number that is written with a varying number of decimals does not end in zero (but 1.0 may stand for 1).
-    """
+    """Return whether points between digits are decimal points, not separators (``clip1.9``, ``clip1.10``)."""
+    # Numbers with a varying number of decimals do not end in zero, but for 1.0 that stands for 1.
     decimals = [found for name in names for found in re.findall(r"[0-9]\.([0-9]+)", name)]
     widths = {len(found) for found in decimals}
     return len(widths) == 1 or not any(len(found) > 1 and found.endswith("0") for found in decimals)

@@ -42,5 +42,6 @@ def to_rgb(image: "Image") -> "Image":
 
 
 def _is_deep(image: "Image") -> bool:
-    """Return whether Pillow holds one value of more than 8 bits a pixel (older versions: a 16-bit PNG as I)."""
+    """Return whether Pillow holds one value of more than 8 bits a pixel."""
+    # Older versions of Pillow read a 16-bit PNG in mode I.
     return image.mode == "F" or image.mode.startswith("I")

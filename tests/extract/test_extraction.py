@@ -192,6 +192,18 @@ def test_finished_shards_of_another_make_are_refused(run_extract: Run) -> None:
         run_extract(fingerprint="91bc")
 
 
+def test_shards_of_other_frames_are_not_continued(
+    run_extract: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release that makes other frames of the same clips adds none to an older cache, but reads it."""
+    monkeypatch.setattr(plan_module, "FRAME_VERSION", 1)
+    run_extract()
+    monkeypatch.undo()
+    with pytest.raises(CacheError, match="preprocessing.frame_version is 1 there and would be 2 now"):
+        run_extract()
+    assert len(FeatureCache(tmp_path / "cache", "train")) > 0
+
+
 def test_shards_together_hold_what_one_holds(run_extract: Run, manifest: Manifest, tmp_path: Path) -> None:
     for index in range(3):
         run_extract(shard=(index, 3), splits=("train",))

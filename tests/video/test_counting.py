@@ -16,7 +16,10 @@ X264 = "keyint=12:min-keyint=12:bframes=3:b-adapt=0:scenecut=0:repeat-headers=1"
 KINDS = {
     "h264, closed groups": ("libx264", {"x264-params": X264}),
     "h264, open groups": ("libx264", {"x264-params": f"{X264}:open-gop=1"}),
-    "h264, gradual refresh": ("libx264", {"x264-params": "keyint=12:intra-refresh=1:scenecut=0:repeat-headers=1"}),
+    "h264, gradual refresh": (
+        "libx264",
+        {"x264-params": "keyint=12:intra-refresh=1:scenecut=0:repeat-headers=1"},
+    ),
     "hevc, closed groups": ("libx265", {"x265-params": f"{X264}:open-gop=0:radl=2:log-level=none"}),
     "hevc, open groups": ("libx265", {"x265-params": f"{X264}:open-gop=1:log-level=none"}),
     "mpeg2": ("mpeg2video", {"g": "12", "bf": "2"}),
@@ -29,7 +32,9 @@ CASES = [(kind, name) for kind in KINDS for name in CONTAINERS.get(kind.split(",
 NUM_FRAMES = 36
 
 
-def write_moving(path: Path, *, codec: str, options: dict[str, str], num_frames: int, width: int = 64) -> Path:
+def write_moving(
+    path: Path, *, codec: str, options: dict[str, str], num_frames: int, width: int = 64
+) -> Path:
     """Write a bar that moves over a picture 64 high, so that pictures refer to those beside them."""
     if codec not in av.codecs_available:
         pytest.skip(f"this PyAV has no encoder {codec}")
@@ -60,7 +65,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory):
 
 
 def number_of_frames(clip: Clip) -> tuple[int, int] | str:
-    """Return the frames counted and decoded, or "refused" where counting and decoding both refuse the clip."""
+    """Return the frames counted and decoded, or "refused" where counting and decoding both refuse."""
     try:
         counted = count_frames(clip)
     except DataError:

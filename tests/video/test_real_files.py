@@ -10,7 +10,7 @@ from fla_llm.video import Clip, FrameSampling, count_frames, decode_all, probe, 
 READ = {  # frames, height and width as shown
     "av1_video.mkv": (125, 360, 640),
     "bbb_480p_vp9_opus_1second.webm": (24, 480, 854),
-    "carphone_pristine.mp4": (120, 144, 176),
+    "carphone_pristine.mp4": (120, 144, 193),  # stored 176 wide, in pixels of 128:117
     "flipping_a_pancake.mkv": (310, 240, 426),
     "h264_10bits.mp4": (30, 200, 200),
     "h265_10bits.mp4": (30, 200, 200),
