@@ -1,4 +1,4 @@
-"""Pages outside the documentation site link to files that exist. ``make docs`` checks the site's own links."""
+"""Pages outside the documentation site name files that exist. ``make docs`` checks the site's own links."""
 
 import re
 from pathlib import Path
