@@ -1,24 +1,18 @@
-"""The strict configuration loader: frozen dataclasses, YAML presets beside them, ``--set a.b=c``.
-
-All faults are reported at once, each with its dotted key. YAML 1.1 is mended where it bites:
-``1e-4`` (a string to PyYAML) is a number where a number belongs, and ``no`` (False to PyYAML)
-given for text is a fault that says to quote it.
-"""
+"""The strict configuration loader: frozen dataclasses, YAML presets, ``--set a.b=c``."""
 
 import dataclasses
-import types
-import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, TypeVar
 
 import yaml
 
 from .errors import ConfigError, did_you_mean
 from .files import atomic_write, read_text, visible
+from .typed import Builder
+from .yaml_text import YAML_FAULTS, parse_yaml
 
 C = TypeVar("C")
-_FAULTY = object()
 
 
 def load_config(
@@ -64,10 +58,10 @@ def config_from_dict(cls: type[C], mapping: Mapping[str, Any], *, origin: str) -
     Raises:
         ConfigError: as :func:`load_config`; ``origin`` says where the mapping came from.
     """
-    faults: list[str] = []
-    config = _build(cls, mapping, "", faults)
-    if faults:
-        raise ConfigError(f"{origin}: " + "\n".join(faults))
+    builder = Builder(cls)
+    config = builder.build(cls, mapping)
+    if builder.faults:
+        raise ConfigError(f"{origin}: " + "\n".join(builder.faults))
     return config
 
 
@@ -150,8 +144,8 @@ def _read_layers(path: Path, presets: Path, *, above: tuple[str, ...] = ()) -> d
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(read_text(path))
-    except yaml.YAMLError as error:
+        content = parse_yaml(read_text(path))
+    except YAML_FAULTS as error:
         raise ConfigError(f"{path} must be YAML, but is not: {error}") from error
     if content is not None and not isinstance(content, dict):
         raise ConfigError(f"{path} must hold settings (key: value), but holds {type(content).__name__}.")
@@ -177,89 +171,9 @@ def _apply(mapping: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override}: '{parent}' is one value, not a group of settings.")
         mapping = child
     try:
-        mapping[last] = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        mapping[last] = parse_yaml(value)
+    except YAML_FAULTS as error:
         raise ConfigError(f"--set {override}: the value must be YAML, but is not.") from error
-
-
-def _build(cls: type[C], mapping: Mapping[str, Any], prefix: str, faults: list[str]) -> C:
-    hints = typing.get_type_hints(cls)
-    names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # C is a dataclass
-    faults += [
-        f"unknown key '{prefix}{key}'.{did_you_mean(str(key), names)}" for key in mapping if key not in names
-    ]
-    before = len(faults)
-    values = {
-        name: _convert(mapping[name], hints[name], f"{prefix}{name}", faults)
-        for name in names
-        if name in mapping
-    }
-    if len(faults) > before:
-        return typing.cast(C, _FAULTY)
-    try:
-        return cls(**values)
-    except (TypeError, ValueError, ConfigError) as error:  # a missing field, or the config's own check
-        faults.append(f"{prefix.rstrip('.') or cls.__name__}: {error}")
-        return typing.cast(C, _FAULTY)
-
-
-def _convert(value: Any, hint: Any, key: str, faults: list[str]) -> Any:
-    """Return ``value`` as ``hint`` wants it; append to ``faults`` where it cannot be."""
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if isinstance(value, Mapping):
-            return _build(hint, value, f"{key}.", faults)
-        return _fault(faults, key, "a group of settings", value)
-    if origin in (Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return None
-        return _convert(value, next(a for a in arguments if a is not type(None)), key, faults)
-    if origin is Literal:
-        if value in arguments and type(value) in {type(a) for a in arguments}:
-            return value
-        wanted = "one of " + ", ".join(map(str, arguments))
-        return _fault(faults, key, wanted, value, did_you_mean(str(value), [str(a) for a in arguments]))
-    if origin is tuple:
-        return _convert_tuple(value, arguments, key, faults)
-    if origin is dict:
-        if isinstance(value, Mapping):
-            return {str(k): _convert(v, arguments[1], f"{key}.{k}", faults) for k, v in value.items()}
-        return _fault(faults, key, "a group of settings", value)
-    return _convert_plain(value, hint, key, faults)
-
-
-def _convert_tuple(value: Any, arguments: tuple[Any, ...], key: str, faults: list[str]) -> Any:
-    if not isinstance(value, (list, tuple)):
-        return _fault(faults, key, "a list", value)
-    repeated = len(arguments) == 2 and arguments[1] is Ellipsis
-    if not repeated and len(value) != len(arguments):
-        return _fault(faults, key, f"a list of {len(arguments)} values", value)
-    hints: Iterable[Any] = [arguments[0]] * len(value) if repeated else arguments
-    pairs = enumerate(zip(value, hints, strict=True))
-    return tuple(_convert(item, hint, f"{key}[{i}]", faults) for i, (item, hint) in pairs)
-
-
-def _convert_plain(value: Any, hint: Any, key: str, faults: list[str]) -> Any:
-    if hint is Path and isinstance(value, str):
-        return Path(value)
-    if hint is str and isinstance(value, bool):
-        return _fault(
-            faults, key, "text", value, " Quote it: YAML reads yes, no, on and off as true or false."
-        )
-    if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            return _fault(faults, key, "a number", value)
-    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
-        return value
-    names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
-    return _fault(faults, key, names.get(hint, getattr(hint, "__name__", str(hint))), value)
-
-
-def _fault(faults: list[str], key: str, wanted: str, value: Any, hint: str = "") -> Any:
-    faults.append(f"'{key}' must be {wanted}, but is {value!r}.{hint}")
-    return _FAULTY
 
 
 def _plain(value: Any) -> Any:

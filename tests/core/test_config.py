@@ -112,6 +112,57 @@ def test_all_faults_are_reported_at_once() -> None:
         assert part in message
 
 
+@pytest.mark.parametrize("value", [".nan", "nan", ".inf", "-.inf", "inf", "1e999", "1" + "0" * 400])
+def test_a_number_is_finite(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match="'optimiser.learning_rate' must be a (finite )?number, but is"):
+        load_config(Config, overrides=[f"optimiser.learning_rate={value}"])
+    (tmp_path / "a.yaml").write_text(f"mean: [0, {value}, 0]")
+    with pytest.raises(ConfigError, match=r"'mean\[1\]' must be a (finite )?number, but is"):
+        load_config(Config, source=str(tmp_path / "a.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "columns: {no: a, de: b}",
+            "'columns' must have keys that are text, but one is False. Quote it: YAML",
+        ),
+        ("columns: {7: a}", "'columns' must have keys that are text, but one is 7. Quote it."),
+        ("optimiser: {on: 1}", "'optimiser' must have keys that are text, but one is True. Quote it: YAML"),
+        ("yes: 1", "a key must be text, but one is True. Quote it: YAML"),
+        ("epochs: 1\nepochs: 2", "the key 'epochs' must stand once"),
+        ("optimiser: {name: sgd, name: adamw}", "the key 'name' must stand once"),
+        ('language: "a\\ud83d"', "'language' must be without U[+]D83D"),
+        ('columns: {a: "\\0"}', "'columns.a' must be without U[+]0000"),
+        ('columns: {"\\0": a}', "'columns' must be without U[+]0000"),
+        ("language: 2024-13-01", "must be YAML, but is not: month must be"),
+        ("[" * 5000, "must be YAML, but is not"),
+    ],
+)
+def test_what_yaml_would_take_without_a_word_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        load_config(Config, source=str(tmp_path / "a.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("override", "hint"),
+    [
+        ("optimiser.nam=sgd", "'optimiser.nam'. Did you mean 'optimiser.name'"),
+        ("optimizer.name=sgd", "'optimizer.name'. Did you mean 'optimiser.name'"),
+        ("learning_rate=1", "'learning_rate'. Did you mean 'optimiser.learning_rate'"),
+        ("lerning_rate=1", "'lerning_rate'. Did you mean 'optimiser.learning_rate'"),
+        ("optimiser.epochs=1", "'optimiser.epochs'. Did you mean 'epochs'"),
+        ("optimizer=1", "'optimizer'. Did you mean 'optimiser'"),
+        ("x.y.z=1", r"'x.y.z'.$"),
+    ],
+)
+def test_a_suggestion_is_a_key_that_works(override: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown key {hint}"):
+        load_config(Config, overrides=[override])
+
+
 def test_a_config_refuses_contradictions_itself() -> None:
     with pytest.raises(ConfigError, match="epochs must be at least 1, but is 0"):
         load_config(Config, overrides=["epochs=0"])
