@@ -21,10 +21,14 @@ def read_delimited(
         quoted: whether ``"`` encloses fields; without, it is an ordinary character.
 
     Raises:
-        DataError: not readable, not UTF-8, a column missing, or a row with too few or too many fields.
+        DataError: the file is not readable or not UTF-8, a column is missing, a row has too few or too many
+            fields, or a field that begins with ``"`` does not end with it.
     """
     quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, quoting=quoting)
+    # strict: a lone quotation mark would otherwise take the rows after it into its field, without a word.
+    reader = csv.reader(
+        io.StringIO(read_text(path), newline=""), delimiter=delimiter, quoting=quoting, strict=True
+    )
     lines = _lines(reader, path)
     _, header = next(lines, (0, []))
     header = [name.strip() for name in header]
@@ -59,7 +63,10 @@ def _lines(reader: "csv._reader", path: Path) -> Iterator[tuple[int, list[str]]]
             if fields:
                 yield reader.line_num, fields
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num} cannot be read: {error}.") from error
+        raise DataError(
+            f"{path}, line {reader.line_num} must be a row of fields, quoted or not, but is not: {error}.\n"
+            'Write a field that begins with a quotation mark as """so"" it goes".'
+        ) from error
 
 
 def _row(header: list[str], fields: list[str], *, place: str) -> dict[str, str]:

@@ -30,6 +30,19 @@ def test_known_gaps_are_listed_and_no_faults(csl: Path) -> None:
     assert not result.has_faults
 
 
+def test_a_field_may_begin_with_a_quotation_mark(csl: Path) -> None:
+    for name, changes in {
+        "video_map.txt": ("对 不 起", '"对 不 起'),
+        "split_1.txt": ("S0000", '"S0000'),
+    }.items():
+        path = csl / "sentence_label" / name
+        path.write_text(path.read_text(encoding="utf-8").replace(*changes), encoding="utf-8")
+    assert {row.id for row in prepared(csl).rejected} >= {'"S000001_P0000_T00', '"S000002_P0004_T00'}
+    path = csl / "sentence_label/split_1.txt"
+    path.write_text(path.read_text().replace('"', ""))
+    assert prepared(csl).manifest.samples[0].text == '"对不起！'
+
+
 def test_no_row_of_either_file_is_lost(csl: Path) -> None:
     result = prepared(csl)
     assert len(result.manifest.samples) + len(result.rejected) == 5

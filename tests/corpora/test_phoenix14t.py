@@ -21,6 +21,15 @@ def test_the_release_is_read(phoenix: Path) -> None:
     assert result.official == {"train": 7096, "dev": 519, "test": 642}
 
 
+def test_a_field_may_begin_with_a_quotation_mark(phoenix: Path) -> None:
+    path = phoenix / "PHOENIX-2014-T/annotations/manual/PHOENIX-2014-T.train.corpus.csv"
+    path.write_text(path.read_text().replace('und "heute', '"heute'))
+    assert [s.text for s in prepared(phoenix).manifest.split("train")] == [
+        '"heute der regen heute-1',
+        '"heute der regen heute-2',
+    ]
+
+
 def test_inner_and_outer_folder_give_the_same_clips(phoenix: Path) -> None:
     outer, inner = prepared(phoenix).manifest, prepared(phoenix / "PHOENIX-2014-T").manifest
     around = prepared(phoenix.parent).manifest
