@@ -5,6 +5,7 @@ from typing import Literal
 
 from ..core.errors import ConfigError
 from ..core.sample import SPLITS
+from ..core.text import find_unstorable
 
 Format = Literal["npy", "pt", "safetensors", "signjoey"]
 FORMATS: tuple[Format, ...] = ("npy", "pt", "safetensors", "signjoey")
@@ -36,6 +37,10 @@ class ImportConfig:
             raise ConfigError(
                 f"--encoder must be a name for what made the features, but is {self.encoder!r}."
             )
+        options = {"--encoder": self.encoder, "--language": self.language, "--corpus": self.corpus}
+        for option, value in options.items():
+            if found := find_unstorable(value or ""):
+                raise ConfigError(f"{option} must be without {found}, but is {value!r}.")
         if self.split is not None and self.split not in SPLITS:
             raise ConfigError(f"--split must be one of {', '.join(SPLITS)}, but is {self.split!r}.")
         only_signjoey = {"--language": self.language, "--corpus": self.corpus}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError
+from ..core.text import find_unstorable
 from .foreign import ForeignClip, from_tensor
 from .format import CacheRow
 from .tensor_pickle import read_pickles
@@ -72,7 +73,7 @@ def _check(entry: Any, place: str) -> dict[str, Any]:
     """Return an entry with the texts it needs and its tensor.
 
     Raises:
-        DataError: it lacks one.
+        DataError: the entry lacks one, or a text that no cache can hold.
     """
     import torch
 
@@ -82,6 +83,8 @@ def _check(entry: Any, place: str) -> dict[str, Any]:
     for key in _TEXTS:
         if not isinstance(entry.get(key), str):
             raise DataError(f"{place}: {key!r} must be text, but is {_brief(entry, key)}.")
+        if found := find_unstorable(entry[key]):
+            raise DataError(f"{place}: {key!r} must be without {found}, but is {_brief(entry, key)}.")
     if not entry["name"]:
         raise DataError(f"{place}: 'name' must not be empty, but is.")
     if not isinstance(entry.get("sign"), torch.Tensor):

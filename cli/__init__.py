@@ -61,7 +61,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
-            error.message = printable(error.message)
+            error.message = printable(error.message)  # type: ignore[misc]  # Final, but what show() prints
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

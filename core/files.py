@@ -45,7 +45,7 @@ def sync_folder(folder: Path) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Write ``content`` as indented JSON, atomically."""
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        temporary.write_bytes(_dump(content, indent=2))
 
 
 def read_json(path: Path) -> Any:
@@ -59,8 +59,8 @@ def read_json(path: Path) -> Any:
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Write one JSON object a line, atomically."""
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
+        file.writelines(_dump(row) for row in rows)
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -125,10 +125,17 @@ def sha256_file(path: Path, *, offset: int = 0) -> str:
     return digest.hexdigest()
 
 
+def _dump(content: Any, *, indent: int | None = None) -> bytes:
+    """Return ``content`` as JSON and a newline."""
+    text = json.dumps(content, ensure_ascii=False, indent=indent)
+    # UTF-8 lacks lone surrogates, which stand in JSON strings alone. There Python's escape is JSON's too.
+    return text.encode("utf-8", "backslashreplace") + b"\n"
+
+
 def _parse(text: str, *, place: str) -> Any:
     try:
         return json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number of 5000 digits, or brackets 1000 deep
         raise DataError(f"{place} must be JSON, but is not: {error}") from error
 
 

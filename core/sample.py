@@ -16,7 +16,7 @@ class Sample:
     split: Split
     """Where it belongs."""
     video: str
-    """A video file or a folder of frames: a POSIX path relative to the manifest's root."""
+    """POSIX path of a video file or a folder of frames: relative to the manifest's root, or absolute."""
     text: str
     """The sentence, raw: what scores are measured against."""
     language: str

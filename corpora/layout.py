@@ -1,9 +1,11 @@
 """Finding the parts of a release, which people unpack in more than one way."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..core.errors import DataError
+from ..core.files import resolve_inside
 
 
 def existing(root: Path, relatives: Iterable[str]) -> list[str]:
@@ -21,6 +23,17 @@ def find(root: Path, relatives: Sequence[str], *, what: str) -> Path:
     if not found:
         raise DataError(f"{root} holds no {what}; tried {', '.join(relatives)}.\nGive the release's folder.")
     return root / found[0]
+
+
+def locate(root: Path, video: str) -> Path:
+    """Return the path of a video: an absolute path as it is, a relative path inside ``root``.
+
+    Only a user's own table gives absolute paths. Readers of published corpora join every name to a folder.
+
+    Raises:
+        DataError: a relative path leaves ``root``.
+    """
+    return Path(video) if os.path.isabs(video) else resolve_inside(root, video)
 
 
 def join(*parts: str) -> str:

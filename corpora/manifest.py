@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from ..core.errors import DataError, did_you_mean
-from ..core.files import read_jsonl, resolve_inside, write_jsonl
+from ..core.files import read_jsonl, write_jsonl
 from ..core.sample import SPLITS, Sample, Split
+from ..core.text import find_unstorable
 from ..video.clip import Clip
+from .layout import locate
 from .release import count_splits, first_of_each_split
 
 FORMAT = "fla-manifest-1"
@@ -29,7 +31,7 @@ class Manifest:
 
     corpus: str
     root: Path
-    """The folder that ``Sample.video`` is relative to."""
+    """The folder that ``Sample.video`` is relative to, unless that is absolute."""
     samples: tuple[Sample, ...]
 
     @property
@@ -52,20 +54,40 @@ class Manifest:
         """Return where the frames of ``sample`` lie.
 
         Raises:
-            DataError: its path leaves the root, or the root is not there: the corpus lies elsewhere here.
+            DataError: a relative path leaves the root, the root is no folder, or nothing lies at an absolute
+                path. The error names the remedy for a corpus that lies elsewhere on this machine.
         """
-        if not self.root.is_dir():
+        if os.path.isabs(sample.video):
+            if not os.path.exists(sample.video):
+                raise DataError(f"{sample.video} does not exist.\n{self.remedy(sample)}")
+        elif not self.root.is_dir():
             raise DataError(
                 f"The videos of the manifest must lie in {self.root}, but that is no folder.\n"
-                "Give --root DIR, the folder where they lie on this machine."
+                f"{self.remedy(sample)}"
             )
-        path = resolve_inside(self.root, sample.video)
         return Clip(
-            path=path,
+            path=self.path(sample),
             start_seconds=sample.start_seconds,
             end_seconds=sample.end_seconds,
             fps=sample.fps,
         )
+
+    def path(self, sample: Sample) -> Path:
+        """Return the path of a sample's video, whether or not it is there.
+
+        Raises:
+            DataError: a relative path leaves the root.
+        """
+        return locate(self.root, sample.video)
+
+    def remedy(self, sample: Sample) -> str:
+        """Return what to do where the video of ``sample`` is not on this machine."""
+        if os.path.isabs(sample.video):
+            return (
+                "The manifest gives this video by an absolute path, which --root does not change.\n"
+                "Run fla prepare on this machine, best with paths relative to the table's folder or --root."
+            )
+        return "Give --root DIR, the folder where they lie on this machine."
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -135,8 +157,8 @@ def _read_header(path: Path, lines: list[dict[str, Any]]) -> dict[str, Any]:
         )
     _check_keys(header, known=_HEADER_KEYS, required=_HEADER_KEYS, place=f"{path}, line 1")
     for key in ("corpus", "root"):
-        if not isinstance(header[key], str):
-            raise DataError(f"{path}, line 1: '{key}' must be text, but is {header[key]!r}.")
+        if wanted := _text_fault(header[key]) if isinstance(header[key], str) else "text":
+            raise DataError(f"{path}, line 1: '{key}' must be {wanted}, but is {header[key]!r}.")
     return header
 
 
@@ -157,12 +179,19 @@ def _fault(key: str, value: Any) -> str | None:
     if key == "split":
         return None if value in SPLITS else f"one of {', '.join(SPLITS)}"
     if key in _TEXT_KEYS or key == "signer":
-        return None if isinstance(value, str) and value.strip() else "text that is not empty"
+        return _text_fault(value)
     if key == "num_frames":
         return None if type(value) is int and value >= 1 else "a whole number of frames, at least 1"
     if key == "fps":
         return None if _is_number(value) and value > 0 else "a number of frames per second above 0"
     return None if _is_number(value) and value >= 0 else "a number of seconds"
+
+
+def _text_fault(value: Any) -> str | None:
+    if not (isinstance(value, str) and value.strip()):
+        return "text that is not empty"
+    found = find_unstorable(value)
+    return f"without {found}" if found else None
 
 
 def _is_number(value: Any) -> TypeGuard[float]:

@@ -5,11 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..core.errors import DataError
-from ..core.files import resolve_inside
 from ..core.progress import progress
 from ..core.sample import Sample
 from ..video import Clip, probe
 from .config import Check
+from .layout import locate
 from .release import Rejected, Row
 
 _CHECK_SIZE = 16  # pixels a side: decoding costs the same, what is kept is next to nothing
@@ -37,7 +37,7 @@ def look_at(row: Row, *, root: Path, check: Check) -> Sample | Rejected:
 
 
 def _find(row: Row, root: Path) -> str | None:
-    return next((place for place in row.places if resolve_inside(root, place).exists()), None)
+    return next((place for place in row.places if locate(root, place).exists()), None)
 
 
 def _without_video(row: Row) -> Rejected:
@@ -47,7 +47,7 @@ def _without_video(row: Row) -> Rejected:
 
 
 def _read(row: Row, place: str, *, root: Path, check: Check) -> Sample | Rejected:
-    path = resolve_inside(root, place)
+    path = locate(root, place)
     clip = Clip(path=path, start_seconds=row.start_seconds, end_seconds=row.end_seconds)
     info = probe(clip)
     fps = info.fps or row.fps

@@ -1,18 +1,20 @@
 """A release, its videos looked at, as a manifest and the list of rows that could not be used."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import ConfigError, DataError, did_you_mean
 from ..core.sample import SPLITS, Sample, Split
+from ..core.text import find_unstorable
 from . import csl_daily, how2sign, phoenix14t, table
 from .config import PrepareConfig
 from .demo import write_demo_corpus
 from .manifest import Manifest
 from .media import look_at_all
 from .release import Rejected, Release, Row, count_splits, first_of_each_split
+from .row_checks import check_rows
 
 _READERS: dict[str, Callable[[Path, PrepareConfig], Release]] = {
     "phoenix14t": phoenix14t.read_release,
@@ -57,9 +59,11 @@ def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | No
 
     Raises:
         ConfigError: no such corpus.
-        DataError: the release or an annotation file cannot be read at all.
+        DataError: the release or an annotation file cannot be read at all, or the path of its folder
+            cannot be stored in a manifest.
     """
     source = Path(os.path.abspath(source))
+    _check_path(source)
     if corpus == "demo":
         return _prepare_demo(source, config, limit)
     if corpus not in _READERS:
@@ -68,6 +72,7 @@ def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | No
     if not source.exists():
         raise DataError(f"{source} must be the corpus {corpus} as released, but does not exist.")
     release = _READERS[corpus](source, config)
+    _check_path(release.root)
     samples, rejected = _look(release, config, limit)
     in_rows = count_splits([*samples, *rejected])
     return Prepared(
@@ -75,8 +80,16 @@ def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | No
         rejected=tuple(rejected),
         annotated={split: in_rows[split] for split in release.annotated},
         official=release.official,
-        notes=(*release.notes, *_shared_ids(samples)),
+        notes=(*release.notes, *_shared_ids(samples), *_absolute_paths(samples)),
     )
+
+
+def _check_path(folder: Path) -> None:
+    if found := find_unstorable(str(folder)):
+        raise DataError(
+            f"{folder} must be a path in UTF-8, since the manifest holds it, but has {found}.\n"
+            "Rename the folder, or link to it under another name: ln -s"
+        )
 
 
 def _prepare_demo(source: Path, config: PrepareConfig, limit: int | None) -> Prepared:
@@ -89,31 +102,12 @@ def _prepare_demo(source: Path, config: PrepareConfig, limit: int | None) -> Pre
 
 def _look(release: Release, config: PrepareConfig, limit: int | None) -> tuple[list[Sample], list[Rejected]]:
     """Return the usable rows as samples and the others with their reasons, each in the files' order."""
-    rows = _check_rows(first_of_each_split(release.rows, limit), is_published=release.is_published)
+    rows = check_rows(first_of_each_split(release.rows, limit), is_published=release.is_published)
     readable = [row for row in rows if isinstance(row, Row)]
     looked_at = iter(look_at_all(readable, root=release.root, check=config.check, workers=config.workers))
     results = [next(looked_at) if isinstance(row, Row) else row for row in rows]
     samples = [result for result in results if isinstance(result, Sample)]
     return samples, [result for result in results if isinstance(result, Rejected)]
-
-
-def _check_rows(rows: Iterable[Row | Rejected], *, is_published: bool) -> list[Row | Rejected]:
-    """Reject rows by what they say: no id, an id that its split has already, an empty sentence."""
-    seen: set[tuple[str, str]] = set()
-    checked: list[Row | Rejected] = []
-    for row in rows:
-        if isinstance(row, Row):
-            key = (row.split, row.id)
-            is_double = key in seen
-            seen.add(key)
-            if not row.id:
-                row = row.reject("no id")
-            elif is_double:
-                row = row.reject("id twice in one split", "the first row of this id is kept")
-            elif not row.text:
-                row = row.reject("empty sentence", fault=not is_published)
-        checked.append(row)
-    return checked
 
 
 def _shared_ids(samples: list[Sample]) -> list[str]:
@@ -127,3 +121,9 @@ def _shared_ids(samples: list[Sample]) -> list[str]:
     shown = [f"{name} ({', '.join(s for s in SPLITS if s in found)})" for name, found in shared.items()]
     more = f" and {len(shown) - 5} more" if len(shown) > 5 else ""
     return [f"ids in more than one split: {', '.join(shown[:5])}{more}"]
+
+
+def _absolute_paths(samples: list[Sample]) -> list[str]:
+    """Note the videos outside of the root: they stay where they are when the corpus is moved."""
+    count = sum(os.path.isabs(sample.video) for sample in samples)
+    return [f"videos by absolute paths, which --root does not change: {count}"] if count else []

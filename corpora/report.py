@@ -34,7 +34,8 @@ def describe(prepared: Prepared) -> dict[str, Any]:
 
 def report(prepared: Prepared) -> str:
     """Return the report for people; of each reason the first 20 rows are shown."""
-    parts = [_counts(prepared), _rejections(prepared.rejected), *(f"note: {n}" for n in prepared.notes)]
+    root = f"root of video paths: {prepared.manifest.root}"
+    parts = [_counts(prepared), root, _rejections(prepared.rejected), *(f"note: {n}" for n in prepared.notes)]
     parts += [f"fault: {split} is annotated, but has no usable row" for split in prepared.empty_splits]
     return "\n".join(part for part in parts if part)
 

@@ -2,19 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 from ..core.errors import DataError, did_you_mean
-from ..core.files import read_jsonl, read_text
 from ..core.sample import SPLITS, Split
-from .config import Columns, PrepareConfig
-from .delimited import check_columns, read_delimited
+from .config import PrepareConfig
 from .release import Rejected, Release, Row, parse_times
+from .table_files import Record, UnusableRow, read_records
 
 _ALIASES: dict[str, Split] = {
     "train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test",
 }  # fmt: skip
-_REQUIRED = ("id", "split", "video", "text")
 
 
 def read_release(source: Path, config: PrepareConfig) -> Release:
@@ -25,14 +22,11 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
         config: ``columns``, ``root``, ``language`` and ``fps``.
 
     Raises:
-        DataError: not such a file, a column missing, or a row that cannot be read.
+        DataError: the source is no such file, a column is missing, or the file cannot be read.
     """
     if not source.is_file():
         raise DataError(f"{source} must be a table (.csv, .tsv or .jsonl), but is no file.")
-    columns = config.columns
-    records = _read_jsonl(source, columns) if source.suffix == ".jsonl" else _read_delimited(source, columns)
-    if not records:
-        raise DataError(f"{source} must hold rows, but has none.")
+    records = read_records(source, config.columns)
     root = Path(os.path.abspath(config.root)) if config.root else source.parent
     if not root.is_dir():
         raise DataError(f"'root' must be the folder that video paths are relative to, but {root} is none.")
@@ -47,74 +41,44 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
     )
 
 
-def _read_delimited(path: Path, columns: Columns) -> list[dict[str, str]]:
-    header = read_text(path).split("\n", 1)[0]
-    separator = "\t" if path.suffix == ".tsv" else max(",\t;|", key=header.count)
-    records = read_delimited(path, delimiter=separator, required=_required(columns))
-    _check_optional(list(records[0]) if records else [], columns, place=str(path))
-    return records
-
-
-def _read_jsonl(path: Path, columns: Columns) -> list[dict[str, str]]:
-    records: list[dict[str, str]] = []
-    for number, row in enumerate(read_jsonl(path), 1):
-        place = f"{path}, row {number}"
-        check_columns(list(row), _required(columns), place=place)
-        records.append({key: _text(value, f"{place}: '{key}'") for key, value in row.items()})
-    _check_optional(sorted({key for record in records for key in record}), columns, place=str(path))
-    return records
-
-
-def _required(columns: Columns) -> list[str]:
-    return [getattr(columns, name) for name in _REQUIRED]
-
-
-def _check_optional(found: list[str], columns: Columns, *, place: str) -> None:
-    """Refuse a column that the settings name and the table lacks; a default name may be absent."""
-    named = [
-        getattr(columns, name)
-        for name, default in vars(Columns()).items()
-        if getattr(columns, name) != default
-    ]
-    if found:
-        check_columns(found, named, place=place)
-
-
-def _text(value: Any, place: str) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-        return str(value).strip()
-    raise DataError(f"{place} must be text or a number, but is {value!r}.")
-
-
-def _row(record: dict[str, str], root: Path, config: PrepareConfig) -> Row | Rejected:
+def _row(record: Record, root: Path, config: PrepareConfig) -> Row | Rejected:
     columns = config.columns
     name, split = record[columns.id], record[columns.split]
-    if split not in _ALIASES:
-        detail = f"{split!r} is none of {', '.join(_ALIASES)}.{did_you_mean(split, list(_ALIASES))}"
-        return Rejected(id=name, split=split, reason="unknown split", detail=detail)
-    start, end = record.get(columns.start, ""), record.get(columns.end, "")
-    times = parse_times(start, end)
-    fps = _positive(record.get(columns.fps, "")) or config.fps
-    if times is None:
-        detail = f"{columns.start} {start!r}, {columns.end} {end!r}"
-        return Rejected(id=name, split=_ALIASES[split], reason="wrong times", detail=detail)
+    if fault := _fault(record, config):
+        reason, detail = fault
+        return Rejected(id=name, split=_ALIASES.get(split, split), reason=reason, detail=detail)
+    start, end = parse_times(record.get(columns.start, ""), record.get(columns.end, "")) or (None, None)
     return Row(
         id=name,
         split=_ALIASES[split],
         text=record[columns.text],
         language=record.get(columns.language) or config.language,
-        places=(_relative(record[columns.video], root),) if record[columns.video] else (),
-        fps=fps,
+        places=(_place(record[columns.video], root),) if record[columns.video] else (),
+        fps=_positive(record.get(columns.fps, "")) or config.fps,
         signer=record.get(columns.signer) or None,
-        start_seconds=times[0],
-        end_seconds=times[1],
+        start_seconds=start,
+        end_seconds=end,
     )
 
 
+def _fault(record: Record, config: PrepareConfig) -> tuple[str, str] | None:
+    """Return why a row cannot be used, in a few words and in detail, or None."""
+    columns, split = config.columns, record[config.columns.split]
+    start, end, fps = (record.get(name, "") for name in (columns.start, columns.end, columns.fps))
+    if isinstance(record, UnusableRow):
+        return "neither text nor a number", record.fault
+    if split not in _ALIASES:
+        hint = did_you_mean(split, list(_ALIASES))
+        return "unknown split", f"{split!r} is none of {', '.join(_ALIASES)}.{hint}"
+    if parse_times(start, end) is None:
+        return "wrong times", f"{columns.start} {start!r}, {columns.end} {end!r}: give seconds such as 12.5"
+    if fps and _positive(fps) is None:
+        return "wrong frame rate", f"{columns.fps} {fps!r}: give a number above 0 such as 25 or 29.97"
+    return None
+
+
 def _positive(number: str) -> float | None:
-    """Return a number above 0, or None where ``number`` is none: then the video must say it."""
+    """Return a finite number above 0, or None where the text is no such number."""
     try:
         value = float(number)
     except ValueError:
@@ -122,13 +86,20 @@ def _positive(number: str) -> float | None:
     return value if 0 < value < float("inf") else None
 
 
-def _relative(video: str, root: Path) -> str:
-    """Return an absolute path inside ``root`` relative to it; any other path as it is."""
-    path = Path(os.path.normpath(video)) if os.path.isabs(video) else None
-    return path.relative_to(root).as_posix() if path is not None and path.is_relative_to(root) else video
+def _place(video: str, root: Path) -> str:
+    """Return an absolute path inside ``root`` relative to it; any other path as it is.
+
+    A relative path goes with the corpus when ``--root`` moves; so the root's links are followed too.
+    """
+    if os.path.isabs(video):
+        path = Path(os.path.normpath(video))
+        for folder in (root, root.resolve()):
+            if path.is_relative_to(folder) and path != folder:
+                return path.relative_to(folder).as_posix()
+    return video
 
 
-def _notes(records: list[dict[str, str]], annotated: tuple[Split, ...], config: PrepareConfig) -> list[str]:
+def _notes(records: list[Record], annotated: tuple[Split, ...], config: PrepareConfig) -> list[str]:
     found = {key for record in records for key in record}
     unused = sorted(found - set(vars(config.columns).values()))
     notes = [f"{split}: no row in the table" for split in SPLITS if split not in annotated]

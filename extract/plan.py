@@ -221,11 +221,10 @@ def _check_set(plan: ShardPlan) -> None:
 
 
 def _check_videos(plan: ShardPlan, manifest: Manifest) -> None:
-    if not any(manifest.clip(sample).path.exists() for sample in plan.samples):
+    if not any(manifest.path(sample).exists() for sample in plan.samples):
         raise DataError(
             f"The videos of {plan.split} must be where the manifest says, but none is: "
-            f"{manifest.clip(plan.samples[0]).path} is not there.\n"
-            "Give --root DIR, the folder where they lie on this machine."
+            f"{manifest.path(plan.samples[0])} is not there.\n{manifest.remedy(plan.samples[0])}"
         )
 
 

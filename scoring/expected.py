@@ -1,5 +1,6 @@
 """Compare measured scores with expected ones: of a paper, or of an earlier run."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,6 @@ def describe_compared(compared: Sequence[Compared]) -> str:
 def _figures(content: Mapping[str, Any], path: Path) -> dict[str, float]:
     found = {metric: content[metric] for metric in METRICS if content.get(metric) is not None}
     for metric, figure in found.items():
-        if isinstance(figure, bool) or not isinstance(figure, int | float):
+        if isinstance(figure, bool) or not (isinstance(figure, int | float) and math.isfinite(figure)):
             raise DataError(f"{path}: {metric} must be a number from 0 to 100, but is {figure!r}.")
     return found

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..core.errors import DataError
 from ..core.files import read_jsonl, read_text
+from ..core.text import find_unstorable
 
 COLUMNS = ("id", "prediction", "reference", "text", "language")
 """What is read of a table or JSON Lines; other columns are passed over."""
@@ -96,8 +97,18 @@ def read_sentence_file(path: Path) -> SentenceFile:
     is one sentence a line, an empty line being an empty sentence.
 
     Raises:
-        DataError: the file is unreadable, not UTF-8, empty, or malformed; it names the line.
+        DataError: the file is unreadable, not UTF-8, empty, or malformed, or a text holds U+0000 or half of
+            a surrogate pair. The error names the line.
     """
+    file = _read(path)
+    for name, texts in file.columns.items():
+        for text, line in zip(texts, file.lines, strict=True):
+            if found := find_unstorable(text):
+                raise DataError(f"{path}, line {line}: {name!r} must be without {found}, but is {text!r}.")
+    return file
+
+
+def _read(path: Path) -> SentenceFile:
     text = read_text(path).replace("\r\n", "\n")
     if not text.strip():
         raise DataError(f"{path} must hold sentences, but is empty.")

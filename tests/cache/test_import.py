@@ -226,6 +226,8 @@ def test_what_is_not_said_or_said_twice_is_refused(tmp_path: Path) -> None:
         ({"split": None}, "--split must be given for a signjoey file"),
         ({"language": ""}, "--language must be given for a signjoey file"),
         ({"corpus": None}, "--corpus must be given for a signjoey file"),
+        ({"corpus": "D\udce4"}, "--corpus must be without U[+]DCE4"),
+        ({"encoder": "\udce4"}, "--encoder must be without U[+]DCE4"),
         ({"suffix": "_s2"}, "--suffix is for folders of files, but is '_s2'"),
         ({"format": "npy"}, "--language is for signjoey files, but is 'de'"),
     ]:
@@ -390,6 +392,13 @@ def test_signjoey_clips_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     assert "but are (3,)" in found["clip 2"]
     assert "NaN" in found["clip 3"]
     assert "repeats some" in found["clip 4"]
+
+
+@pytest.mark.parametrize("key", ["name", "text", "signer"])
+def test_a_signjoey_text_that_no_cache_can_hold_is_named(tmp_path: Path, key: str) -> None:
+    path = write_pickle(tmp_path / "source", [entry(0), entry(1, **{key: "a\ud83d"})])
+    with pytest.raises(DataError, match=f"source, entry 1: '{key}' must be without U[+]D83D"):
+        read_signjoey(path, split="dev", language="de")
 
 
 class Storage:

@@ -24,6 +24,27 @@ def test_reading_what_was_written_gives_the_same(tmp_path: Path) -> None:
     assert read_json(tmp_path / "one.json") == rows[0]
 
 
+def test_what_utf8_cannot_hold_is_written_as_json_escapes(tmp_path: Path) -> None:
+    row = {"id": "x\udc80 \ud83d", "é": "\U0001f600"}
+    write_jsonl(tmp_path / "rows.jsonl", [row])
+    write_json(tmp_path / "one.json", row)
+    assert read_jsonl(tmp_path / "rows.jsonl") == [row]
+    assert read_json(tmp_path / "one.json") == row
+    assert r"x\udc80 \ud83d" in (tmp_path / "one.json").read_text(encoding="utf-8")
+
+
+def test_a_name_may_be_as_long_as_the_disk_allows(tmp_path: Path) -> None:
+    write_json(tmp_path / ("手" * 85), {})
+    assert [path.name for path in tmp_path.iterdir()] == ["手" * 85]
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "[1,]"])
+def test_what_json_cannot_be_is_an_error_that_names_the_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "one.json").write_text(text)
+    with pytest.raises(DataError, match="one.json must be JSON, but is not"):
+        read_json(tmp_path / "one.json")
+
+
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     target = tmp_path / "file.txt"
     target.write_text("old")

@@ -96,6 +96,11 @@ def test_an_unknown_split_is_refused(manifest: Manifest) -> None:
         (3, {"text": " "}, "line 3: 'text' must be text that is not empty"),
         (3, {"start_seconds": -1}, "line 3: 'start_seconds' must be a number of seconds, but is -1"),
         (3, {"split": "tran"}, "but is 'tran'. Did you mean 'train'"),
+        (3, {"text": "wind \ud83d"}, "line 3: 'text' must be without U[+]D83D, half .* at character 6"),
+        (3, {"signer": "\0"}, "line 3: 'signer' must be without U[+]0000 at character 1"),
+        (3, {"video": "\udc80.mp4"}, "line 3: 'video' must be without U[+]DC80"),
+        (3, {"fps": float("nan")}, "line 3: 'fps' must be a number of frames per second above 0, but is nan"),
+        (1, {"root": "D\udce4ten"}, "line 1: 'root' must be without U[+]DCE4"),
         (3, {"id": "a/1"}, "line 3: the id 'a/1' must occur once in train, but stands in line 2 too"),
     ],
 )

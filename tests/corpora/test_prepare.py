@@ -81,6 +81,21 @@ def test_links_to_another_disk_are_followed(phoenix: Path, tmp_path: Path) -> No
     assert len(prepare("phoenix14t", phoenix, config=PrepareConfig()).manifest.samples) == 3
 
 
+def test_a_path_that_no_manifest_can_hold_is_refused(table: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "D\udce4ten"
+    folder.mkdir()
+    table.rename(folder / "table.csv")
+    with pytest.raises(DataError, match="must be a path in UTF-8, .* has U[+]DCE4, .*\nRename the folder"):
+        prepare("table", folder / "table.csv", config=PrepareConfig())
+    with pytest.raises(DataError, match="must be a path in UTF-8"):
+        prepare("demo", folder / "demo", config=PrepareConfig())
+
+
+def test_the_report_says_what_the_root_is(table: Path, tmp_path: Path) -> None:
+    result = run("table", table, "--out", tmp_path / "m.jsonl")
+    assert f"root of video paths: {table.parent}\n" in result.stdout
+
+
 def test_the_command_offers_every_corpus() -> None:
     assert NAMED == CORPORA
 
@@ -164,7 +179,7 @@ def test_an_option_of_another_corpus_is_refused(phoenix: Path, tmp_path: Path, o
 def test_an_unknown_setting_is_refused(table: Path, tmp_path: Path) -> None:
     result = run("table", table, "--out", tmp_path / "m.jsonl", "--set", "columns.txt=satz")
     assert isinstance(result.exception, ConfigError)
-    assert "columns.txt'. Did you mean 'text'" in str(result.exception)
+    assert "columns.txt'. Did you mean 'columns.text'" in str(result.exception)
 
 
 def test_the_demo_corpus_is_rendered_and_limited(tmp_path: Path) -> None:

@@ -2,8 +2,12 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from fla_llm.cli import fla
 from fla_llm.core.errors import DataError
+from fla_llm.core.files import read_jsonl
+from fla_llm.corpora import read_manifest, write_manifest
 from fla_llm.corpora.config import Columns, PrepareConfig
 from fla_llm.corpora.prepare import Prepared, prepare
 
@@ -76,10 +80,34 @@ def test_videos_may_lie_under_another_root(table: Path, tmp_path: Path) -> None:
 
 
 def test_absolute_paths_inside_the_root_become_relative(table: Path) -> None:
-    table.write_text(f"id,split,video,text\n1,test,{table.parent}/videos/a.mp4,Hi.\n2,test,/etc/passwd,Hi.\n")
+    table.write_text(f"id,split,video,text\n1,test,{table.parent}/videos/a.mp4,Hi.\n2,test,../b.mp4,Hi.\n")
     result = prepared(table)
     assert result.manifest.samples[0].video == "videos/a.mp4"
     assert "must stay inside" in result.rejected[0].detail
+    link = table.parent / "link"
+    link.symlink_to(table.parent)
+    assert prepared(table, root=str(link)).manifest.samples[0].video == "videos/a.mp4"
+
+
+@pytest.mark.parametrize("root", [None, "corpus"])
+def test_an_absolute_path_elsewhere_is_kept(table: Path, tmp_path: Path, root: str | None) -> None:
+    corpus, disk = tmp_path / "corpus", tmp_path / "disk"
+    corpus.mkdir()
+    (table.parent / "videos").rename(disk)
+    (corpus / "link").symlink_to(disk)
+    table = table.rename(corpus / "table.csv")
+    table.write_text(f"id,split,video,text\n1,test,{disk}/a.mp4,Hi.\n2,test,{corpus}/link/b.mp4,Hi.\n")
+    result = prepared(table, **({} if root is None else {"root": str(tmp_path / root)}))
+    assert [sample.video for sample in result.manifest.samples] == [f"{disk}/a.mp4", "link/b.mp4"]
+    assert "videos by absolute paths, which --root does not change: 1" in result.notes
+    write_manifest(corpus / "m.jsonl", result.manifest)
+    manifest = read_manifest(corpus / "m.jsonl", root=tmp_path / "elsewhere")
+    assert manifest.clip(manifest.samples[0]).path == disk / "a.mp4"
+    disk.rename(tmp_path / "moved")
+    with pytest.raises(
+        DataError, match="a.mp4 does not exist.\n.* absolute path, which --root does not change"
+    ):
+        manifest.clip(manifest.samples[0])
 
 
 def test_frame_folders_need_a_frame_rate(table: Path, write_frames) -> None:
@@ -103,6 +131,8 @@ def test_frame_folders_need_a_frame_rate(table: Path, write_frames) -> None:
         ("1,test,videos/a.mp4,Hi.,nan,", "wrong times", "start 'nan'"),
         ("1,test,videos/a.mp4,Hi.,7,9", "video cannot be used", "a.mp4"),
         ("1,test,videos,Hi.,,", "video cannot be used", "videos"),
+        ('1,test,videos/a.mp4,Hi.,"1,5",', "wrong times", "give seconds such as 12.5"),
+        ('"a\nb",test,videos/a.mp4,Hi.,,', "id of several lines", "'a\\nb'"),
     ],
 )
 def test_an_unusable_row_is_listed_as_a_fault(table: Path, line: str, reason: str, detail: str) -> None:
@@ -112,6 +142,57 @@ def test_an_unusable_row_is_listed_as_a_fault(table: Path, line: str, reason: st
     assert (row.reason, row.fault) == (reason, True)
     assert detail in row.detail
     assert result.has_faults
+
+
+@pytest.mark.parametrize("fps", ["29,97", "25 fps", "0", "-25", "nan", "inf", "1/25"])
+def test_a_frame_rate_that_is_no_number_is_not_replaced(table: Path, fps: str) -> None:
+    lines = f'1,test,videos/a.mp4,Hi.,"{fps}"\n2,test,videos/b.mp4,Hi.,25\n3,dev,videos/b.mp4,Hi.,\n'
+    table.write_text(f"id,split,video,text,fps\n{lines}")
+    result = prepared(table, fps=12.5)
+    assert [(row.id, row.reason) for row in result.rejected] == [("1", "wrong frame rate")]
+    assert f"fps {fps!r}: give a number above 0 such as 25 or 29.97" in result.rejected[0].detail
+    assert [sample.id for sample in result.manifest.samples] == ["2", "3"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf"), json.loads("1e999")])
+@pytest.mark.parametrize("column", ["id", "split", "video", "text", "signer", "language", "start", "fps"])
+def test_a_json_value_that_is_no_number_rejects_its_row(table: Path, column: str, value: float) -> None:
+    good = {"id": "1", "split": "test", "video": "videos/a.mp4", "text": "Hi.", "other": float("nan")}
+    result = prepared(as_jsonl(table, [good, good | {"id": "2", column: value}]))
+    assert [sample.id for sample in result.manifest.samples] == ["1"]
+    (row,) = result.rejected
+    assert (row.reason, row.fault) == ("neither text nor a number", True)
+    assert f"row 2: '{column}' is {value}" in row.detail
+
+
+@pytest.mark.parametrize(("harm", "found"), [("\ud83d", "U+D83D"), ("\udc80", "U+DC80"), ("\0", "U+0000")])
+@pytest.mark.parametrize("column", ["id", "video", "text", "signer", "language"])
+def test_a_character_that_no_file_can_hold_rejects_its_row(
+    table: Path, tmp_path: Path, column: str, harm: str, found: str
+) -> None:
+    good = {"id": "1", "split": "test", "video": "videos/a.mp4", "text": "Hi."}
+    source = as_jsonl(table, [good, good | {"id": "2", column: f"a{harm}"}])
+    out = tmp_path / "m.jsonl"
+    done = CliRunner().invoke(fla, ["prepare", "table", str(source), "--out", str(out)])
+    assert done.exit_code == 1
+    assert [sample.id for sample in read_manifest(out).samples] == ["1"]
+    (row,) = read_jsonl(tmp_path / "m.jsonl.rejected.jsonl")
+    assert (row["reason"], row["id"]) == ("text that no file can hold", f"a{harm}" if column == "id" else "2")
+    assert f"'{column}' holds {found}" in row["detail"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        '1,test,videos/a.mp4,"Hi.\n2,test,videos/b.mp4,Ho.\n',  # the quotation mark never ends
+        '1,test,videos/a.mp4,"Hi.\n2,test,videos/b.mp4,"Ho.\n',  # it ends in the next row
+        '1,test,videos/a.mp4,"Hi" he said\n',
+    ],
+)
+def test_a_lone_quotation_mark_swallows_no_row(table: Path, lines: str) -> None:
+    table.write_text(f"id,split,video,text\n{lines}")
+    with pytest.raises(DataError, match="line [23] must be a row of fields, quoted or not"):
+        prepared(table)
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,7 @@ def test_a_figure_that_is_not_there_is_no_match(tmp_path: Path) -> None:
         ({"gfslt": {}}, "has none of bleu1"),
         ([1], "must hold figures such as"),
         ({"bleu4": "21"}, "bleu4 must be a number from 0 to 100, but is '21'"),
+        ({"bleu4": float("nan")}, "bleu4 must be a number from 0 to 100, but is nan"),
         ({"gfslt": {"bleu4": True}}, "bleu4 must be a number from 0 to 100, but is True"),
     ],
 )

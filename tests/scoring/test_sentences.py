@@ -93,6 +93,29 @@ def test_bytes_that_are_not_utf8_are_refused_by_line(tmp_path: Path) -> None:
         read_sentence_file(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "place"),
+    [
+        ("a.jsonl", '{"id": "1", "text": "a"}\n{"id": "2", "text": "a \\ud83d"}', "'text' .* U[+]D83D"),
+        ("a.jsonl", '{"id": "1", "text": "a"}\n{"id": "\\u0000", "text": "a"}', "'id' .* U[+]0000"),
+        ("a.txt", "a\nb\0", "'text' .* U[+]0000"),
+        ("a.tsv", "id\ttext\n1\ta\0", "'text' .* U[+]0000"),
+    ],
+)
+def test_a_character_that_no_file_can_hold_is_refused_by_line(
+    tmp_path: Path, name: str, text: str, place: str
+) -> None:
+    with pytest.raises(DataError, match=f"{name}, line 2: {place}"):
+        read_sentence_file(written(tmp_path, name, text))
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_a_json_value_that_is_no_text_is_refused(tmp_path: Path, value: str) -> None:
+    for line in (f'{{"id": {value}, "text": "a"}}', f'{{"id": "1", "text": {value}}}'):
+        with pytest.raises(DataError, match="line 1: '(id|text)' must be text, but is (nan|-?inf)"):
+            read_sentence_file(written(tmp_path, "a.jsonl", line))
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none.txt cannot be read"):
         read_sentence_file(tmp_path / "none.txt")

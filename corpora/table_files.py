@@ -1,0 +1,83 @@
+"""The rows of a user's own table, as text by column: CSV, TSV or JSON Lines."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import DataError
+from ..core.files import read_jsonl, read_text
+from .config import Columns
+from .delimited import check_columns, read_delimited
+
+Record = dict[str, str]
+_REQUIRED = ("id", "split", "video", "text")
+
+
+class UnusableRow(dict[str, str]):
+    """A row of which a used column holds neither text nor a number: ``fault`` says which."""
+
+    fault = ""
+
+
+def read_records(path: Path, columns: Columns) -> list[Record]:
+    """Return the rows of a table; one that cannot be used is an :class:`UnusableRow`.
+
+    Raises:
+        DataError: the file is not readable, not of its format, or lacks a column.
+    """
+    records = _read_jsonl(path, columns) if path.suffix == ".jsonl" else _read_delimited(path, columns)
+    if not records:
+        raise DataError(f"{path} must hold rows, but has none.")
+    _check_optional(sorted({key for record in records for key in record}), columns, place=str(path))
+    return records
+
+
+def _read_delimited(path: Path, columns: Columns) -> list[Record]:
+    header = read_text(path).split("\n", 1)[0]
+    separator = "\t" if path.suffix == ".tsv" else max(",\t;|", key=header.count)
+    return read_delimited(path, delimiter=separator, required=_required(columns))
+
+
+def _read_jsonl(path: Path, columns: Columns) -> list[Record]:
+    used = set(vars(columns).values())
+    records: list[Record] = []
+    for number, row in enumerate(read_jsonl(path), 1):
+        place = f"{path}, row {number}"
+        check_columns(list(row), _required(columns), place=place)
+        values = {key: value if key in used else "" for key, value in row.items()}
+        records.append(_record(values, place=place))
+    return records
+
+
+def _record(values: dict[str, Any], *, place: str) -> Record:
+    """Return a row's values as text; None is an empty text, as an empty field of a CSV is."""
+    absent = [key for key, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
+    texts = {
+        key: "" if value is None or key in absent else _text(value, f"{place}: '{key}'")
+        for key, value in values.items()
+    }
+    if not absent:
+        return texts
+    record = UnusableRow(texts)
+    record.fault = f"{place}: '{absent[0]}' is {values[absent[0]]}; write null where there is no value"
+    return record
+
+
+def _text(value: Any, place: str) -> str:
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        return str(value).strip()
+    raise DataError(f"{place} must be text or a number, but is {value!r}.")
+
+
+def _required(columns: Columns) -> list[str]:
+    return [getattr(columns, name) for name in _REQUIRED]
+
+
+def _check_optional(found: list[str], columns: Columns, *, place: str) -> None:
+    """Refuse a column that the settings name and the table lacks; a default name may be absent."""
+    named = [
+        getattr(columns, name)
+        for name, default in vars(Columns()).items()
+        if getattr(columns, name) != default
+    ]
+    check_columns(found, named, place=place)
