@@ -68,7 +68,7 @@ class FolderLock:
         while True:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
-                return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+                return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             except (FileNotFoundError, FileExistsError):
                 # The holder before us removed the folder in this moment, before the open or amid the mkdir.
                 if folder.exists() and not folder.is_dir():

@@ -14,6 +14,7 @@ import click
 
 from .. import __version__
 from ..core.errors import FlaError
+from ..core.signals import stopped_by_signals
 from ..core.streams import prepare_streams, print_line
 from ..core.text import printable
 
@@ -80,14 +81,20 @@ def fla() -> None:
 
 
 def main() -> None:
-    """Run ``fla``; a :class:`FlaError` is a sentence on standard error and exit code 1."""
+    """Run ``fla``.
+
+    A :class:`FlaError` is a sentence on standard error and exit code 1. A signal gives 128 plus its number.
+    """
     prepare_streams()
     # Nothing is fetched or reported unless asked: see docs/offline.md.
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # bitsandbytes asks for a package whose operation we switch off (docs/tune.md), and tells of int8 casts.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():  # transformers' and the hub's bars redraw their line, which a log cannot
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        fla(standalone_mode=True)
+        with stopped_by_signals():  # any command ends with 130 or 143, and puts its files in order first
+            fla(standalone_mode=True)
     except FlaError as error:
         _end(str(error))
     except OSError as error:

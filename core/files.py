@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,19 +19,36 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that takes its place when the block ends well.
 
     The file is synced, renamed, and its folder synced; when the block raises, it is removed and
-    ``path`` stays as it was.
+    ``path`` stays as it was. Its mode is that of a new file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # Part of the name is enough, and leaves room for the rest where the name is as long as names may be.
     temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
     try:
         yield temporary
+        respect_umask([temporary])
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def respect_umask(files: Iterable[Path]) -> None:
+    """Give files in one folder the mode that the umask grants a new file there.
+
+    safetensors writes through temporary files that only their owner may read, and leaves them so.
+    """
+    mode = None
+    for file in files:
+        if mode is None:
+            # A probe: asking for the umask itself would change it for all threads meanwhile.
+            probe = file.with_name(f".{file.name}.{os.getpid()}.mode")
+            probe.touch()
+            mode = stat.S_IMODE(probe.stat().st_mode)
+            probe.unlink()
+        file.chmod(mode)
 
 
 def sync_folder(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from ..core.signals import end_quietly
 from .clips import ClipDataset, Item
 
 CLIPS_AHEAD = 2
@@ -106,13 +106,9 @@ def _fits_shared_memory(clips: ClipDataset, *, workers: int) -> bool:
 
 
 def _begin(worker: int, *, niceness: int) -> None:
-    """Set up a worker: it gives way to the encoder, and ends without a word when the signals come.
-
-    They often go to all processes of a job; it is the main process that says what there is to say.
-    """
+    """Set up a worker: it gives way to the encoder, and ends without a word when the signals come."""
     os.nice(niceness)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os._exit(0))
+    end_quietly()
 
 
 def _unchanged(item: Any) -> Any:

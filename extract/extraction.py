@@ -11,6 +11,7 @@ from ..cache.format import CacheRow
 from ..cache.writer import ShardWriter
 from ..core.device import resolve_dtype
 from ..core.progress import progress, say
+from ..core.signals import Stopped, stopped_by_signals
 from ..corpora.manifest import Manifest
 from ..encoder.encode import encode
 from ..encoder.frozen import FrozenEncoder
@@ -19,7 +20,6 @@ from .config import ExtractConfig
 from .plan import ShardPlan, check_plans, level_of, plan_shards
 from .result import Extracted, Rejected
 from .settle import settle
-from .signals import Stopped, stopped_by_signals
 from .stream import ClipStream
 from .threads import torch_threads
 from .writing import WriterThread

@@ -15,7 +15,7 @@ from peft import PeftModel
 from ..core.config import load_config, write_config
 from ..core.device import Precision, resolve_device, resolve_dtype
 from ..core.errors import ModelError, RunError
-from ..core.files import read_json, write_json
+from ..core.files import read_json, respect_umask, write_json
 from ..core.run import new_folder
 from .config import TuneConfig
 from .llm import LanguageModel, load_llm
@@ -82,6 +82,8 @@ def export_run(
         _merge(run, partial, precision=precision, llm=llm, device=resolve_device(device))
     else:
         _copy(run, partial)
+    for folder in [partial, *(child for child in partial.iterdir() if child.is_dir())]:
+        respect_umask(file for file in folder.iterdir() if file.is_file())
     partial.replace(out)  # whole or not there: an empty folder may be replaced
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     return Exported(out=out, merged=merge, size_bytes=size)

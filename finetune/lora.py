@@ -11,6 +11,7 @@ from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file
 
 from ..core.errors import RunError
+from ..core.files import respect_umask
 from .config import LoraSettings
 
 WEIGHTS = "adapter_model.safetensors"
@@ -56,6 +57,7 @@ def save_lora(model: PeftModel, folder: Path) -> None:
     """Write the adapters in PEFT's format."""
     # "auto" would ask the Hub whether the embeddings were resized.
     model.save_pretrained(str(folder), save_embedding_layers=False)
+    respect_umask(folder.iterdir())
 
 
 def lora_groups(model: PeftModel, settings: LoraSettings) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ import transformers
 
 from ..core.device import Precision, resolve_device, resolve_dtype
 from ..core.errors import ModelError
-from ..core.files import write_json
+from ..core.files import respect_umask, write_json
 from ..core.run import new_folder
 from .llm import QUANTISED, load_llm
 
@@ -63,6 +63,7 @@ def quantise_llm(llm: str, out: Path, *, precision: Precision = "auto", device: 
     shutil.rmtree(partial, ignore_errors=True)
     loaded.model.save_pretrained(str(partial))
     loaded.tokenizer.save_pretrained(str(partial))
+    respect_umask(partial.iterdir())
     dtype = str(loaded.model.dtype).removeprefix("torch.")
     made_from = {
         "llm": loaded.source,

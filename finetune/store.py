@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from ..core.config import load_config, write_config
 from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import CacheError, RunError
-from ..core.files import atomic_write, read_json, write_json
+from ..core.files import atomic_write, read_json, respect_umask, write_json
 from .config import Train, TuneConfig
 from .llm import LanguageModel, load_llm
 from .lora import PARTS as LORA_PARTS
@@ -102,6 +102,7 @@ def save_stage_two(model: StageTwoModel, run: Path, *, description: dict[str, An
     if model.config.train == "full":
         model.llm.save_pretrained(str(run / LLM))
         model.language_model.tokenizer.save_pretrained(run / LLM)
+        respect_umask((run / LLM).iterdir())
     elif isinstance(model.llm, PeftModel):
         save_lora(model.llm, run / LORA)
     with atomic_write(run / PROJECTOR) as temporary:

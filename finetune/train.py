@@ -15,6 +15,7 @@ from ..core.missing import say_missing
 from ..core.progress import say
 from ..training.evaluation import EvaluationSet
 from ..training.fit import fit
+from ..training.interrupting import saying_how_to_resume
 from ..training.log import TrainingLog
 from ..training.processes import is_main_process, join_processes, local_device, wait_for_all
 from ..training.tracking import check_tracker
@@ -80,42 +81,37 @@ def tune(
 
     Raises:
         RunError, CacheError, DataError, ModelError: as their sentences say.
+        Stopped: SIGTERM or SIGINT came; the last checkpoint is kept.
     """
-    check_tracker(config.training.report_to)
-    train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
-    missing = _missing(train, dev)
-    place = local_device(resolve_device(device))
-    join_processes(place)
-    changed: dict[str, Any] = {}
-    if is_main_process():
-        changed = check_run(
-            out, config, llm=llm, train=train, dev=dev, resume=resume,
-            allow_config_change=allow_config_change,
-        )  # fmt: skip
-    wait_for_all()
-    model = build_model(train, llm=llm, config=config, device=place)
-    data = TrainBatches(model, train)
-    dev_set = None if dev is None else _evaluation_set(model, dev)
-    model.unsayable = check_sentences(model, train, dev)
-    if is_main_process():
-        say(data.describe())
-        for split, clips in missing.items():
-            say_missing(split, clips)
-        begin_run(out, model, batches=data, train=train, dev=dev, changed=changed)
-        if not resume:
-            _log_start(model, data, train, run=out)
-    fitted = fit(
-        model,
-        train=data,
-        dev=dev_set,
-        config=config.training,
-        decoding=config.decoding,
-        run=out,
-        resume=resume,
-        seed=config.seed,
-        device=place,
-    )  # leaves the selected weights in the model
-    finish_run(model, out, languages=sorted(set(train.languages)), dev=dev_set, missing=missing)
+    with saying_how_to_resume(out):
+        check_tracker(config.training.report_to)
+        train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
+        missing = _missing(train, dev)
+        place = local_device(resolve_device(device))
+        join_processes(place)
+        changed: dict[str, Any] = {}
+        if is_main_process():
+            changed = check_run(
+                out, config, llm=llm, train=train, dev=dev, resume=resume,
+                allow_config_change=allow_config_change,
+            )  # fmt: skip
+        wait_for_all()
+        model = build_model(train, llm=llm, config=config, device=place)
+        data = TrainBatches(model, train)
+        dev_set = None if dev is None else _evaluation_set(model, dev)
+        model.unsayable = check_sentences(model, train, dev)
+        if is_main_process():
+            say(data.describe())
+            for split, clips in missing.items():
+                say_missing(split, clips)
+            begin_run(out, model, batches=data, train=train, dev=dev, changed=changed)
+            if not resume:
+                _log_start(model, data, train, run=out)
+        fitted = fit(
+            model, train=data, dev=dev_set, config=config.training, decoding=config.decoding, run=out,
+            resume=resume, seed=config.seed, device=place,
+        )  # fmt: skip  # leaves the selected weights in the model
+        finish_run(model, out, languages=sorted(set(train.languages)), dev=dev_set, missing=missing)
     return Tuned(
         run=out,
         epoch=fitted.epoch,

@@ -32,6 +32,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from ..core.device import resolve_device
 from ..core.errors import DataError
+from ..core.files import respect_umask
 from ..core.progress import progress, say
 from ..core.run import new_folder
 from ..core.seeds import derive_seed
@@ -111,6 +112,7 @@ def make_small_llm(
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    respect_umask(folder.iterdir())
     return folder
 
 

@@ -72,13 +72,16 @@ class FrameStore:
         """
         unreadable: list[Unreadable] = []
         jobs = list(zip(samples, self._plan(samples, phases, gib), strict=True))
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        pool = ThreadPoolExecutor(os.cpu_count())
+        try:
             reasons = pool.map(lambda job: self._open(job[0], job[1], phases), jobs)
             bar = progress(reasons, desc="opening clips", total=len(samples), unit="clip")
             for sample, reason in zip(samples, bar, strict=True):
                 if reason is not None:
                     unreadable.append(Unreadable(id=sample.id, split=sample.split, reason=reason))
                     say(str(unreadable[-1]))
+        finally:
+            pool.shutdown(cancel_futures=True)  # else a signal would wait until all clips are open
         return unreadable
 
     def _plan(self, samples: Sequence[Sample], phases: Sequence[int], gib: float) -> list[bool]:

@@ -16,7 +16,8 @@ from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
 from ..encoder.model import VisualEncoder
 from ..training.evaluation import EvaluationSet, Translations, mean_scores, predict, write_predictions
-from ..training.fit import fit
+from ..training.fit import Fitted, fit
+from ..training.interrupting import saying_how_to_resume
 from ..training.processes import gather_all, is_main_process, join_processes, wait_for_all
 from ..training.tracking import check_tracker
 from .config import PretrainConfig
@@ -74,37 +75,43 @@ def pretrain(
     Raises:
         RunError: ``out`` is in the way, or was begun with other settings or sentences.
         DataError: no training clip can be read, or no dev clip to choose the best checkpoint by.
+        Stopped: SIGTERM or SIGINT came; the last checkpoint is kept.
     """
-    check_tracker(config.training.report_to)
-    _check_dev(manifest, config)
-    place = resolve_device(device)
-    join_processes(place)
-    changed: dict[str, Any] = {}
-    if is_main_process():
-        changed = check_run(manifest, config, out, resume=resume, allow_config_change=allow_config_change)
-    wait_for_all()
-    clips = _open_clips(manifest, config, left_out=begun_without(out) if resume else None)
-    model = build_model(clips.train, config)
-    train = TrainingClips(clips.train, store=clips.store, tokenizer=model.tokenizer, config=config)
-    batches = training_batches(train)
-    dev = evaluation_set(clips.dev, store=clips.store, config=config) if clips.dev else None
-    if is_main_process():
-        begin_run(manifest, config, out, batches=batches, unreadable=clips.unreadable, changed=changed)
-    fitted = fit(
-        model,
-        train=batches,
-        dev=dev,
-        config=config.training,
-        decoding=config.decoding,
-        run=out,
-        resume=resume,
-        seed=config.seed,
-        device=place,
-    )  # leaves the selected weights in the model
+    with saying_how_to_resume(out):
+        check_tracker(config.training.report_to)
+        _check_dev(manifest, config)
+        place = resolve_device(device)
+        join_processes(place)
+        changed: dict[str, Any] = {}
+        if is_main_process():
+            changed = check_run(manifest, config, out, resume=resume, allow_config_change=allow_config_change)
+        wait_for_all()
+        clips = _open_clips(manifest, config, left_out=begun_without(out) if resume else None)
+        model = build_model(clips.train, config)
+        train = TrainingClips(clips.train, store=clips.store, tokenizer=model.tokenizer, config=config)
+        batches = training_batches(train)
+        dev = evaluation_set(clips.dev, store=clips.store, config=config) if clips.dev else None
+        if is_main_process():
+            begin_run(manifest, config, out, batches=batches, unreadable=clips.unreadable, changed=changed)
+        fitted = fit(
+            model, train=batches, dev=dev, config=config.training, decoding=config.decoding, run=out,
+            resume=resume, seed=config.seed, device=place,
+        )  # fmt: skip  # leaves the selected weights in the model
+        return _finish(model, manifest, dev, fitted, out=out, begun_without=clips.unreadable)
+
+
+def _finish(
+    model: StageOneModel,
+    manifest: Manifest,
+    dev: EvaluationSet | None,
+    fitted: Fitted,
+    *,
+    out: Path,
+    begun_without: list[Unreadable],
+) -> Pretrained:
+    """Translate dev with the selected weights, all processes together; the first of them writes the run."""
     translations = _translate_dev(model, dev) if dev else None
-    unreadable = _distinct(
-        clips.unreadable, fitted.unreadable, translations.unreadable if translations else ()
-    )
+    unreadable = _distinct(begun_without, fitted.unreadable, translations.unreadable if translations else ())
     lost = [clip.split for clip in unreadable]
     result = Pretrained(
         run=out,

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import random
 import runpy
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,6 +89,29 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture
+def as_in_a_terminal() -> Iterator[None]:
+    """A shell starts background jobs with SIGINT ignored, which is then respected."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def other_modes(tmp_path: Path) -> Callable[[Path], dict[str, str]]:
+    """Return a function that returns the files below a folder whose mode is not that of a new file."""
+    new = tmp_path / "new"
+    new.touch()
+
+    def find(folder: Path) -> dict[str, str]:
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert files
+        modes = {str(path.relative_to(folder)): oct(path.stat().st_mode) for path in files}
+        return {name: mode for name, mode in modes.items() if mode != oct(new.stat().st_mode)}
+
+    return find
 
 
 @pytest.fixture(scope="session")

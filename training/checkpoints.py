@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import TrainerState
 
-from ..core.files import atomic_write, sync_folder
+from ..core.files import atomic_write, respect_umask, sync_folder
 
 WEIGHTS = "model.safetensors"
 STATE = "trainer_state.json"
@@ -34,7 +34,9 @@ def partial_folder(checkpoints: Path, step: int) -> Path:
 
 def finish(partial: Path) -> Path:
     """Make a written folder durable and give it its final name."""
-    for file in partial.iterdir():
+    files = list(partial.iterdir())
+    respect_umask(files)
+    for file in files:
         with file.open("rb+") as handle:
             os.fsync(handle.fileno())
     sync_folder(partial)

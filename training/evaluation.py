@@ -18,7 +18,7 @@ from ..scoring import score
 from .batches import BatchDataset
 from .config import DecodingConfig
 from .model import TranslationModel
-from .processes import gather_all
+from .processes import begin_worker, gather_all
 
 T = TypeVar("T")
 METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l")
@@ -137,7 +137,7 @@ def translate_all(
 
 def mean_scores(translations: Translations[str]) -> dict[str, float]:
     """Return BLEU-1..4, chrF and ROUGE-L (0-100), unrounded; of several languages the mean by their clips."""
-    means = dict.fromkeys(METRICS, 0.0)
+    means: dict[str, float] = dict.fromkeys(METRICS, 0.0)
     for language, count in Counter(translations.languages).items():
         rows = [row for row, own in enumerate(translations.languages) if own == language]
         scores = score(
@@ -180,7 +180,7 @@ def _loader(batches: BatchDataset, numbers: list[int], workers: int) -> Iterable
     generator = torch.Generator()
     return DataLoader(
         _AsRead(batches), batch_size=None, sampler=numbers, num_workers=workers, generator=generator,
-        collate_fn=_unchanged,
+        collate_fn=_unchanged, worker_init_fn=begin_worker,
     )  # fmt: skip
 
 

@@ -6,6 +6,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 
+from ..core.signals import end_quietly
+
 T = TypeVar("T")
 
 
@@ -48,6 +50,11 @@ def gather_all(values: list[T]) -> list[T]:
     parts: list[list[T] | None] = [None] * dist.get_world_size()
     dist.all_gather_object(parts, values)
     return [value for part in parts if part for value in part]
+
+
+def begin_worker(_: int) -> None:
+    """Set up a process that prepares batches: it leaves signals to the main process."""
+    end_quietly()
 
 
 def share_buffers(model: torch.nn.Module) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Sampler
+from torch.utils.data import DataLoader, Sampler
 from transformers import Trainer, TrainerState
 from transformers.trainer_callback import DefaultFlowCallback, PrinterCallback
 
@@ -30,7 +30,7 @@ from .left_out import LeftOut
 from .log import TrainingLog
 from .model import IGNORED, TranslationModel
 from .optimisers import group_rates, make_optimiser
-from .processes import share_buffers
+from .processes import begin_worker, share_buffers
 from .rhythm import Rhythm
 from .splitting import BatchSplitter
 from .tracking import flat_row, prepare_trackers
@@ -81,7 +81,7 @@ class StageTrainer(Trainer):
             batch | {"labels": torch.full_like(batch["labels"], IGNORED)} if FILLING in batch else batch
             for batch in batch_samples
         ]
-        count = super()._get_num_items_in_batch(counted, device)
+        count: Any = super()._get_num_items_in_batch(counted, device)
         return None if count is None else count.clamp(min=1)  # 0 where every batch of the step is filling
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> Any:
@@ -106,6 +106,12 @@ class StageTrainer(Trainer):
         if self.splitter.limit != known:
             self._write({f"memory_limit_{self.model.unit}": self.splitter.limit})
         return loss
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Return the loader of training batches; its processes leave signals to this one."""
+        loader = super().get_train_dataloader()
+        loader.worker_init_fn = begin_worker  # unseeded: all chance is drawn from (seed, epoch, id)
+        return loader
 
     def _get_learning_rate(self) -> float:
         self.rates = group_rates(self.optimizer)  # asked for before the schedule moves on

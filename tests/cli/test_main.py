@@ -1,6 +1,8 @@
 """The frame of the command line: help without torch, refusals without tracebacks, docs that are true."""
 
 import errno
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -63,3 +65,28 @@ def test_other_faults_of_the_system_keep_their_traceback(monkeypatch: pytest.Mon
     monkeypatch.setattr(cli, "fla", failing(errno.EIO))
     with pytest.raises(OSError, match="reason"):
         cli.main()
+
+
+def test_a_signal_ends_any_command_with_its_code(
+    as_in_a_terminal: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "fla", lambda **_: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+
+
+def test_in_a_log_other_libraries_draw_no_bars() -> None:
+    """A bar that redraws its line is one endless line in a file."""
+    code = """
+import sys
+from fla_llm import cli
+sys.argv = ["fla", "--version"]
+try:
+    cli.main()
+except SystemExit:
+    from transformers.utils import logging
+    sys.exit(logging.is_progress_bar_enabled())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -1,5 +1,6 @@
 """Files are whole or not there, and errors name the place."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         (temporary.rename(tmp_path / "half")).unlink()  # what a full disk or a bug would leave
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077, 0o027])
+def test_a_file_has_the_mode_that_the_umask_grants_however_it_was_written(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with atomic_write(tmp_path / "weights") as temporary:
+            os.close(os.open(temporary, os.O_CREAT | os.O_WRONLY, 0o600))  # as safetensors leaves its files
+    finally:
+        os.umask(before)
+    assert (tmp_path / "weights").stat().st_mode & 0o777 == 0o666 & ~umask
+    assert [path.name for path in tmp_path.iterdir()] == ["weights"]
 
 
 @pytest.mark.parametrize("relative", ["../x", "/etc/passwd", "a/../../x"])

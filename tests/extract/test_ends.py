@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,13 @@ import torch
 
 from fla_llm.cache.writer import ShardWriter
 from fla_llm.core.errors import CacheError, DataError
+from fla_llm.core.signals import Stopped
 from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import save_encoder
 from fla_llm.extract.clips import ClipDataset
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.result import Extracted
-from fla_llm.extract.signals import Stopped, stopped_by_signals
 from fla_llm.extract.threads import default_threads, torch_threads
 
 Run = Callable[..., Extracted]
@@ -33,12 +33,7 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted(folder.glob("*.h5"))}
 
 
-@pytest.fixture(autouse=True)
-def _as_in_a_terminal() -> Iterator[None]:
-    """A shell starts background jobs with SIGINT ignored, which is then respected."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("as_in_a_terminal")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -68,28 +63,6 @@ def test_a_signal_ends_with_how_to_go_on(
     assert run_extract().clips == 6
     run_extract(out=tmp_path / "whole")
     assert bytes_in(tmp_path / "cache") == bytes_in(tmp_path / "whole")
-
-
-def test_an_ignored_signal_stays_ignored() -> None:
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with stopped_by_signals():
-            os.kill(os.getpid(), signal.SIGINT)
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_a_second_signal_does_not_disturb_the_end() -> None:
-    def work() -> None:
-        with stopped_by_signals():
-            try:
-                os.kill(os.getpid(), signal.SIGTERM)
-            finally:
-                os.kill(os.getpid(), signal.SIGINT)
-
-    with pytest.raises(Stopped, match="143"):
-        work()
 
 
 def test_a_job_that_is_cancelled_ends_with_code_143(

@@ -13,6 +13,7 @@ from fla_llm.cache.journal import read_header
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.cache.writer import ShardWriter
 from fla_llm.core.errors import ConfigError
+from fla_llm.core.signals import Stopped
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import fingerprint_of
 from fla_llm.extract import settle as settle_module
@@ -20,7 +21,6 @@ from fla_llm.extract.config import FRAME_BATCH, ExtractConfig
 from fla_llm.extract.probe import choose_frame_batch, seconds_to_encode
 from fla_llm.extract.result import Extracted
 from fla_llm.extract.settle import settle
-from fla_llm.extract.signals import Stopped
 
 Run = Callable[..., Extracted]
 OPEN = ExtractConfig(workers=0, precision="fp32")

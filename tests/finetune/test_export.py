@@ -20,6 +20,7 @@ from fla_llm.finetune.train import tune
 
 CPU = torch.device("cpu")
 Build = Callable[..., StageTwoModel]
+Modes = Callable[[Path], dict[str, str]]
 
 
 def saved_run(model: StageTwoModel, run: Path) -> Path:
@@ -42,7 +43,7 @@ def logits(model: StageTwoModel, batch: dict[str, Any]) -> torch.Tensor:
 
 @pytest.mark.parametrize("shape", ["llama", "mbart"])
 def test_a_merged_model_computes_what_base_and_scaled_adapters_compute(
-    shape: str, build: Build, config: TuneConfig, items: list, tmp_path: Path
+    shape: str, build: Build, config: TuneConfig, items: list, tmp_path: Path, other_modes: Modes
 ) -> None:
     """Plain ones: test_families.py."""
     model = build(shape, quantise="none", lora=replace(config.lora, dora=True, rslora=True))
@@ -50,6 +51,7 @@ def test_a_merged_model_computes_what_base_and_scaled_adapters_compute(
     exported = export_run(run, tmp_path / "out", merge=True, device="cpu")
     assert not (tmp_path / "out" / "lora").exists()
     assert AutoConfig.from_pretrained(tmp_path / "out" / "llm").model_type == shape
+    assert other_modes(run) == other_modes(exported.out) == {}
     merged = load_stage_two(exported.out, device=CPU)
     batch = model.eval().collate(items)
     assert not torch.allclose(
@@ -60,12 +62,15 @@ def test_a_merged_model_computes_what_base_and_scaled_adapters_compute(
 
 
 def test_a_copy_needs_no_run_but_the_base_model(
-    build: Build, config: TuneConfig, items: list, tmp_path: Path
+    build: Build, config: TuneConfig, items: list, tmp_path: Path, other_modes: Modes
 ) -> None:
     model = build("llama", quantise="none").eval()
     run = saved_run(model, tmp_path / "run")
     (run / "checkpoints").mkdir()
+    for file in (run / "lora").iterdir():
+        file.chmod(0o600)  # a run of an earlier version
     export_run(run, tmp_path / "out", merge=False)
+    assert other_modes(tmp_path / "out") == {}
     run.rename(tmp_path / "gone")
     assert not (tmp_path / "out" / "checkpoints").exists()
     batch = model.collate(items)

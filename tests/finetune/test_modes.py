@@ -57,15 +57,17 @@ def test_what_is_not_trained_has_no_gradient_and_does_not_change(
 @pytest.mark.parametrize("train", TRAINED)
 @pytest.mark.parametrize("shape", ["llama", "mbart", "t5"])
 def test_a_saved_run_answers_as_it_did(
-    shape: str, train: str, build: Build, config: TuneConfig, items: list, tmp_path: Path
-) -> None:
+    shape: str, train: str, build: Build, config: TuneConfig, items: list, tmp_path: Path,
+    other_modes: Callable[[Path], dict[str, str]],
+) -> None:  # fmt: skip
     quantise = "none" if train == "full" else "nf4"
     decoding = replace(config.decoding, max_new_tokens=3)
     model = build(shape, quantise=quantise, train=train).eval()
     batch = model.collate(items)
     step(model, batch)
-    save_stage_two(model, tmp_path, description=describe_run(model, languages=["de"]))
-    loaded = load_stage_two(tmp_path, device=CPU)
+    save_stage_two(model, tmp_path / "run", description=describe_run(model, languages=["de"]))
+    assert other_modes(tmp_path / "run") == {}
+    loaded = load_stage_two(tmp_path / "run", device=CPU)
     with torch.no_grad():
         assert torch.equal(loaded(**batch)["loss"], model(**batch)["loss"])
     assert loaded.translate(batch, decoding) == model.translate(batch, decoding)

@@ -41,10 +41,12 @@ def test_repacking_is_off_in_every_layer(
 @pytest.mark.parametrize("shape", ["llama", "mbart", "t5"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_copy_is_the_original_quantised_bit_for_bit(
-    shape: str, dtype: torch.dtype, llm_folder: Folder, tmp_path: Path
-) -> None:
+    shape: str, dtype: torch.dtype, llm_folder: Folder, tmp_path: Path,
+    other_modes: Callable[[Path], dict[str, str]],
+) -> None:  # fmt: skip
     precision = "fp32" if dtype == torch.float32 else "bf16"
     quantise_llm(str(llm_folder(shape)), tmp_path / "copy", precision=precision, device="cpu")
+    assert other_modes(tmp_path / "copy") == {}
     settings = {"quantise": "nf4", "device": CPU, "dtype": dtype}
     original = load_llm(str(llm_folder(shape)), **settings).model.state_dict()
     copy = load_llm(str(tmp_path / "copy"), **settings).model.state_dict()

@@ -1,10 +1,13 @@
 """A whole run on a cache alone: what it leaves, how it is loaded, and what is refused."""
 
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from fla_llm.cli import fla
 from fla_llm.core.config import write_config
 from fla_llm.core.errors import CacheError, ConfigError, DataError, ModelError, RunError
+from fla_llm.core.signals import Stopped
 from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, feature_evaluation_set, open_caches
@@ -30,10 +34,11 @@ Folder = Callable[[str], Path]
 @pytest.mark.parametrize("shape", ["llama", "mbart"])
 def test_a_run_is_loaded_as_it_was_saved(
     shape: str, llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], items: list,
-    tmp_path: Path,
+    tmp_path: Path, other_modes: Callable[[Path], dict[str, str]],
 ) -> None:  # fmt: skip
     cache, run = write_cache(tmp_path / "cache"), tmp_path / "run"
     tuned = tune([cache], llm=str(llm_folder(shape)), config=config, out=run, device="cpu")
+    assert other_modes(run) == {}
     assert (tuned.train_clips, tuned.dev_clips) == (4, 4)
     assert all((run / part).is_file() for part in (*PARTS, "log.jsonl", "predictions-dev.jsonl"))
     first = json.loads((run / "log.jsonl").read_text().splitlines()[0])
@@ -47,6 +52,27 @@ def test_a_run_is_loaded_as_it_was_saved(
     said = predict(model, evaluation, decoding=config.decoding, device=CPU)
     rows = [json.loads(line) for line in (run / "predictions-dev.jsonl").read_text().splitlines()]
     assert {row["id"]: row["prediction"] for row in rows} == dict(zip(said.ids, said.hypotheses, strict=True))
+
+
+@pytest.mark.usefixtures("as_in_a_terminal")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_tuning_with_its_code_and_says_how_to_go_on(
+    llm_folder: Folder, config: TuneConfig, write_cache: Callable[..., Path], tmp_path: Path, number: int,
+    code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    cache, run, get = write_cache(tmp_path / "cache", splits=("train",)), tmp_path / "run", FeatureItems.get
+
+    def signalled(self: FeatureItems, index: int, epoch: int = 0) -> Any:
+        if epoch == 1:
+            os.kill(os.getpid(), number)
+        return get(self, index, epoch)
+
+    own = replace(config, training=replace(config.training, epochs=2, select="last"))
+    monkeypatch.setattr(FeatureItems, "get", signalled)
+    with pytest.raises(Stopped) as stopped:
+        tune([cache], llm=str(llm_folder("llama")), config=own, out=run, device="cpu")
+    assert stopped.value.code == code
+    assert f"(epoch 1.00) in {run} is kept" in capsys.readouterr().err
 
 
 def test_a_loaded_run_shows_the_examples_it_was_tuned_with(

@@ -1,5 +1,6 @@
 """The small language model: a standard directory that learned something, and still knows it in 4 bits."""
 
+from collections.abc import Callable
 from math import log
 from pathlib import Path
 
@@ -20,11 +21,14 @@ SENTENCES = [
 
 
 @pytest.mark.parametrize("kind", ["causal", "seq2seq"])
-def test_it_learns_and_four_bits_do_not_destroy_it(kind: str, tmp_path: Path) -> None:
+def test_it_learns_and_four_bits_do_not_destroy_it(
+    kind: str, tmp_path: Path, other_modes: Callable[[Path], dict[str, str]]
+) -> None:
     config = SmallLlmConfig(
         kind=kind, hidden_size=64, layers=1, vocabulary=300, steps=40, batch_tokens=200, learning_rate=1e-2
     )
     folder = make_small_llm(SENTENCES, tmp_path / "llm", config=config, device="cpu")
+    assert other_modes(folder) == {}
     losses = []
     for quantise in ("none", "nf4"):
         loaded = load_llm(str(folder), quantise=quantise, device=torch.device("cpu"), dtype=torch.float32)

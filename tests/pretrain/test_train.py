@@ -28,7 +28,10 @@ Make = Callable[..., Any]
 CPU = torch.device("cpu")
 
 
-def test_the_run_directory_is_complete(trained: Pretrained) -> None:
+def test_the_run_directory_is_complete_and_no_file_of_it_is_hidden_from_others(
+    trained: Pretrained, other_modes: Callable[[Path], dict[str, str]]
+) -> None:
+    assert other_modes(trained.run) == {}
     names = {path.relative_to(trained.run).as_posix() for path in trained.run.rglob("*") if path.is_file()}
     assert {
         "config.yaml", "run.json", "log.jsonl", "predictions-dev.jsonl",

@@ -1,0 +1,41 @@
+"""A training that a signal ends says what is kept and how to go on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from transformers import TrainerState
+
+from ..core.progress import say
+from ..core.signals import Stopped, stopped_by_signals
+from .checkpoints import STATE, last_checkpoint
+from .processes import is_main_process
+
+
+@contextmanager
+def saying_how_to_resume(run: Path) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM inside this block into :class:`Stopped`, and say what ``run`` keeps.
+
+    Raises:
+        Stopped: a signal came; the process ends with code 130 or 143.
+    """
+    with stopped_by_signals():
+        try:
+            yield
+        except Stopped as stopped:
+            if is_main_process():
+                say(f"Ended by {stopped.signal.name}: {_what_is_kept(run)}")
+            raise
+
+
+def _what_is_kept(run: Path) -> str:
+    if not (run.is_dir() and any(run.iterdir())):
+        return f"nothing was written to {run} yet.\nRun the same command again."
+    last = last_checkpoint(run / "checkpoints")
+    if last is None:
+        return f"{run} has no checkpoint yet.\nRun the same command again with --resume: it begins anew."
+    state = TrainerState.load_from_json(str(last / STATE))
+    return (
+        f"the checkpoint of step {state.global_step} (epoch {state.epoch:.2f}) in {run} is kept.\n"
+        "Run the same command again with --resume: it goes on from there."
+    )
