@@ -12,7 +12,7 @@ from .options import config_options, device_option, dry_run_option, emit, json_o
     "--out", default="runs/demo", show_default=True, type=click.Path(file_okay=False, path_type=Path),
     help="Where everything is written; must be empty.",
 )  # fmt: skip
-@config_options
+@config_options("tune.training.epochs=3")
 @seed_option
 @device_option
 @dry_run_option

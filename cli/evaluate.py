@@ -45,7 +45,7 @@ from .options import config_options, device_option, emit, json_option, limit_opt
     metavar="FILE",
     help="Expected figures, as `fla score --json` prints.",
 )
-@config_options
+@config_options("num_beams=1")
 @seed_option
 @device_option
 @limit_option

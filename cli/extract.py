@@ -96,7 +96,7 @@ class ScalesType(click.ParamType):
 )
 @click.option("--keep-partial", is_flag=True, help="Of a damaged video take the frames before its fault.")
 @root_option
-@config_options
+@config_options("frame_batch=64")
 @seed_option
 @device_option
 @limit_option

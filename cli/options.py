@@ -2,23 +2,31 @@
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from ..core.text import printable, printable_json
 
-_set_option = click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting, such as training.epochs=3."
-)
-_config_option = click.option(
-    "--config", "config_source", metavar="NAME|FILE", help="A preset's name, or a YAML file of settings."
-)
+Decorator = Callable[[Any], Any]
 
 
-def config_options(command: Any) -> Any:
-    """Add ``--config`` (``config_source``) and ``--set`` (``overrides``)."""
-    return _config_option(_set_option(command))
+def config_options(example: str, *, preset: str | None = None) -> Decorator:
+    """Return a decorator that adds ``--config`` (``config_source``) and ``--set`` (``overrides``).
+
+    Args:
+        example: a setting of the command, ``key=value``, for the help.
+        preset: name of one of the command's presets, for the help. None: the command has no presets.
+    """
+    sources = "A YAML file of settings." if preset is None else f"A preset such as {preset}, or a YAML file."
+    config = click.option(
+        "--config", "config_source", metavar="FILE" if preset is None else "NAME|FILE", help=sources
+    )
+    overrides = click.option(
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help=f"One setting, such as {example}."
+    )
+    return lambda command: config(overrides(command))
 
 
 seed_option = click.option("--seed", type=click.IntRange(min=0), help="Overrides the settings' seed.")

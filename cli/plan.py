@@ -19,7 +19,7 @@ from .tuning import tune_config, tuning_options
 @click.option("--words", type=click.IntRange(min=1), metavar="N", help="Words of the longest sentence.")
 @click.option("--probe", is_flag=True, help="Run one real step on the GPU, and put what it took beside.")
 @tuning_options
-@config_options
+@config_options("lora.rank=8", preset="phoenix14t-qwen")
 @seed_option
 @device_option
 @json_option

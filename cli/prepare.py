@@ -36,7 +36,7 @@ CORPORA = ("phoenix14t", "csl-daily", "how2sign", "table", "demo")
 @click.option(
     "--root", metavar="DIR", help="table: what video paths are relative to, if not the table's folder."
 )
-@config_options
+@config_options("workers=4")
 @seed_option
 @limit_option
 @dry_run_option

@@ -29,7 +29,7 @@ from .options import (
 @root_option
 @resume_option
 @allow_config_change_option
-@config_options
+@config_options("training.epochs=3", preset="phoenix14t")
 @seed_option
 @device_option
 @limit_option

@@ -24,7 +24,7 @@ from .options import config_options, device_option, emit, json_option
 @click.option(
     "--language", help="Language of the sentence, such as de; default: the one the run was tuned on."
 )
-@config_options
+@config_options("num_beams=1")
 @device_option
 @json_option
 @click.pass_context

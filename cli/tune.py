@@ -42,7 +42,7 @@ from .tuning import tune_config, tuning_options
 @tuning_options
 @resume_option
 @allow_config_change_option
-@config_options
+@config_options("lora.rank=8", preset="phoenix14t-qwen")
 @seed_option
 @device_option
 @limit_option
