@@ -109,6 +109,37 @@ def test_frames_too_few_for_the_packets_are_kept(write_video, monkeypatch: pytes
     np.testing.assert_array_equal(kept, decode_all(clip, size=8)[select_frames(30, sampling=KEPT)])
 
 
+def pack_in_pairs(source: Path, path: Path) -> Path:
+    """Put each two VP9 frames into one packet, as a superframe (VP9 bitstream specification, annex B)."""
+    with av.open(str(source)) as whole, av.open(str(path), "w") as paired:
+        stream = paired.add_stream_from_template(whole.streams.video[0], opaque=True)
+        packets = [packet for packet in whole.demux(video=0) if packet.size]
+        for first, second in zip(packets[::2], packets[1::2], strict=True):
+            marker = bytes([0b110_11_001])  # sizes of four bytes, two frames
+            sizes = first.size.to_bytes(4, "little") + second.size.to_bytes(4, "little")
+            packet = av.Packet(bytes(first) + bytes(second) + marker + sizes + marker)
+            packet.pts, packet.dts, packet.time_base = first.pts, first.dts, first.time_base
+            packet.is_keyframe, packet.stream = first.is_keyframe, stream
+            paired.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize("phase", [0, 2])
+def test_more_frames_than_counted_are_refused_or_kept(
+    write_video, tmp_path: Path, indices_of, phase: int
+) -> None:
+    options = {"g": "6", "auto-alt-ref": "0"}
+    source = write_video("whole.webm", num_frames=20, codec="libvpx-vp9", codec_options=options)
+    clip = Clip(path=pack_in_pairs(source, tmp_path / "pairs.webm"))
+    assert count_frames(clip) == 10
+    with pytest.raises(DamagedVideoError, match="pairs.webm must give 10 frames, .* but gives 20"):
+        read_frames(clip, sampling=KEPT, phase=phase, size=8)
+    with pytest.raises(DamagedVideoError, match="must give 10 frames, .* but gives 20"):
+        decode_all(clip, size=8)
+    every = FrameSampling(stride=1)
+    assert indices_of(read_frames(clip, sampling=every, size=8, keep_partial=True)) == list(range(20))
+
+
 def test_keeping_changes_nothing_of_a_good_video(write_video) -> None:
     clip = Clip(path=write_video())
     kept = read_frames(clip, sampling=KEPT, size=8, keep_partial=True)

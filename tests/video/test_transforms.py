@@ -1,3 +1,6 @@
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -68,10 +71,31 @@ def test_signs_are_never_mirrored() -> None:
         assert columns[-8:].mean() > columns[:8].mean()
 
 
-def test_rotation_turns_about_the_middle() -> None:
-    config = AugmentConfig(rotate_degrees=180, scale=0, translate=0, brightness=0, contrast=0, probability=1)
-    turned = augment(ramp(33), size=33, config=config, generator=source(4))[0, 0]
-    assert abs(int(turned[16, 16]) - 4 * 16) <= 1
+def turning(degrees: float, *, seed: int) -> AugmentConfig:
+    """Return settings under which this seed's generator turns a clip by exactly ``degrees``."""
+    draw = torch.rand(10, generator=source(seed))[3].item()  # in 0..1, mapped to -bound..bound
+    return replace(STILL, rotate_degrees=degrees / (2 * draw - 1))
+
+
+@pytest.mark.parametrize(("degrees", "seed"), [(90, 5), (-90, 3)])
+@pytest.mark.parametrize("width", [24, 40])
+def test_quarter_turn_is_a_quarter_turn_of_the_window(degrees: int, seed: int, width: int) -> None:
+    """Positive angles turn against the clock, also where the frames are wider than the window."""
+    frames = torch.randint(0, 256, (2, 3, 24, width), generator=source(9)).to(torch.uint8)
+    left = int(torch.rand(10, generator=source(seed))[1].item() * (width - 24 + 1))
+    turned = augment(frames, size=24, config=turning(degrees, seed=seed), generator=source(seed))
+    expected = torch.rot90(frames[..., left : left + 24], degrees // 90, dims=(2, 3))
+    assert (turned.int() - expected.int()).abs().max() <= 1
+
+
+def test_known_angle_turns_a_point_by_that_angle() -> None:
+    frames = torch.zeros(1, 3, 65, 65, dtype=torch.uint8)
+    frames[..., 31:34, 51:54] = 255  # 20 pixels right of the middle
+    turned = augment(frames, size=65, config=turning(30, seed=5), generator=source(5))[0, 0].float()
+    y, x = torch.meshgrid(torch.arange(65.0), torch.arange(65.0), indexing="ij")
+    place = [(turned * axis).sum() / turned.sum() - 32 for axis in (x, y)]
+    expected = [20 * math.cos(math.radians(30)), -20 * math.sin(math.radians(30))]  # up is a smaller row
+    assert torch.tensor(place) == pytest.approx(expected, abs=0.2)
 
 
 def test_translation_keeps_its_bound() -> None:
