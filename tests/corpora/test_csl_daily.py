@@ -90,6 +90,16 @@ def test_the_real_excerpt_is_read(shared_data: Path) -> None:
     assert [row.id for row in result.rejected if not row.fault] == ["S000007_P0003_T00"]
 
 
+def test_a_file_cut_off_amid_a_character_is_refused_with_its_place(csl: Path) -> None:
+    path = csl / "sentence_label/video_map.txt"
+    cut = path.read_bytes().index("对".encode()) + 1
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(
+        DataError, match=rf"video_map.txt must be UTF-8, but byte {cut - 1} \(line 2\) is not"
+    ):
+        prepared(csl)
+
+
 def test_the_real_truncated_file_is_refused_with_its_place(shared_data: Path, tmp_path: Path) -> None:
     shutil.copy(shared_data / "csl-daily/video_map.truncated.txt", tmp_path / "video_map.txt")
     shutil.copy(shared_data / "csl-daily/split_1.txt", tmp_path)

@@ -1,27 +1,36 @@
-"""Real recordings through the whole extraction, read back as docs/cache.md tells everyone to."""
+"""Recordings, generated and real, through the whole extraction, read back as the docs tell everyone to."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.cache.verify import verify
 from fla_llm.cli import fla
 from fla_llm.corpora.config import PrepareConfig
-from fla_llm.corpora.manifest import write_manifest
+from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.corpora.prepare import prepare
 
 PAGE = Path(__file__).parents[2] / "docs" / "cache.md"
 
 
-def test_the_script_in_the_docs_reads_a_cache_of_real_clips(shared_data: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def real_manifest(shared_data: Path) -> Manifest:
+    config = PrepareConfig(annotations="how2sign_realigned_mini_{split}.csv")
+    return prepare("how2sign", shared_data / "how2sign", config=config).manifest
+
+
+@pytest.mark.parametrize("origin", ["generated", "real"])
+def test_the_script_in_the_docs_reads_a_cache(
+    request: pytest.FixtureRequest, tmp_path: Path, origin: str
+) -> None:
     (script,) = re.findall(r"```python\n(import glob, h5py\n.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
     assert len([line for line in script.splitlines() if line]) == 5
-    config = PrepareConfig(annotations="how2sign_realigned_mini_{split}.csv")
-    manifest = prepare("how2sign", shared_data / "how2sign", config=config).manifest
+    manifest = request.getfixturevalue("manifest" if origin == "generated" else "real_manifest")
     write_manifest(tmp_path / "manifest.jsonl", manifest)
     args = ["--encoder", "timm:test_resnet", "--set", "timm.pretrained=false", "--set", "timm.image_size=32"]
     args += ["--manifest", str(tmp_path / "manifest.jsonl"), "--out", str(tmp_path / "features")]
@@ -31,7 +40,7 @@ def test_the_script_in_the_docs_reads_a_cache_of_real_clips(shared_data: Path, t
 
     cache = FeatureCache(tmp_path / "features")
     assert {(row.id, row.text) for row in cache.rows} == {(s.id, s.text) for s in manifest.samples}
-    assert len(cache) == 33
+    assert len(cache) == len(manifest.samples) == (8 if origin == "generated" else 33)
     command = [sys.executable, "-c", script]
     printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert printed.splitlines() == [

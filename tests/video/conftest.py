@@ -39,6 +39,21 @@ def copy_packets(
     return path
 
 
+def packet_place(path: Path, packet: int) -> tuple[int, int]:
+    """Return where a packet lies in its file, and its size."""
+    with av.open(str(path)) as container:
+        return [(p.pos or 0, p.size) for p in container.demux(video=0) if p.size][packet]
+
+
+def damage(path: Path, packet: int) -> Path:
+    """Overwrite one packet's picture with ones, its length kept."""
+    begin, size = packet_place(path, packet)
+    content = bytearray(path.read_bytes())
+    content[begin + 8 : begin + size] = b"\xff" * (size - 8)
+    path.write_bytes(content)
+    return path
+
+
 @pytest.fixture
 def indices_of() -> Callable[[np.ndarray], list[int]]:
     """Tells which of :func:`gray_frames` a clip's frames are."""
