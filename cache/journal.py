@@ -29,7 +29,7 @@ from .output import write_all
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class JournalEntry:
     """A line of the journal: one video that is done."""
 
     id: str
@@ -63,7 +63,7 @@ class Journal:
             OSError: the disk is full, or fails.
         """
         self.folder = folder
-        self.entries: list[Entry] = []
+        self.entries: list[JournalEntry] = []
         self._header = {"plan": plan, **(note or {})}
         self._feature_size = feature_size
         with ExitStack() as opened:
@@ -85,7 +85,7 @@ class Journal:
         with self._closed_on_error():
             write_all(self._features, data)
             self._write_line(
-                Entry(id=id, view=view, start=start, num_steps=len(features), crc32=zlib.crc32(data))
+                JournalEntry(id=id, view=view, start=start, num_steps=len(features), crc32=zlib.crc32(data))
             )
 
     def reject(self, *, id: str, view: int, reason: str) -> None:
@@ -95,7 +95,7 @@ class Journal:
             OSError: as :meth:`add`.
         """
         with self._closed_on_error():
-            self._write_line(Entry(id=id, view=view, start=self._end, rejected=reason))
+            self._write_line(JournalEntry(id=id, view=view, start=self._end, rejected=reason))
 
     def features(self) -> Iterator[np.ndarray]:
         """Yield the features (T, D) of each video that has some, in the order they were added."""
@@ -119,7 +119,7 @@ class Journal:
         """Where the next video's bytes begin."""
         return self.entries[-1].start + self._num_bytes(self.entries[-1]) if self.entries else 0
 
-    def _num_bytes(self, entry: Entry) -> int:
+    def _num_bytes(self, entry: JournalEntry) -> int:
         return entry.num_steps * self._feature_size * np.dtype(FEATURE_DTYPE).itemsize
 
     @contextmanager
@@ -131,7 +131,7 @@ class Journal:
             self.close()
             raise
 
-    def _write_line(self, entry: Entry) -> None:
+    def _write_line(self, entry: JournalEntry) -> None:
         line = {key: value for key, value in asdict(entry).items() if value is not None}
         write_all(self._index, _line(line))
         self.entries.append(entry)
@@ -157,10 +157,10 @@ class Journal:
         self._index.truncate(kept)
         self._features.truncate(self._end)
 
-    def _parse(self, line: bytes) -> Entry | None:
+    def _parse(self, line: bytes) -> JournalEntry | None:
         """Return the entry of a line if it and the next bytes of ``features.bin`` are sound."""
         try:
-            entry = Entry(**json.loads(line))
+            entry = JournalEntry(**json.loads(line))
         except (ValueError, TypeError):
             return None
         size = self._num_bytes(entry)

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..core.errors import CacheError
 from ..core.files import visible
+from .checksum_header import read_checksum
 from .disk import is_local
 from .format import FEATURE_DTYPE, CacheRow, Provenance, parse_shard_name, provenance_difference, shard_name
-from .seal import read_seal
 from .shard import ShardIndex, check_stored, damaged, read_index
 
 
@@ -218,7 +218,7 @@ def _count_shards(folder: Path) -> dict[str, int]:
     for path in visible(folder.glob("*.h5")):
         name = parse_shard_name(path.name)
         if name is None:
-            read_seal(path)  # names the commoner fault: it is no feature cache at all
+            read_checksum(path)  # names the commoner fault: it is no feature cache at all
             raise CacheError(f"{path} must be named like a shard, train-0-of-1.h5, but is not.")
         if counts.setdefault(name[0], name[2]) != name[2]:
             raise CacheError(

@@ -14,9 +14,9 @@ import h5py
 import numpy as np
 
 from ..core.errors import CacheError
+from .checksum_header import HEADER_BYTES, read_checksum
 from .format import FEATURE_DTYPE, CacheRow, Provenance, from_attributes, to_attributes
 from .output import HDF5Output
-from .seal import SEAL_BYTES, read_seal
 
 TEXT_COLUMNS = ("id", "text", "language", "signer")
 NUMBER_COLUMNS = ("num_steps", "num_frames", "view", "offset", "crc32")
@@ -60,7 +60,7 @@ def write_shard(
         OSError: the disk is full, or fails.
     """
     # The oldest file format: its object headers have no room for times, and every HDF5 reads it.
-    layout: dict[str, Any] = {"userblock_size": SEAL_BYTES, "libver": "earliest", "track_order": False}
+    layout: dict[str, Any] = {"userblock_size": HEADER_BYTES, "libver": "earliest", "track_order": False}
     with HDF5Output(path) as output, h5py.File(output, "w", **layout) as file:
         file.attrs.update(to_attributes(provenance))
         group, num_steps = file.create_group("features"), []
@@ -85,7 +85,7 @@ def read_index(path: Path) -> ShardIndex:
     Raises:
         CacheError: the file is no shard, or damaged.
     """
-    read_seal(path)
+    read_checksum(path)
     try:
         with h5py.File(path, "r", locking=False) as file:
             return _parse_index(file, path)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from ..core.errors import CacheError
 from ..core.files import visible
+from .checksum_header import checksum_matches, read_checksum
 from .reader import read_shards, shard_paths
-from .seal import read_seal, seal_holds
 
 _BASE_SECONDS = 60
 _BYTES_PER_SECOND = 10e6
@@ -62,11 +62,11 @@ def verify(folder: Path, *, deep: bool = False) -> list[Fault]:
 
 def _verify_shard(path: Path, *, deep: bool) -> Iterator[Fault]:
     try:
-        read_seal(path)
+        read_checksum(path)
     except CacheError as error:
         yield Fault(shard=path.name, video=None, reason=str(error))
         return
-    if not seal_holds(path):
+    if not checksum_matches(path):
         reason = "Its bytes are not those that were written: the user block with their SHA-256 differs."
         yield Fault(shard=path.name, video=None, reason=reason)
     if deep:

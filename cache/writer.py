@@ -12,9 +12,9 @@ from types import TracebackType
 import numpy as np
 
 from ..core.errors import CacheError
+from .checksum_header import write_checksum_header
 from .format import CacheRow, Provenance, partial_folder, shard_name
-from .journal import Entry, Journal
-from .seal import write_seal
+from .journal import Journal, JournalEntry
 from .shard import write_shard
 
 
@@ -96,7 +96,7 @@ class ShardWriter:
         return sum(entry.num_steps for entry in self._journal.entries)
 
     @property
-    def rejected(self) -> list[Entry]:
+    def rejected(self) -> list[JournalEntry]:
         """The videos that could not be read, with their reasons."""
         return [entry for entry in self._journal.entries if entry.rejected is not None]
 
@@ -153,7 +153,7 @@ class ShardWriter:
                 rejected=[(entry.id, entry.view) for entry in self.rejected],
                 provenance=self._provenance,
             )
-            write_seal(temporary)
+            write_checksum_header(temporary)
             temporary.replace(self.path)
             self._journal.remove()
         return self.path

@@ -1,4 +1,4 @@
-"""``fla cache``: look into a feature cache, verify it, export it, or import one."""
+"""``fla cache``: inspect, verify, export or import a feature cache."""
 
 from pathlib import Path
 from typing import Literal
@@ -13,7 +13,7 @@ _folder_argument = click.argument("folder", type=click.Path(file_okay=False, pat
 
 @click.group()
 def command() -> None:
-    """Look into a feature cache, verify it, export it, or import one."""
+    """Inspect, verify, export or import a feature cache."""
 
 
 @command.command()
@@ -21,9 +21,9 @@ def command() -> None:
 @json_option
 @click.pass_context
 def info(context: click.Context, folder: Path, as_json: bool) -> None:
-    """Say what the cache in DIR holds, what it lacks, and what made it.
+    """Show the contents, the missing shards and the encoder of the cache in DIR.
 
-    Exit code 1: a shard is missing or unfinished; it is listed.
+    Exit code 1: shards are missing or unfinished, and listed.
     """
     from ..cache.summary import describe, summarise
 
@@ -34,13 +34,13 @@ def info(context: click.Context, folder: Path, as_json: bool) -> None:
 
 @command.command()
 @_folder_argument
-@click.option("--deep", is_flag=True, help="Check every video too, and name the damaged ones.")
+@click.option("--deep", is_flag=True, help="Also check every video, and name the damaged ones.")
 @json_option
 @click.pass_context
 def verify(context: click.Context, folder: Path, deep: bool, as_json: bool) -> None:
     """Check the cache in DIR for damage, missing shards and shards that disagree.
 
-    Exit code 1: there are faults; they are listed.
+    Exit code 1: faults were found, and listed.
     """
     from ..cache.verify import verify
 
@@ -55,10 +55,10 @@ def verify(context: click.Context, folder: Path, deep: bool, as_json: bool) -> N
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="OUT", help="An empty folder.")
 @click.option(
     "--format", "layout", required=True, type=click.Choice(("npy", "safetensors")),
-    help="A .npy file a clip, or safetensors of many.",
+    help="npy: one file for each clip. safetensors: files of many clips.",
 )  # fmt: skip
 @click.option(
-    "--split", "splits", multiple=True, type=click.Choice(SPLITS), help="May be repeated.  [default: all]"
+    "--split", "splits", multiple=True, type=click.Choice(SPLITS), help="Repeatable.  [default: all]"
 )
 @json_option
 def export(
@@ -66,10 +66,10 @@ def export(
 ) -> None:
     """Write the features of the cache in DIR as files for other code.
 
-    OUT/SPLIT.jsonl lists them with their sentences. The same command on the same cache goes on where it was
-    ended; any other folder that is not empty is refused.
+    OUT/SPLIT.jsonl lists the files and their sentences. The same command on the same cache continues an
+    interrupted export. Any other folder that is not empty is refused.
     """
-    from ..cache.export import export_cache
+    from ..interchange.export import export_cache
 
     result = export_cache(folder, out=out, layout=layout, splits=splits)
     emit(as_json, result.to_dict(), result.describe())
@@ -80,18 +80,20 @@ def export(
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="CACHE", help="The cache.")
 @click.option(
     "--format", required=True, type=click.Choice(("npy", "pt", "safetensors", "signjoey")),
-    help="npy, pt: a folder of files, one a clip. signjoey: a gzipped pickle. npy, safetensors: an export.",
+    help="Format of the files in SOURCE.",
 )  # fmt: skip
-@click.option("--encoder", metavar="NAME", help="Your name for what made the features; an export knows it.")
+@click.option("--encoder", metavar="NAME", help="Your name for the encoder. Not for an export.")
 @click.option(
-    "--manifest", type=click.Path(path_type=Path), help="npy, pt: the sentences; an export has them."
+    "--manifest", type=click.Path(path_type=Path), help="npy, pt: the sentences. Not for an export."
 )
 @click.option(
-    "--split", type=click.Choice(SPLITS), help="npy, pt: only this one. signjoey: the one SOURCE holds."
+    "--split", type=click.Choice(SPLITS), help="Import only this one. signjoey: the split of SOURCE."
 )
-@click.option("--suffix", default="", metavar="TEXT", help="npy, pt: what files have behind the id.")
-@click.option("--language", metavar="CODE", help="signjoey: of the sentences, such as de.")
-@click.option("--corpus", metavar="NAME", help="signjoey: the corpus's name.")
+@click.option(
+    "--suffix", default="", metavar="TEXT", help="npy, pt: the end of the file names behind the id."
+)
+@click.option("--language", metavar="CODE", help="signjoey: language of the sentences, such as de.")
+@click.option("--corpus", metavar="NAME", help="signjoey: name of the corpus.")
 @dry_run_option
 @json_option
 @click.pass_context
@@ -100,22 +102,23 @@ def import_(
     encoder: str | None, manifest: Path | None, split: str | None, suffix: str, language: str | None,
     corpus: str | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Make a cache of features that other code made: .npy or .pt files, or signjoey's.
+    """Make a cache from features of other code, or from an export.
 
-    A folder that "fla cache export" wrote becomes the same cache again, and needs only --format and --out.
+    SOURCE is a folder of .npy or .pt files with one file for each clip, a gzipped pickle of signjoey, or a
+    folder that "fla cache export" wrote, which needs --format and --out alone.
 
-    Nothing in SOURCE is run. Exit code 1: clips that are missing or cannot be used are listed and left out.
+    No code in SOURCE is run. Exit code 1: clips that are missing or unusable are listed and left out.
     """
-    from ..cache.import_config import ImportConfig
-    from ..cache.import_plan import plan_import
-    from ..cache.import_writing import describe_plan, write_import
     from ..corpora.manifest import read_manifest
+    from ..interchange.import_config import ImportConfig
+    from ..interchange.import_features import describe_plan, write_import
+    from ..interchange.import_plan import plan_import
 
     config = ImportConfig(
         format=format, encoder=encoder, split=split, language=language, corpus=corpus, suffix=suffix
     )
     sentences = read_manifest(manifest) if manifest else None
-    plan = plan_import(source, out=out, config=config, manifest=sentences)
+    plan = plan_import(source, out=out, config=config, sentences=sentences)
     result = describe_plan(plan) if dry_run else write_import(plan)
     emit(as_json, result.to_dict(), result.describe())
     context.exit(int(bool(result.rejected)))

@@ -8,7 +8,7 @@ add a row here. METEOR, BLEURT and BERTScore are left out; docs/scoring.md says 
 from collections.abc import Mapping
 
 from ..core.errors import ConfigError, did_you_mean
-from .foreign_rouge import GoogleRouge, NoRouge, PipRouge
+from .external_rouge import GoogleRouge, NoRouge, PipRouge
 from .protocol import Protocol
 from .rouge import CHARACTER_LANGUAGES, RougeL
 from .text import (

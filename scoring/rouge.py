@@ -2,7 +2,7 @@
 
 Published ROUGE columns mix at least four definitions. The one here is that of the MS COCO caption
 evaluation (``coco-caption``, ``rouge.py``), which signjoey and nlg-eval copied and most later papers
-inherit. It keeps umlauts and Chinese characters. Those of other packages are in ``foreign_rouge.py``.
+inherit. It keeps umlauts and Chinese characters. Those of other packages are in ``external_rouge.py``.
 """
 
 from collections.abc import Sequence

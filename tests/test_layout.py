@@ -14,14 +14,14 @@ ROOT = Path(__file__).parents[1]
 ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests")
 FLOORS = {
     **dict.fromkeys(["core", "configs"], 1),
-    **dict.fromkeys(["video", "scoring"], 2),
-    **dict.fromkeys(["corpora", "training"], 3),
-    **dict.fromkeys(["encoder", "cache"], 4),
+    **dict.fromkeys(["video", "scoring", "cache"], 2),
+    **dict.fromkeys(["corpora", "training", "interchange"], 3),
+    "encoder": 4,
     **dict.fromkeys(["pretrain", "extract", "finetune"], 5),
     **dict.fromkeys(["pipeline", "planning"], 6),
     "cli": 7,
 }
-TORCH_FREE = ["core", "configs", "corpora", "scoring", "cache", "cli"]
+TORCH_FREE = ["core", "configs", "corpora", "scoring", "cache", "interchange", "cli"]
 
 
 def first_party_imports(path: Path) -> list[tuple[int, str]]:

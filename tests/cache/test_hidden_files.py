@@ -6,10 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fla_llm.cache.export import export_cache
 from fla_llm.cache.format import Provenance
-from fla_llm.cache.import_config import ImportConfig
-from fla_llm.cache.import_plan import plan_import
 from fla_llm.cache.reader import FeatureCache, splits_in
 from fla_llm.cache.summary import summarise
 from fla_llm.cache.verify import verify
@@ -18,6 +15,9 @@ from fla_llm.core.sample import Sample
 from fla_llm.corpora import Manifest
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.settle import settle
+from fla_llm.interchange.export import export_cache
+from fla_llm.interchange.import_config import ImportConfig
+from fla_llm.interchange.import_plan import plan_import
 
 APPLE_DOUBLE = b"\0\5\26\7\0\2\0\0Mac OS X        "
 
@@ -62,5 +62,5 @@ def test_an_import_does_not_list_them(tmp_path: Path) -> None:
     sample = Sample(id="1", split="train", video="1.mp4", text="x", language="de", num_frames=2, fps=25.0)
     manifest = Manifest(corpus="table", root=tmp_path, samples=(sample,))
     config = ImportConfig(format="npy", encoder="mine")
-    plan = plan_import(tmp_path / "features", out=tmp_path / "cache", config=config, manifest=manifest)
+    plan = plan_import(tmp_path / "features", out=tmp_path / "cache", config=config, sentences=manifest)
     assert plan.without_row == ()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fla_llm.cache.check import check_shard
-from fla_llm.cache.seal import SEAL_BYTES, write_seal
+from fla_llm.cache.checksum_header import HEADER_BYTES, write_checksum_header
 from fla_llm.cache.verify import verify
 from fla_llm.core.errors import CacheError
 
@@ -48,7 +48,7 @@ def test_a_thousand_flipped_bits_are_found(maker: Any) -> None:
     whole = path.read_bytes()
     generator = random.Random(0)
     bits = [generator.randrange(8 * len(whole)) for _ in range(800)]
-    bits += [generator.randrange(8 * SEAL_BYTES) for _ in range(200)]
+    bits += [generator.randrange(8 * HEADER_BYTES) for _ in range(200)]
     for bit in bits:
         flip(path, at=bit // 8, bit=bit % 8)
         assert verify(maker.folder), f"bit {bit}"
@@ -61,7 +61,7 @@ def test_deep_down_no_flipped_bit_hangs_or_crashes(maker: Any) -> None:
     path = maker.write(maker.rows(2))
     whole = path.read_bytes()
     generator = random.Random(1)
-    for bit in (generator.randrange(8 * SEAL_BYTES, 8 * len(whole)) for _ in range(20)):
+    for bit in (generator.randrange(8 * HEADER_BYTES, 8 * len(whole)) for _ in range(20)):
         flip(path, at=bit // 8, bit=bit % 8)
         assert "SHA-256" in verify(maker.folder, deep=True)[0].reason
         path.write_bytes(whole)
@@ -108,7 +108,7 @@ def test_a_changed_shape_is_found_behind_a_renewed_seal(maker: Any) -> None:
     with h5py.File(path, "r+") as file:
         del file["features/1"]
         file["features/1"] = np.zeros((9, maker.width), np.float16)
-    write_seal(path)
+    write_checksum_header(path)
     (fault,) = verify(maker.folder, deep=True)
     assert fault.video == "trä/1"
     assert "(2, 8) float16 by the index, but is (9, 8) float16" in fault.reason

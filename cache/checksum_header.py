@@ -11,21 +11,21 @@ from ..core.errors import CacheError
 from ..core.files import sha256_file
 from .format import FORMAT_VERSION
 
-SEAL_BYTES = 512
+HEADER_BYTES = 512
 """The smallest user block HDF5 allows."""
 _TAG = "fla feature cache"
 
 
-def write_seal(path: Path) -> None:
+def write_checksum_header(path: Path) -> None:
     """Fill the user block of a closed HDF5 file, and sync the file to disk."""
-    seal = _seal_of(path)
+    seal = _header_of(path)
     with path.open("rb+") as file:
         file.write(seal)
         file.flush()
         os.fsync(file.fileno())
 
 
-def read_seal(path: Path) -> str:
+def read_checksum(path: Path) -> str:
     """Return the SHA-256 that a shard's user block promises.
 
     Raises:
@@ -35,26 +35,26 @@ def read_seal(path: Path) -> str:
     return lines[1].removeprefix("sha256 ") if len(lines) > 1 else ""
 
 
-def seal_holds(path: Path) -> bool:
+def checksum_matches(path: Path) -> bool:
     """Tell whether a shard is as it was written, its user block too; HDF5 is not opened.
 
     Raises:
-        CacheError: as :func:`read_seal`.
+        CacheError: as :func:`read_checksum`.
     """
-    return _read_block(path) == _seal_of(path)
+    return _read_block(path) == _header_of(path)
 
 
-def _seal_of(path: Path) -> bytes:
+def _header_of(path: Path) -> bytes:
     """Return the user block that belongs in front of what is behind it."""
-    text = f"{_TAG} {FORMAT_VERSION}\nsha256 {sha256_file(path, offset=SEAL_BYTES)}\n"
-    return text.encode("ascii").ljust(SEAL_BYTES, b"\0")
+    text = f"{_TAG} {FORMAT_VERSION}\nsha256 {sha256_file(path, offset=HEADER_BYTES)}\n"
+    return text.encode("ascii").ljust(HEADER_BYTES, b"\0")
 
 
 def _read_block(path: Path) -> bytes:
     """Return the user block of a file that has the name and version of a shard."""
     try:
         with path.open("rb") as file:
-            block = file.read(SEAL_BYTES)
+            block = file.read(HEADER_BYTES)
     except OSError as error:
         raise CacheError(f"{path} cannot be read: {error.strerror}.") from error
     first = block.split(b"\n")[0].decode("ascii", errors="replace")

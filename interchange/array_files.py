@@ -1,7 +1,6 @@
-"""Features in other people's files, opened without running anything that is in them.
+"""Arrays of features in ``.npy`` and ``.pt`` files, opened without running anything that is in the files.
 
-``.npy`` is mapped into memory without pickle, ``.pt`` is read with ``weights_only=True``. Shape and
-number format are looked at before any feature is read.
+``.npy`` is mapped into memory without pickle, ``.pt`` is read with ``weights_only=True``.
 """
 
 import pickle
@@ -10,8 +9,6 @@ import struct
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +16,15 @@ import numpy as np
 
 from ..core.errors import DataError
 from .bounded_file import BoundedFile
-from .format import CacheRow
 from .pickle_limits import check_torch_pickles
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
-Opened = tuple[np.ndarray, str]
+OpenedArray = tuple[np.ndarray, str]
 """Features (T, D), or (1, T, D), and the name of the number format they were in."""
-DAMAGE = (
+READ_ERRORS = (
     pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, OSError, EOFError, MemoryError, OverflowError,
     RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError, NameError, SyntaxError,
     struct.error, tokenize.TokenError,
@@ -36,66 +32,7 @@ DAMAGE = (
 """What numpy, pickle and torch raise on bytes that are not what they should be."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ForeignClip:
-    """A clip whose features lie in somebody's file."""
-
-    row: CacheRow
-    """What the cache will tell of it; where only the features know its length, ``num_frames`` is T."""
-    open: Callable[[], Opened]
-    """Opens its features; raises a DataError where it cannot."""
-    crc32: int | None = None
-    """Checksum of the float16 features, where the source states one."""
-
-
-def look_at(clip: ForeignClip) -> tuple[int, int, str]:
-    """Return T, D and the number format of a clip's features, without reading them.
-
-    Raises:
-        DataError: it cannot be opened, or is no sequence of features.
-    """
-    array, dtype = clip.open()
-    shape = array.shape[1:] if array.ndim == 3 and array.shape[0] == 1 else array.shape
-    if len(shape) != 2 or 0 in shape:
-        raise DataError(f"Its features must be (T, D), T and D at least 1, but are {array.shape}.")
-    _check_dtype(dtype)
-    return shape[0], shape[1], dtype
-
-
-def _check_dtype(name: str) -> None:
-    if name not in DTYPES:
-        raise DataError(f"Its features must be one of {', '.join(DTYPES)}, but are {name}.")
-
-
-def read_half(clip: ForeignClip, *, width: int) -> np.ndarray:
-    """Return a clip's features (T, D) as float16; D must be ``width``.
-
-    Raises:
-        DataError: as :func:`look_at`; D has changed meanwhile; a value is NaN or infinite, or too large
-            for float16; or the features are not those of the stated checksum.
-    """
-    num_steps, found, _ = look_at(clip)
-    if found != width:
-        raise DataError(f"Its features must be {width} wide, as they were before, but are {found} wide now.")
-    features = clip.open()[0].reshape(num_steps, width)
-    if not np.isfinite(features).all():
-        raise DataError("Its features hold NaN or infinity.")
-    with np.errstate(over="ignore", under="ignore"):
-        half = features.astype(np.float16)
-    if not np.isfinite(half).all():
-        raise DataError(
-            "Its features must fit into float16, at most 65504 in size, but reach "
-            f"{np.abs(features).max():g}.\nScale them."
-        )
-    if clip.crc32 is not None and zlib.crc32(half.tobytes()) != clip.crc32:
-        raise DataError(
-            "Its features must be those that were exported, but have another checksum.\n"
-            "To import features that you changed, delete export.json and name them with --encoder."
-        )
-    return half
-
-
-def open_npy(path: Path) -> Opened:
+def open_npy(path: Path) -> OpenedArray:
     """Map a ``.npy`` file into memory.
 
     Raises:
@@ -104,12 +41,22 @@ def open_npy(path: Path) -> Opened:
     try:
         _check_npy_header(path)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except DAMAGE as error:
+    except READ_ERRORS as error:
         raise DataError(f"{path} must be a whole .npy file without pickled objects, but: {error}") from error
     if not isinstance(array, np.ndarray):
         array.close()
         raise DataError(f"{path} must be a .npy file, but is a .npz archive.")
     return array, array.dtype.name
+
+
+def check_dtype(name: str) -> None:
+    """Check the number format of features.
+
+    Raises:
+        DataError: the format is not one of ``DTYPES``.
+    """
+    if name not in DTYPES:
+        raise DataError(f"Its features must be one of {', '.join(DTYPES)}, but are {name}.")
 
 
 def _check_npy_header(path: Path) -> None:
@@ -123,7 +70,7 @@ def _check_npy_header(path: Path) -> None:
         raise ValueError("its header is longer than the file")
 
 
-def open_pt(path: Path) -> Opened:
+def open_pt(path: Path) -> OpenedArray:
     """Open the tensor that ``torch.save`` wrote: alone, or the only one of features in a dict.
 
     Raises:
@@ -141,7 +88,7 @@ def open_pt(path: Path) -> Opened:
             with path.open("rb") as file:
                 check_torch_pickles(BoundedFile(file, limit=size, name=str(path)), size=size)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except DAMAGE as error:
+    except READ_ERRORS as error:
         raise DataError(f"{path} {_pickle_fault(error)}") from error
     tensors = content if isinstance(content, dict) else {"": content}
     found = {key: value for key, value in tensors.items() if _may_be_features(value)}
@@ -152,7 +99,7 @@ def open_pt(path: Path) -> Opened:
     return from_tensor(*found.values(), origin=str(path), max_bytes=path.stat().st_size)
 
 
-def from_tensor(tensor: "Tensor", *, origin: str, max_bytes: int | None = None) -> Opened:
+def from_tensor(tensor: "Tensor", *, origin: str, max_bytes: int | None = None) -> OpenedArray:
     """Return a tensor as an array; bfloat16, which numpy lacks, as float32.
 
     Args:
@@ -176,7 +123,7 @@ def from_tensor(tensor: "Tensor", *, origin: str, max_bytes: int | None = None) 
             f"{origin} must hold every number of its {tuple(tensor.shape)} tensor, but repeats some."
         )
     name = str(tensor.dtype).removeprefix("torch.")
-    _check_dtype(name)  # numpy has no float8
+    check_dtype(name)  # numpy has no float8
     # force: a tensor may be marked as the negative of its memory.
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(force=True), name
 

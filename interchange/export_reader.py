@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..cache.format import FORMAT_VERSION, CacheRow, Provenance, from_attributes
 from ..core.errors import CacheError, DataError
 from ..core.files import read_json, read_jsonl, resolve_inside
+from .array_files import READ_ERRORS, OpenedArray, open_npy
 from .export import DESCRIPTION, FORMAT
-from .foreign import DAMAGE, ForeignClip, Opened, open_npy
-from .format import FORMAT_VERSION, CacheRow, Provenance, from_attributes
+from .external import ExternalClip
 
 _ROW = {"id": str, "text": str, "language": str, "signer": str, "num_frames": int, "view": int, "offset": int}
 _AGAIN = "Export the cache again."
@@ -20,7 +21,7 @@ _AGAIN = "Export the cache again."
 class ExportedSplit(NamedTuple):
     """One split of an export."""
 
-    clips: list[ForeignClip]
+    clips: list[ExternalClip]
     """All rows of the cache in the order of the cache, then the clips that the cache rejected."""
     provenance: Provenance
     """Origin of the features, as the cache had it."""
@@ -69,7 +70,7 @@ class Export:
         path = self.folder / f"{split}.jsonl"
         lines = [(f"{path}, line {number}", line) for number, line in enumerate(read_jsonl(path), 1)]
         clips = [
-            ForeignClip(
+            ExternalClip(
                 row=CacheRow(**{key: _value(line, key, kind, place) for key, kind in _ROW.items()}),
                 open=partial(self._open, line, place),
                 crc32=_value(line, "crc32", int, place),
@@ -79,7 +80,7 @@ class Export:
         files = frozenset(_value(line, "file", str, place) for place, line in lines)
         return ExportedSplit(clips + self._read_rejected(split), self._read_provenance(split), files)
 
-    def _open(self, line: dict[str, Any], place: str) -> Opened:
+    def _open(self, line: dict[str, Any], place: str) -> OpenedArray:
         path = resolve_inside(self.folder, _value(line, "file", str, place))
         if self.layout == "npy":
             return open_npy(path)
@@ -98,7 +99,7 @@ class Export:
             raise DataError(f"{place}: 'split' must be {split!r}, but is {found.split!r}.\n{_AGAIN}")
         return found
 
-    def _read_rejected(self, split: str) -> list[ForeignClip]:
+    def _read_rejected(self, split: str) -> list[ExternalClip]:
         """Return the clips that were not in the cache, so that the imported cache lists them too."""
         pairs = self._rejected.get(split, [])
         if not all(isinstance(pair, list) and [*map(type, pair)] == [str, int] for pair in pairs):
@@ -108,7 +109,7 @@ class Export:
             )
         blank: dict[str, Any] = {"text": "", "language": "", "signer": "", "num_frames": 0}
         return [
-            ForeignClip(row=CacheRow(id=id_, view=view, **blank), open=_never_encoded) for id_, view in pairs
+            ExternalClip(row=CacheRow(id=id_, view=view, **blank), open=_never_encoded) for id_, view in pairs
         ]
 
 
@@ -127,11 +128,11 @@ def _value(line: dict[str, Any], key: str, kind: type, place: str) -> Any:
     return value
 
 
-def _never_encoded() -> Opened:
+def _never_encoded() -> OpenedArray:
     raise DataError("It could not be encoded when the exported cache was made.")
 
 
-def _open_safetensors(path: Path, key: str) -> Opened:
+def _open_safetensors(path: Path, key: str) -> OpenedArray:
     """Read one tensor.
 
     Raises:
@@ -141,7 +142,7 @@ def _open_safetensors(path: Path, key: str) -> Opened:
 
     try:
         array: np.ndarray = _opened(path).get_tensor(key)
-    except (SafetensorError, *DAMAGE) as error:
+    except (SafetensorError, *READ_ERRORS) as error:
         raise DataError(f"{path} must be a safetensors file with the key {key!r}, but: {error}") from error
     return array, array.dtype.name
 

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fla_llm.cache.export import export_cache
 from fla_llm.cache.format import CacheRow
-from fla_llm.cache.import_config import ImportConfig
-from fla_llm.cache.import_writing import Imported, import_features
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.cache.shard import read_index
 from fla_llm.cli import fla
 from fla_llm.core.errors import ConfigError, DataError
 from fla_llm.core.files import read_json, read_jsonl, write_json, write_jsonl
+from fla_llm.interchange.export import export_cache
+from fla_llm.interchange.import_config import ImportConfig
+from fla_llm.interchange.import_features import ImportResult, import_features
 
 IDS = ["a/b", "a", "../x", "..", "/abs", "x" * 400, "手" * 90, "a%2Fb", "x/../a", "bad", "a.npy/b", ""]
 LAYOUTS = ["npy", "safetensors"]
@@ -58,13 +58,13 @@ def exported(maker: Any, tmp_path: Path) -> Callable[[str], Path]:
     return export
 
 
-def imported(source: Path, layout: Any, **config: Any) -> Imported:
+def imported(source: Path, layout: Any, **config: Any) -> ImportResult:
     return import_features(
         source, out=source.parent / "imported", config=ImportConfig(**{"format": layout, **config})
     )
 
 
-def reasons(result: Imported) -> dict[str, str]:
+def reasons(result: ImportResult) -> dict[str, str]:
     return {clip.id: clip.reason for clip in result.rejected if clip.split == "train"}
 
 

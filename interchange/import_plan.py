@@ -12,16 +12,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from ..cache.format import CacheRow, Provenance, shard_name
 from ..core.errors import ConfigError, DataError
 from ..core.progress import progress, say
 from ..core.sample import SPLITS
-from ..corpora.manifest import Manifest
 from .export import DESCRIPTION
 from .export_reader import Export
-from .foreign import ForeignClip, look_at
-from .foreign_folder import clips_in_folder, files_without_row
-from .format import CacheRow, Provenance, shard_name
-from .import_config import ImportConfig
+from .external import ExternalClip, inspect_clip
+from .external_folder import clips_in_folder, files_without_row
+from .import_config import ImportConfig, Sentences
 from .signjoey import read_signjoey
 
 RowKey = tuple[str, int]
@@ -39,7 +38,7 @@ class SplitPlan:
 
     folder: Path
     """The cache."""
-    clips: tuple[ForeignClip, ...]
+    clips: tuple[ExternalClip, ...]
     """All its clips, in order."""
     faults: Mapping[RowKey, str]
     """Reason why a row, by its id and view, cannot be used."""
@@ -72,12 +71,12 @@ class ImportPlan:
 class _SplitSource(NamedTuple):
     """Clips of a split, and the origin of their features where the source states one."""
 
-    clips: list[ForeignClip]
+    clips: list[ExternalClip]
     provenance: Provenance | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Look:
+class _Inspection:
     """What was seen of a split's clips."""
 
     faults: Mapping[RowKey, str]
@@ -86,14 +85,14 @@ class _Look:
     """(D, number format) of the usable clips, and the first clip's id of each."""
 
 
-def plan_import(source: Path, *, out: Path, config: ImportConfig, manifest: Manifest | None) -> ImportPlan:
+def plan_import(source: Path, *, out: Path, config: ImportConfig, sentences: Sentences | None) -> ImportPlan:
     """Look at all that an import would read, and write nothing.
 
     Args:
         source: the folder of files, or signjoey's file.
         out: the cache's folder.
         config: what the files do not say.
-        manifest: the sentences; None for signjoey's file, which has them.
+        sentences: the sentences; None for signjoey's file, which has them.
 
     Raises:
         ConfigError: an option is missing that the source needs, or given that the source rules out.
@@ -101,18 +100,18 @@ def plan_import(source: Path, *, out: Path, config: ImportConfig, manifest: Mani
             width or number format.
     """
     source = Path(os.path.abspath(source))
-    sources, without_row = _find(source, config, manifest)
-    looks = {split: _look(split, found.clips) for split, found in sources.items()}
-    width, dtype = _common_kind(looks)
+    sources, without_row = _find(source, config, sentences)
+    inspections = {split: _inspect(split, found.clips) for split, found in sources.items()}
+    width, dtype = _common_kind(inspections)
     plans = []
-    for split, look in looks.items():
+    for split, look in inspections.items():
         known = sources[split].provenance
         if known is not None and known.feature_size != width:
             raise DataError(
                 f"Features of {split} must be {known.feature_size} wide by {source / DESCRIPTION}, "
                 f"but are {width} wide."
             )
-        corpus = manifest.corpus if manifest else str(config.corpus)
+        corpus = sentences.corpus if sentences else str(config.corpus)
         provenance = known or _unknown_origin(config, corpus=corpus, split=split, width=width, dtype=dtype)
         plans.append(
             SplitPlan(
@@ -155,35 +154,37 @@ def imported_fingerprint(name: str) -> str:
 
 
 def _find(
-    source: Path, config: ImportConfig, manifest: Manifest | None
+    source: Path, config: ImportConfig, sentences: Sentences | None
 ) -> tuple[dict[str, _SplitSource], list[str]]:
     """Return the clips of each split, and the files that belong to none."""
     if config.format == "signjoey":
-        if manifest is not None:
+        if sentences is not None:
             raise ConfigError(
                 "--manifest must not be given for a signjoey file, which has the sentences itself."
             )
         split = str(config.split)
         return {split: _SplitSource(read_signjoey(source, split=split, language=str(config.language)))}, []
     if export := Export.find(source):
-        return _find_exported(export, config, manifest)
+        return _find_exported(export, config, sentences)
     if config.format == "safetensors":
         raise ConfigError(
             f"{source} must be a folder that fla cache export wrote, but holds no such {DESCRIPTION}.\n"
             "Features of other code are imported from .npy or .pt files."
         )
-    if manifest is None:
+    if sentences is None:
         raise ConfigError(f"--manifest must be given for {config.format} files, which hold no sentences.")
     if config.encoder is None:
         raise ConfigError(f"--encoder must be given for {config.format} files: your name for their origin.")
-    splits = [config.split] if config.split else [split for split in SPLITS if manifest.split(split)]
+    splits = [config.split] if config.split else [split for split in SPLITS if sentences.split(split)]
     place = {"ending": f".{config.format}", "suffix": config.suffix}
-    clips = {split: _SplitSource(clips_in_folder(source, manifest, split=split, **place)) for split in splits}
-    return clips, files_without_row(source, manifest, **place)
+    clips = {
+        split: _SplitSource(clips_in_folder(source, sentences, split=split, **place)) for split in splits
+    }
+    return clips, files_without_row(source, sentences, **place)
 
 
 def _find_exported(
-    export: Export, config: ImportConfig, manifest: Manifest | None
+    export: Export, config: ImportConfig, sentences: Sentences | None
 ) -> tuple[dict[str, _SplitSource], list[str]]:
     """Return the splits of an export, and the files that its lists do not name."""
     for option, value, expected in [
@@ -195,7 +196,7 @@ def _find_exported(
                 f"{option} must be {expected!r} for {export.folder}, which fla cache export wrote, "
                 f"but is {value!r}."
             )
-    if config.encoder is not None or manifest is not None:
+    if config.encoder is not None or sentences is not None:
         say(f"--encoder and --manifest are not used: {export.folder / DESCRIPTION} describes the features.")
     found = {split: export.read(split) for split in ([config.split] if config.split else export.splits)}
     listed = frozenset[str]().union(*(export.read(split).files for split in export.splits))
@@ -204,7 +205,7 @@ def _find_exported(
     return sources, sorted(files - listed)
 
 
-def _look(split: str, clips: list[ForeignClip]) -> _Look:
+def _inspect(split: str, clips: list[ExternalClip]) -> _Inspection:
     """Open each clip of a split.
 
     Raises:
@@ -215,7 +216,7 @@ def _look(split: str, clips: list[ForeignClip]) -> _Look:
     total = 0
     for clip in progress(clips, desc=f"look at {split}", unit="clip"):
         try:
-            num_steps, width, dtype = look_at(clip)
+            num_steps, width, dtype = inspect_clip(clip)
             if not clip.row.text.strip():
                 raise DataError("Its sentence is empty.")
         except DataError as error:
@@ -229,16 +230,16 @@ def _look(split: str, clips: list[ForeignClip]) -> _Look:
             f"A clip of {split} must have features that can be used, but none of {len(clips)} has.{first}\n"
             "Check the folder, --suffix and --split."
         )
-    return _Look(faults=faults, num_steps=total, kinds=kinds)
+    return _Inspection(faults=faults, num_steps=total, kinds=kinds)
 
 
-def _common_kind(looks: Mapping[str, _Look]) -> tuple[int, str]:
+def _common_kind(inspections: Mapping[str, _Inspection]) -> tuple[int, str]:
     """Return the width and number format of all clips.
 
     Raises:
         DataError: they differ; it names two clips that do.
     """
-    seen = {kind: (split, id_) for split, look in looks.items() for kind, id_ in look.kinds.items()}
+    seen = {kind: (split, id_) for split, look in inspections.items() for kind, id_ in look.kinds.items()}
     (width, dtype), *others = seen
     if others:
         named = [f"{split} {id_!r}: {size} {name}" for (size, name), (split, id_) in list(seen.items())[:2]]

@@ -5,27 +5,28 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+from ..cache.format import CacheRow
 from ..core.errors import DataError
 from ..core.files import visible
 from ..core.sample import Sample
-from ..corpora.manifest import Manifest
+from .array_files import OpenedArray, open_npy, open_pt
 from .clip_names import clip_name
-from .foreign import ForeignClip, Opened, open_npy, open_pt
-from .format import CacheRow
+from .external import ExternalClip
+from .import_config import Sentences
 
-_OPENERS: Mapping[str, Callable[[Path], Opened]] = {".npy": open_npy, ".pt": open_pt}
+_OPENERS: Mapping[str, Callable[[Path], OpenedArray]] = {".npy": open_npy, ".pt": open_pt}
 _PREFIX_LETTERS = 5  # ssvp_slt sorts its files into folders by so many letters of the id
 
 
 def clips_in_folder(
-    source: Path, manifest: Manifest, *, split: str, ending: str, suffix: str = ""
-) -> list[ForeignClip]:
+    source: Path, sentences: Sentences, *, split: str, ending: str, suffix: str = ""
+) -> list[ExternalClip]:
     """Return a split's clips in the manifest's order; a missing file is named when it is opened.
 
     Args:
         source: the folder; a clip's file is ``<id><suffix><ending>``, in it, in ``<split>/`` or in a
             folder of the id's first five letters, or has the name ``fla cache export`` gives it.
-        manifest: gives ids, sentences, languages, signers and frames.
+        sentences: gives ids, sentences, languages, signers and frames.
         split: the split.
         ending: ``.npy`` or ``.pt``.
         suffix: what stands in the files' names behind the id, such as ``_s2wrapping``.
@@ -37,7 +38,7 @@ def clips_in_folder(
         raise DataError(f"{source} must be a folder of *{ending} files, but is none.")
     opener = _OPENERS[ending]
     return [
-        ForeignClip(
+        ExternalClip(
             row=CacheRow(
                 id=sample.id,
                 text=sample.text,
@@ -47,13 +48,13 @@ def clips_in_folder(
             ),
             open=partial(_open, opener, source, _places(sample, f"{suffix}{ending}")),
         )
-        for sample in manifest.split(split)
+        for sample in sentences.split(split)
     ]
 
 
-def files_without_row(source: Path, manifest: Manifest, *, ending: str, suffix: str = "") -> list[str]:
+def files_without_row(source: Path, sentences: Sentences, *, ending: str, suffix: str = "") -> list[str]:
     """Return the files, relative to ``source``, that no sample of the manifest asks for."""
-    wanted = {place for sample in manifest.samples for place in _places(sample, f"{suffix}{ending}")}
+    wanted = {place for sample in sentences.samples for place in _places(sample, f"{suffix}{ending}")}
     files = {path.relative_to(source).as_posix() for path in visible(source.rglob(f"*{ending}"))}
     return sorted(files - wanted)
 
@@ -71,7 +72,7 @@ def _places(sample: Sample, ending: str) -> list[str]:
     return list(dict.fromkeys([*places, *named, *sorted_]))
 
 
-def _open(opener: Callable[[Path], Opened], source: Path, places: list[str]) -> Opened:
+def _open(opener: Callable[[Path], OpenedArray], source: Path, places: list[str]) -> OpenedArray:
     for place in places:
         if os.path.isfile(source / place):  # unlike Path.is_file, says no to a name that is too long
             return opener(source / place)

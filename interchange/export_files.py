@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cache.format import CacheRow, to_attributes
+from ..cache.reader import FeatureCache
 from ..core.errors import CacheError
 from ..core.files import atomic_write
 from ..core.progress import progress
 from .clip_names import clip_name, view_mark
-from .format import CacheRow, to_attributes
-from .reader import FeatureCache
 
 MAX_FILE_BYTES = 512 << 20
 """Of features in a safetensors file: the library holds them in memory, twice, while it writes."""

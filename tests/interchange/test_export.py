@@ -9,13 +9,13 @@ import pytest
 from click.testing import CliRunner
 from safetensors import safe_open
 
-from fla_llm.cache.clip_names import clip_name
-from fla_llm.cache.export import export_cache
 from fla_llm.cache.format import CacheRow
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.cli import fla
 from fla_llm.core.errors import CacheError, DataError
 from fla_llm.core.files import read_json, read_jsonl
+from fla_llm.interchange.clip_names import clip_name
+from fla_llm.interchange.export import export_cache
 
 WILD_IDS = [
     "a/b", "a", "a.npy/b", "..", ".", "../../etc/x", "/abs", "", "a%2Fb", "a%view1", "x" * 5000, "x" * 4999,

@@ -9,12 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ..cache.checksum_header import read_checksum
+from ..cache.reader import FeatureCache, read_shards, shard_paths, splits_in
 from ..core.config import first_difference
 from ..core.errors import CacheError
 from ..core.files import read_json, visible, write_json, write_jsonl
 from .export_files import MAX_FILE_BYTES, write_npy_files, write_safetensors_files
-from .reader import FeatureCache, read_shards, shard_paths, splits_in
-from .seal import read_seal
 
 Layout = Literal["npy", "safetensors"]
 LAYOUTS: tuple[Layout, ...] = ("npy", "safetensors")
@@ -23,7 +23,7 @@ DESCRIPTION = "export.json"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported:
+class ExportResult:
     """What an export left."""
 
     out: Path
@@ -53,7 +53,7 @@ def export_cache(
     layout: Layout,
     splits: Sequence[str] = (),
     max_file_bytes: int = MAX_FILE_BYTES,
-) -> Exported:
+) -> ExportResult:
     """Write a cache's features, float16 as they are, into files that other code can read.
 
     The same call on the same cache goes on where an earlier one was ended.
@@ -62,7 +62,7 @@ def export_cache(
         folder: the cache.
         out: an empty folder, made if it is not there, or one where the same export was begun.
         layout: ``npy``, a file ``OUT/<split>/<name>.npy`` a video, named by
-            :func:`~fla_llm.cache.clip_names.clip_name`; or ``safetensors``, files
+            :func:`~fla_llm.interchange.clip_names.clip_name`; or ``safetensors``, files
             ``OUT/<split>-<i>-of-<n>.safetensors`` keyed by id.
         splits: which splits; none named: all there are.
         max_file_bytes: of features in a safetensors file; a longer video has a file of its own.
@@ -83,7 +83,7 @@ def export_cache(
             places = write_safetensors_files(cache, out, split, max_file_bytes=max_file_bytes)
         write_jsonl(out / f"{split}.jsonl", _list(cache, places))
         files[split] = len({place["file"] for place in places})
-    return Exported(out=out, clips={split: len(cache) for split, cache in caches.items()}, files=files)
+    return ExportResult(out=out, clips={split: len(cache) for split, cache in caches.items()}, files=files)
 
 
 def _splits(folder: Path) -> list[str]:
@@ -97,7 +97,7 @@ def _describe(folder: Path, caches: Mapping[str, FeatureCache], layout: Layout) 
     return {
         "format": FORMAT,
         "layout": layout,
-        "shards": {path.name: read_seal(path) for split in caches for path in shard_paths(folder, split)},
+        "shards": {path.name: read_checksum(path) for split in caches for path in shard_paths(folder, split)},
         "made_by": {split: asdict(cache.provenance) for split, cache in caches.items()},
         "rejected": {
             split: [list(pair) for shard in read_shards(folder, split) for pair in shard.rejected]

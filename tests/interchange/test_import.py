@@ -15,18 +15,18 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from fla_llm.cache.foreign import open_npy
-from fla_llm.cache.import_config import ImportConfig
-from fla_llm.cache.import_plan import imported_fingerprint, plan_import
-from fla_llm.cache.import_writing import Imported, import_features, write_import
 from fla_llm.cache.reader import FeatureCache
-from fla_llm.cache.signjoey import read_signjoey
-from fla_llm.cache.tensor_pickle import read_pickles
 from fla_llm.cache.verify import verify
 from fla_llm.cli import fla
 from fla_llm.core.errors import ConfigError, DataError
 from fla_llm.core.sample import Sample
 from fla_llm.corpora.manifest import Manifest, write_manifest
+from fla_llm.interchange.array_files import open_npy
+from fla_llm.interchange.import_config import ImportConfig
+from fla_llm.interchange.import_features import ImportResult, import_features, write_import
+from fla_llm.interchange.import_plan import imported_fingerprint, plan_import
+from fla_llm.interchange.safe_unpickle import read_pickles
+from fla_llm.interchange.signjoey import read_signjoey
 
 D = 8
 
@@ -57,17 +57,17 @@ def save(path: Path, array: np.ndarray) -> None:
     np.save(path, array)
 
 
-def imported(tmp_path: Path, sentences: Manifest | None, **config: Any) -> Imported:
+def imported(tmp_path: Path, sentences: Manifest | None, **config: Any) -> ImportResult:
     values: dict[str, Any] = {"format": "npy", "encoder": "clip"}
     return import_features(
         tmp_path / "source",
         out=tmp_path / "imported",
-        manifest=sentences,
+        sentences=sentences,
         config=ImportConfig(**values | config),
     )
 
 
-def reasons(result: Imported) -> dict[str, str]:
+def reasons(result: ImportResult) -> dict[str, str]:
     return {clip.id: clip.reason for clip in result.rejected}
 
 
@@ -182,7 +182,7 @@ def test_a_file_that_changes_while_the_import_runs_is_left_out(tmp_path: Path) -
     source, config = tmp_path / "source", ImportConfig(format="npy", encoder="clip")
     save(source / "a.npy", features(1))
     save(source / "b.npy", features(2))
-    plan = plan_import(source, out=tmp_path / "imported", config=config, manifest=manifest("a", "b"))
+    plan = plan_import(source, out=tmp_path / "imported", config=config, sentences=manifest("a", "b"))
     save(source / "b.npy", np.zeros((2, D + 1), np.float32))
     assert reasons(write_import(plan)) == {
         "b": "Its features must be 8 wide, as they were before, but are 9 wide now."

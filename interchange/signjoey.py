@@ -5,18 +5,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..cache.format import CacheRow
 from ..core.errors import DataError
 from ..core.text import find_unstorable
-from .foreign import ForeignClip, from_tensor
-from .format import CacheRow
-from .tensor_pickle import read_pickles
+from .array_files import from_tensor
+from .external import ExternalClip
+from .safe_unpickle import read_pickles
 
 _TEXTS = ("name", "text", "signer")
 
 
 def read_signjoey(
     path: Path, *, split: str, language: str, max_bytes: int | None = None
-) -> list[ForeignClip]:
+) -> list[ExternalClip]:
     """Read a split, all of it at once: it takes about twice its unpacked size in memory.
 
     An id is the name in the file, less the ``train/`` that every name of split ``train`` may begin with.
@@ -39,7 +40,7 @@ def read_signjoey(
     if not all(name.startswith(prefix) and name != prefix for name in names):
         prefix = ""
     return [
-        ForeignClip(
+        ExternalClip(
             row=CacheRow(
                 id=entry["name"].removeprefix(prefix),
                 text=entry["text"],

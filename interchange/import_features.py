@@ -5,20 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..cache.finished import read_finished
+from ..cache.writer import ShardWriter
 from ..core.errors import DataError
 from ..core.progress import progress, say
-from ..corpora.manifest import Manifest
-from .finished import read_finished
-from .foreign import read_half
-from .import_config import ImportConfig
+from .external import read_float16
+from .import_config import ImportConfig, Sentences
 from .import_plan import ImportPlan, SplitPlan, plan_import, row_key
-from .writer import ShardWriter
 
 _NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rejected:
+class RejectedClip:
     """A clip that is not in the cache."""
 
     split: str
@@ -27,14 +26,14 @@ class Rejected:
 
 
 @dataclass(kw_only=True)
-class Imported:
+class ImportResult:
     """What an import did, or is going to do."""
 
     shards: list[Path] = field(default_factory=list)
     """All shards asked for, written now or earlier."""
     skipped: list[Path] = field(default_factory=list)
     """Those of them that were finished earlier."""
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[RejectedClip] = field(default_factory=list)
     """The clips that are missing or cannot be used, and are not in the shards."""
     clips: int = 0
     """Clips that are in the shards."""
@@ -66,45 +65,45 @@ class Imported:
 
 
 def import_features(
-    source: Path, *, out: Path, config: ImportConfig, manifest: Manifest | None = None
-) -> Imported:
+    source: Path, *, out: Path, config: ImportConfig, sentences: Sentences | None = None
+) -> ImportResult:
     """Write a cache of features that other code made; go on where an earlier run was ended.
 
     Args:
         source: a folder of ``.npy`` or ``.pt`` files, one a clip, or signjoey's file of a split.
         out: the cache's folder; other splits in it are left alone.
         config: what the files do not say.
-        manifest: the sentences of the files in a folder; signjoey's file has them.
+        sentences: the sentences of the files in a folder; signjoey's file has them.
 
     Raises:
-        ConfigError: as :func:`~fla_llm.cache.import_plan.plan_import`.
-        DataError: as :func:`~fla_llm.cache.import_plan.plan_import`.
+        ConfigError: as :func:`~fla_llm.interchange.import_plan.plan_import`.
+        DataError: as :func:`~fla_llm.interchange.import_plan.plan_import`.
         CacheError: a shard is there that was made of something else, another process is writing it,
             a text cannot be stored, or the disk is full.
     """
-    return write_import(plan_import(source, out=out, config=config, manifest=manifest))
+    return write_import(plan_import(source, out=out, config=config, sentences=sentences))
 
 
-def describe_plan(plan: ImportPlan) -> Imported:
+def describe_plan(plan: ImportPlan) -> ImportResult:
     """Return what an import would end with, as far as can be told before the features are read."""
-    result = Imported(without_row=plan.without_row)
+    result = ImportResult(without_row=plan.without_row)
     for split in plan.splits:
         result.shards.append(split.path)
         result.clips += len(split.clips) - len(split.faults)
         result.rejected += [
-            Rejected(split=split.provenance.split, id=id_, reason=reason)
+            RejectedClip(split=split.provenance.split, id=id_, reason=reason)
             for (id_, _), reason in split.faults.items()
         ]
     return result
 
 
-def write_import(plan: ImportPlan) -> Imported:
+def write_import(plan: ImportPlan) -> ImportResult:
     """Write a shard of each split that was planned.
 
     Raises:
         CacheError: as :func:`import_features`.
     """
-    result = Imported(without_row=plan.without_row)
+    result = ImportResult(without_row=plan.without_row)
     for split in plan.splits:
         finished = read_finished(split.path, rows=split.rows, provenance=split.provenance)
         result.shards.append(split.path)
@@ -116,12 +115,12 @@ def write_import(plan: ImportPlan) -> Imported:
         result.clips += len(finished.rows)
         reason = f"It could not be used when {split.path.name} was written; mend it and delete that shard."
         result.rejected += [
-            Rejected(split=split.provenance.split, id=id_, reason=reason) for id_, _ in finished.rejected
+            RejectedClip(split=split.provenance.split, id=id_, reason=reason) for id_, _ in finished.rejected
         ]
     return result
 
 
-def _write_shard(plan: SplitPlan, result: Imported) -> None:
+def _write_shard(plan: SplitPlan, result: ImportResult) -> None:
     name = plan.provenance.split
     clips = {clip.row: clip for clip in plan.clips}
     with ShardWriter(
@@ -133,12 +132,12 @@ def _write_shard(plan: SplitPlan, result: Imported) -> None:
                 try:
                     if row_key(row) in plan.faults:
                         raise DataError(plan.faults[row_key(row)])
-                    writer.append(row, read_half(clips[row], width=plan.provenance.feature_size))
+                    writer.append(row, read_float16(clips[row], width=plan.provenance.feature_size))
                 except DataError as error:
                     say(f"{row.id}: {error}")
                     writer.reject(row, str(error))
                 bar.update(1)
-        rejected = [Rejected(split=name, id=e.id, reason=e.rejected or "") for e in writer.rejected]
+        rejected = [RejectedClip(split=name, id=e.id, reason=e.rejected or "") for e in writer.rejected]
         result.clips += writer.num_rows - len(rejected)
         writer.finish()
         result.rejected += rejected

@@ -1,14 +1,33 @@
 """What an import needs to be told."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from ..core.errors import ConfigError
-from ..core.sample import SPLITS
+from ..core.sample import SPLITS, Sample
 from ..core.text import find_unstorable
 
 Format = Literal["npy", "pt", "safetensors", "signjoey"]
 FORMATS: tuple[Format, ...] = ("npy", "pt", "safetensors", "signjoey")
+
+
+class Sentences(Protocol):
+    """Sentences of a corpus, for files that hold features alone. A manifest has all of this."""
+
+    @property
+    def corpus(self) -> str:
+        """Name of the corpus."""
+        ...
+
+    @property
+    def samples(self) -> Sequence[Sample]:
+        """All sentences, in order."""
+        ...
+
+    def split(self, name: str) -> Sequence[Sample]:
+        """Return the sentences of a split, in order."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

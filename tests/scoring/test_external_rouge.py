@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from fla_llm.scoring import foreign_rouge, score
-from fla_llm.scoring.foreign_rouge import GoogleRouge, NoRouge, PipRouge
+from fla_llm.scoring import external_rouge, score
+from fla_llm.scoring.external_rouge import GoogleRouge, NoRouge, PipRouge
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_google_has_nothing_to_say_of_chinese() -> None:
 
 
 def test_a_missing_package_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(foreign_rouge, "find_spec", lambda _: None)
+    monkeypatch.setattr(external_rouge, "find_spec", lambda _: None)
     scores = score(["rain"], ["rain"], protocol="ssvp")
     assert scores.rouge_l is None
     assert scores.rouge_reason == "needs the package rouge_score: pip install 'fla-llm[rouge]'"

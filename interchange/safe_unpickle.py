@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError
+from .array_files import READ_ERRORS, blocked_class
 from .bounded_file import BoundedFile
-from .foreign import DAMAGE, blocked_class
 from .pickle_limits import LimitedUnpickler, check_opcodes, check_torch_pickles, empty_dict, encode_latin1
 
 LEAST_LIMIT_BYTES = 1 << 30
@@ -43,7 +43,7 @@ def read_pickles(path: Path, *, max_bytes: int | None = None) -> list[Any]:
             file.rewind()
             while file.begins():
                 content.append(LimitedUnpickler(file, functions=_FUNCTIONS, limit=limit).load())
-    except DAMAGE as error:
+    except READ_ERRORS as error:
         if name := blocked_class(error):
             raise _refusal(path, name) from error
         fault = f"{type(error).__name__}: {str(error).strip()[:200]}"

@@ -1,0 +1,69 @@
+"""Features in other people's files, opened without running anything that is in them.
+
+``.npy`` is mapped into memory without pickle, ``.pt`` is read with ``weights_only=True``. Shape and
+number format are looked at before any feature is read.
+"""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..cache.format import CacheRow
+from ..core.errors import DataError
+from .array_files import OpenedArray, check_dtype
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExternalClip:
+    """A clip whose features lie in somebody's file."""
+
+    row: CacheRow
+    """What the cache will tell of it; where only the features know its length, ``num_frames`` is T."""
+    open: Callable[[], OpenedArray]
+    """Opens its features; raises a DataError where it cannot."""
+    crc32: int | None = None
+    """Checksum of the float16 features, where the source states one."""
+
+
+def inspect_clip(clip: ExternalClip) -> tuple[int, int, str]:
+    """Return T, D and the number format of a clip's features, without reading them.
+
+    Raises:
+        DataError: it cannot be opened, or is no sequence of features.
+    """
+    array, dtype = clip.open()
+    shape = array.shape[1:] if array.ndim == 3 and array.shape[0] == 1 else array.shape
+    if len(shape) != 2 or 0 in shape:
+        raise DataError(f"Its features must be (T, D), T and D at least 1, but are {array.shape}.")
+    check_dtype(dtype)
+    return shape[0], shape[1], dtype
+
+
+def read_float16(clip: ExternalClip, *, width: int) -> np.ndarray:
+    """Return a clip's features (T, D) as float16; D must be ``width``.
+
+    Raises:
+        DataError: as :func:`inspect_clip`; D has changed meanwhile; a value is NaN or infinite, or too large
+            for float16; or the features are not those of the stated checksum.
+    """
+    num_steps, found, _ = inspect_clip(clip)
+    if found != width:
+        raise DataError(f"Its features must be {width} wide, as they were before, but are {found} wide now.")
+    features = clip.open()[0].reshape(num_steps, width)
+    if not np.isfinite(features).all():
+        raise DataError("Its features hold NaN or infinity.")
+    with np.errstate(over="ignore", under="ignore"):
+        half = features.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise DataError(
+            "Its features must fit into float16, at most 65504 in size, but reach "
+            f"{np.abs(features).max():g}.\nScale them."
+        )
+    if clip.crc32 is not None and zlib.crc32(half.tobytes()) != clip.crc32:
+        raise DataError(
+            "Its features must be those that were exported, but have another checksum.\n"
+            "To import features that you changed, delete export.json and name them with --encoder."
+        )
+    return half
