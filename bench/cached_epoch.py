@@ -31,8 +31,9 @@ from timed_fit import check_same_work, timed_fit, trained
 
 from fla_llm.core.device import resolve_device, resolve_dtype
 from fla_llm.core.progress import say
-from fla_llm.corpora.demo import DemoConfig, demo_text, write_demo_corpus
 from fla_llm.corpora.manifest import Manifest
+from fla_llm.demo.corpus import DemoConfig, demo_text, write_demo_corpus
+from fla_llm.demo.small_llm import SmallLlmConfig, make_small_llm
 from fla_llm.encoder.config import EncoderConfig
 from fla_llm.encoder.encode import encode
 from fla_llm.encoder.model import VisualEncoder
@@ -47,7 +48,6 @@ from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.train import build_model
-from fla_llm.pipeline.small_llm import SmallLlmConfig, make_small_llm
 from fla_llm.training.batches import BatchDataset, EpochOrder
 
 SEED = 0

@@ -25,6 +25,7 @@ from fla_llm.corpora.config import PrepareConfig
 from fla_llm.corpora.delimited import read_delimited
 from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.corpora.prepare import prepare
+from fla_llm.demo.small_llm import SmallLlmConfig, make_small_llm
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import fingerprint, load_encoder, save_encoder
 from fla_llm.extract.config import ExtractConfig
@@ -32,7 +33,6 @@ from fla_llm.extract.extraction import extract
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.train import tune
 from fla_llm.pipeline.evaluate import Request, evaluate_stage_one, evaluate_stage_two
-from fla_llm.pipeline.small_llm import SmallLlmConfig, make_small_llm
 from fla_llm.pretrain.config import PretrainConfig
 from fla_llm.pretrain.train import pretrain
 

@@ -29,12 +29,12 @@ from transformers import get_scheduler, set_seed
 
 from fla_llm.core.device import resolve_device
 from fla_llm.core.progress import say
-from fla_llm.corpora.demo import demo_text
+from fla_llm.demo.corpus import demo_text
+from fla_llm.demo.small_llm import SmallLlmConfig, make_small_llm
 from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.train import build_model
-from fla_llm.pipeline.small_llm import SmallLlmConfig, make_small_llm
 from fla_llm.training.batches import EpochOrder
 from fla_llm.training.model import IGNORED
 from fla_llm.training.optimisers import make_optimiser

@@ -23,8 +23,9 @@ CLASSES = {
     "tune": ("finetune.config", "TuneConfig"),
     "evaluate": ("training.config", "DecodingConfig"),
     "translate": ("training.config", "DecodingConfig"),
+    "demo": ("demo.run", "load_demo_config"),
 }
-"""Commands with settings, and the classes of their settings: (module, name)."""
+"""Commands with settings, and what makes their defaults: (module, class or function)."""
 
 
 def default_settings(command: str) -> Any:

@@ -32,7 +32,7 @@ def command(
     and where everything lies; the same figures are in OUT/summary.json.
     """
     from ..core.config import config_to_dict
-    from ..pipeline.demo import describe_plan, load_demo_config, run_demo
+    from ..demo.run import describe_plan, load_demo_config, run_demo
 
     config = load_demo_config(config_source, with_seed(overrides, seed))
     if dry_run:

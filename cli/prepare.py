@@ -13,14 +13,14 @@ from ..core.errors import ConfigError, DataError
 from .options import config_options, dry_run_option, emit, json_option, limit_option, seed_option, with_seed
 
 if TYPE_CHECKING:
-    from ..corpora.config import PrepareConfig
     from ..corpora.prepare import Prepared
 
-CORPORA = ("phoenix14t", "csl-daily", "how2sign", "table", "demo")
+RELEASED = ("phoenix14t", "csl-daily", "how2sign", "table")
+"""Corpora that :func:`..corpora.prepare.prepare` reads. Named here so that ``--help`` loads no reader."""
 
 
 @click.command()
-@click.argument("corpus", type=click.Choice(CORPORA))
+@click.argument("corpus", type=click.Choice((*RELEASED, "demo")))
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), metavar="FILE", help="The manifest to write."
@@ -59,25 +59,34 @@ def command(
     from ..corpora.config import PrepareConfig
     from ..corpora.prepare import prepare
 
-    _check_corpus(corpus, media=media, root=root)
+    _check_corpus(corpus, media=media, check=check, root=root, seed=seed)
     _check_out(out)
-    config = load_config(PrepareConfig, source=config_source, overrides=with_seed(overrides, seed))
+    if corpus == "demo":
+        _prepare_demo(
+            source, out, config_source, with_seed(overrides, seed),
+            limit=limit, is_dry_run=dry_run, as_json=as_json,
+        )  # fmt: skip
+        return
+    config = load_config(PrepareConfig, source=config_source, overrides=overrides)
     given = {"media": media, "check": check, "root": root}
     config = dataclasses.replace(config, **{key: value for key, value in given.items() if value is not None})
-    if dry_run and corpus == "demo":
-        _say_demo(source, config, as_json)
-        return
     prepared = prepare(corpus, source, config=config, limit=limit)
     _finish(prepared, out, is_dry_run=dry_run, as_json=as_json)
     context.exit(int(prepared.has_faults))
 
 
-def _check_corpus(corpus: str, *, media: str | None, root: str | None) -> None:
+def _check_corpus(
+    corpus: str, *, media: str | None, check: str | None, root: str | None, seed: int | None
+) -> None:
     """Refuse an option that means nothing for this corpus, rather than pass over it."""
     if media is not None and corpus != "how2sign":
         raise ConfigError(f"--media must go with how2sign, but the corpus is {corpus}.\nLeave it out.")
     if root is not None and corpus != "table":
         raise ConfigError(f"--root must go with table, but the corpus is {corpus}.\nLeave it out.")
+    if check is not None and corpus == "demo":
+        raise ConfigError("--check must go with videos that exist, but the corpus is demo.\nLeave it out.")
+    if seed is not None and corpus != "demo":
+        raise ConfigError(f"--seed must go with demo, but the corpus is {corpus}.\nLeave it out.")
 
 
 def _check_out(out: Path) -> None:
@@ -96,9 +105,26 @@ def _rejected_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.rejected.jsonl")
 
 
-def _say_demo(source: Path, config: PrepareConfig, as_json: bool) -> None:
-    content = {"corpus": "demo", "root": str(source), "demo": dataclasses.asdict(config.demo)}
-    emit(as_json, content, f"would render the demo corpus into {source}: {config.demo}")
+def _prepare_demo(
+    source: Path,
+    out: Path,
+    config_source: str | None,
+    overrides: tuple[str, ...],
+    *,
+    limit: int | None,
+    is_dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Render the demo corpus into ``source`` and write its manifest. A dry run only says so."""
+    from ..core.config import load_config
+    from ..demo.prepare import PrepareDemoConfig, prepare_demo
+
+    config = load_config(PrepareDemoConfig, source=config_source, overrides=overrides)
+    if is_dry_run:
+        content = {"corpus": "demo", "root": str(source), **dataclasses.asdict(config)}
+        emit(as_json, content, f"would render the demo corpus into {source}: {config.demo}")
+    else:
+        _finish(prepare_demo(source, config=config, limit=limit), out, is_dry_run=False, as_json=as_json)
 
 
 def _finish(prepared: Prepared, out: Path, *, is_dry_run: bool, as_json: bool) -> None:

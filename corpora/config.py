@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..core.errors import ConfigError
-from .demo import DemoConfig
 
 Media = Literal["clips", "videos"]
 Check = Literal["headers", "decode"]
@@ -54,10 +53,6 @@ class PrepareConfig:
     """Table: frames per second of folders of frames that do not say it."""
     columns: Columns = field(default_factory=Columns)
     """Table: names of the columns."""
-    demo: DemoConfig = field(default_factory=DemoConfig)
-    """Demo: what is rendered."""
-    seed: int = 0
-    """Demo: everything about the corpus follows from it."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:

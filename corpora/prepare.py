@@ -10,7 +10,6 @@ from ..core.sample import SPLITS, Sample, Split
 from ..core.text import find_unstorable
 from . import csl_daily, how2sign, phoenix14t, table
 from .config import PrepareConfig
-from .demo import write_demo_corpus
 from .manifest import Manifest
 from .media import look_at_all
 from .release import Rejected, Release, Row, count_splits, first_of_each_split
@@ -22,7 +21,7 @@ _READERS: dict[str, Callable[[Path, PrepareConfig], Release]] = {
     "how2sign": how2sign.read_release,
     "table": table.read_release,
 }
-CORPORA = (*_READERS, "demo")
+CORPORA = tuple(_READERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,7 @@ def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | No
 
     Args:
         corpus: one of :data:`CORPORA`.
-        source: the release's folder; a table's file; for ``demo`` the folder to render into.
+        source: the release's folder, or a table's file.
         config: settings.
         limit: only the first rows of each split.
 
@@ -63,16 +62,14 @@ def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | No
             cannot be stored in a manifest.
     """
     source = Path(os.path.abspath(source))
-    _check_path(source)
-    if corpus == "demo":
-        return _prepare_demo(source, config, limit)
+    check_storable(source)
     if corpus not in _READERS:
         hint = did_you_mean(corpus, list(CORPORA))
         raise ConfigError(f"The corpus must be one of {', '.join(CORPORA)}, but is {corpus!r}.{hint}")
     if not source.exists():
         raise DataError(f"{source} must be the corpus {corpus} as released, but does not exist.")
     release = _READERS[corpus](source, config)
-    _check_path(release.root)
+    check_storable(release.root)
     samples, rejected = _look(release, config, limit)
     in_rows = count_splits([*samples, *rejected])
     return Prepared(
@@ -84,20 +81,17 @@ def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | No
     )
 
 
-def _check_path(folder: Path) -> None:
+def check_storable(folder: Path) -> None:
+    """Refuse a folder whose path a manifest cannot hold.
+
+    Raises:
+        DataError: the path is not UTF-8.
+    """
     if found := find_unstorable(str(folder)):
         raise DataError(
             f"{folder} must be a path in UTF-8, since the manifest holds it, but has {found}.\n"
             "Rename the folder, or link to it under another name: ln -s"
         )
-
-
-def _prepare_demo(source: Path, config: PrepareConfig, limit: int | None) -> Prepared:
-    manifest = write_demo_corpus(source, config=config.demo, seed=config.seed)
-    samples = tuple(first_of_each_split(manifest.samples, limit))
-    manifest = Manifest(corpus=manifest.corpus, root=manifest.root, samples=samples)
-    counts: dict[Split, int] = {split: count for split, count in manifest.counts.items() if count}
-    return Prepared(manifest=manifest, rejected=(), annotated=counts, official=None, notes=())
 
 
 def _look(release: Release, config: PrepareConfig, limit: int | None) -> tuple[list[Sample], list[Rejected]]:

@@ -24,6 +24,8 @@ def settings_page() -> str:
 def _section(command: str) -> Iterator[str]:
     yield f"## fla {command}\n\n| key | default | values | meaning |\n|---|---|---|---|"
     for row in settings_of(default_settings(command)):
+        if command == "demo" and row.key.startswith(("pretrain.", "extract.", "tune.")):
+            continue  # the settings of those commands, shown above
         cells = [f"`{row.key}`", f"`{_value(row.value)}`", row.kind, row.meaning.replace("``", "`")]
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
     yield ""

@@ -19,7 +19,8 @@ FLOORS = {
     "encoder": 4,
     **dict.fromkeys(["pretrain", "extract", "finetune"], 5),
     **dict.fromkeys(["pipeline", "planning"], 6),
-    "cli": 7,
+    "demo": 7,
+    "cli": 8,
 }
 TORCH_FREE = ["core", "configs", "corpora", "scoring", "cache", "interchange", "cli"]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fla_llm.cli import fla
-from fla_llm.cli.prepare import CORPORA
+from fla_llm.cli.prepare import RELEASED
 from fla_llm.configs import PRETRAIN_PRESETS, TUNE_PRESETS
 from fla_llm.core.config import load_config
 from fla_llm.finetune.config import TuneConfig
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 ROOMS = {"pretrain": (PRETRAIN_PRESETS, PretrainConfig), "tune": (TUNE_PRESETS, TuneConfig)}
 """Commands that take presets: their folder, and what a preset sets."""
 PAGES = {"pretrain": ROOT / "docs/pretrain.md", "tune": ROOT / "docs/presets.md"}
-PUBLISHED = [corpus for corpus in CORPORA if corpus not in ("table", "demo")]
+PUBLISHED = [corpus for corpus in RELEASED if corpus != "table"]
 MODELS = ("mbart", "t5", "qwen")
 
 

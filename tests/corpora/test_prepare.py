@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fla_llm.cli import fla
-from fla_llm.cli.prepare import CORPORA as NAMED
+from fla_llm.cli.prepare import RELEASED
 from fla_llm.core.errors import ConfigError, DataError
 from fla_llm.corpora import read_manifest
 from fla_llm.corpora.config import PrepareConfig
@@ -87,8 +87,6 @@ def test_a_path_that_no_manifest_can_hold_is_refused(table: Path, tmp_path: Path
     table.rename(folder / "table.csv")
     with pytest.raises(DataError, match="must be a path in UTF-8, .* has U[+]DCE4, .*\nRename the folder"):
         prepare("table", folder / "table.csv", config=PrepareConfig())
-    with pytest.raises(DataError, match="must be a path in UTF-8"):
-        prepare("demo", folder / "demo", config=PrepareConfig())
 
 
 def test_the_report_says_what_the_root_is(table: Path, tmp_path: Path) -> None:
@@ -97,7 +95,7 @@ def test_the_report_says_what_the_root_is(table: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_offers_every_corpus() -> None:
-    assert NAMED == CORPORA
+    assert RELEASED == CORPORA
 
 
 def test_an_unknown_corpus_or_source_is_refused(tmp_path: Path) -> None:
@@ -180,21 +178,3 @@ def test_an_unknown_setting_is_refused(table: Path, tmp_path: Path) -> None:
     result = run("table", table, "--out", tmp_path / "m.jsonl", "--set", "columns.txt=satz")
     assert isinstance(result.exception, ConfigError)
     assert "columns.txt'. Did you mean 'columns.text'" in str(result.exception)
-
-
-def test_the_demo_corpus_is_rendered_and_limited(tmp_path: Path) -> None:
-    sizes = {"train_clips": 3, "single_sign_clips": 1, "dev_clips": 2, "test_clips": 1, "image_size": 16}
-    settings = [part for key, value in sizes.items() for part in ("--set", f"demo.{key}={value}")]
-    result = run(
-        "demo", tmp_path / "demo", "--out", tmp_path / "m.jsonl", "--limit", 1, "--seed", 3, *settings
-    )
-    assert result.exit_code == 0
-    manifest = read_manifest(tmp_path / "m.jsonl")
-    assert manifest.counts == {"train": 1, "dev": 1, "test": 1}
-    assert all(manifest.clip(sample).path.is_file() for sample in manifest.samples)
-
-
-def test_a_dry_run_renders_no_demo(tmp_path: Path) -> None:
-    result = run("demo", tmp_path / "demo", "--out", tmp_path / "m.jsonl", "--dry-run")
-    assert "would render the demo corpus" in result.stdout
-    assert not (tmp_path / "demo").exists()

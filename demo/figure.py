@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from .demo_signers import Colour, Signer, shade
-from .demo_signs import BodyPose, HandPose, Handshape
+from .signers import Colour, Signer, shade
+from .signs import BodyPose, HandPose, Handshape
 
 Point = tuple[float, float]
 

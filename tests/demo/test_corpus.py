@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from fla_llm.core.errors import ConfigError
-from fla_llm.corpora.demo import DemoConfig, demo_text, write_demo_corpus
-from fla_llm.corpora.demo_figure import draw_clip
-from fla_llm.corpora.demo_grammar import Sentence, draw_sentences, single_sign_texts
-from fla_llm.corpora.demo_signers import SIGNERS
-from fla_llm.corpora.demo_signs import RESTING_BODY, SIGN_FORMS, sentence_poses
+from fla_llm.demo.corpus import DemoConfig, demo_text, write_demo_corpus
+from fla_llm.demo.figure import draw_clip
+from fla_llm.demo.grammar import Sentence, draw_sentences, single_sign_texts
+from fla_llm.demo.signers import SIGNERS
+from fla_llm.demo.signs import RESTING_BODY, SIGN_FORMS, sentence_poses
 
 SMALL = DemoConfig(train_clips=40, single_sign_clips=36, dev_clips=4, test_clips=6, image_size=16)
 

@@ -19,19 +19,19 @@ from ..core.errors import DataError
 from ..core.files import write_json
 from ..core.progress import say
 from ..core.run import new_folder
-from ..corpora.demo import DemoConfig, demo_text, write_demo_corpus
 from ..corpora.manifest import Manifest, write_manifest
 from ..encoder.store import fingerprint, load_encoder
 from ..extract.config import ExtractConfig
 from ..extract.extraction import extract
 from ..finetune.config import TuneConfig
 from ..finetune.train import tune
+from ..pipeline.evaluate import evaluate_stage_one, evaluate_stage_two
+from ..pipeline.evaluation import Evaluation, Request
+from ..pipeline.translate import translate
 from ..pretrain.config import PretrainConfig
 from ..pretrain.train import pretrain
-from .evaluate import evaluate_stage_one, evaluate_stage_two
-from .evaluation import Evaluation, Request
+from .corpus import DemoConfig, demo_text, write_demo_corpus
 from .small_llm import SmallLlmConfig, make_small_llm
-from .translate import translate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Summary:
     text: str
 
 
-def load_demo_config(source: str | None, overrides: Sequence[str]) -> DemoRunConfig:
+def load_demo_config(source: str | None = None, overrides: Sequence[str] = ()) -> DemoRunConfig:
     """Return the demo's settings: the stages' ``demo`` presets, then a file, then single settings."""
     base = DemoRunConfig(
         pretrain=load_config(PretrainConfig, presets=PRETRAIN_PRESETS, source="demo"),

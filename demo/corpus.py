@@ -4,8 +4,8 @@
     OUT/videos/<split>/<n>.mp4    H.264
 
 It behaves as recorded corpora do: sentences and signs stand in different orders
-(:mod:`.demo_grammar`), signs are built from a few parameters and run into one another
-(:mod:`.demo_signs`), signers differ and one is new in the test split (:mod:`.demo_signers`).
+(:mod:`.grammar`), signs are built from a few parameters and run into one another
+(:mod:`.signs`), signers differ and one is new in the test split (:mod:`.signers`).
 Everything follows from the seed.
 """
 
@@ -27,11 +27,11 @@ from ..core.files import atomic_write, write_jsonl
 from ..core.progress import progress
 from ..core.sample import Sample, Split
 from ..core.seeds import derive_seed
-from .demo_figure import draw_clip
-from .demo_grammar import Sentence, draw_sentences, single_sign_texts
-from .demo_signers import SIGNERS, jitter
-from .demo_signs import sentence_poses
-from .manifest import Manifest
+from ..corpora.manifest import Manifest
+from .figure import draw_clip
+from .grammar import Sentence, draw_sentences, single_sign_texts
+from .signers import SIGNERS, jitter
+from .signs import sentence_poses
 
 CORPUS = "demo"
 LANGUAGE = "en"
