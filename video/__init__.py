@@ -1,4 +1,4 @@
-"""Opening clips (video files, frame folders), choosing frames, and transforming them."""
+"""Open clips (video files, frame folders), select frames and transform them."""
 
 from .clip import Clip, ClipInfo
 from .container import DamagedVideoError

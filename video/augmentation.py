@@ -1,4 +1,4 @@
-"""Settings of the augmentation of training clips; they load without torch."""
+"""Settings of training augmentation. This module loads without torch."""
 
 from dataclasses import dataclass, fields
 
@@ -7,24 +7,24 @@ from ..core.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """How far a training clip may be moved and its light changed.
+    """Bounds of the random geometry and brightness of a training clip.
 
-    Rotation, scale, translation and probability are GFSLT-VLP's (rotate 30, resize 0.2, translate 10 of 256
-    pixels, each at 0.5), which shares authors with FLa-LLM; the paper itself is silent.
+    Rotation, scale, translation and probability follow GFSLT-VLP (rotate 30, resize 0.2, translate 10 of 256
+    pixels, each at 0.5). GFSLT-VLP shares authors with FLa-LLM, whose paper states no augmentation.
     """
 
     rotate_degrees: float = 30.0
-    """Turned by up to this, either way."""
+    """Largest rotation in degrees, in both directions."""
     scale: float = 0.2
-    """Enlarged or shrunk by up to this share."""
+    """Largest change of size, as a share of the size."""
     translate: float = 0.04
-    """Moved by up to this share of the side, along each axis."""
+    """Largest shift along each axis, as a share of the side."""
     brightness: float = 0.2
-    """Made lighter or darker by up to this share."""
+    """Largest change of the mean brightness, as a share."""
     contrast: float = 0.2
-    """Spread about its mean value more or less by up to this share."""
+    """Largest change of the contrast about the mean value, as a share."""
     probability: float = 0.5
-    """The chance that a clip is moved at all, and, drawn apart, that its light is changed."""
+    """Probability of a geometric change, and, drawn separately, of a change of brightness and contrast."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

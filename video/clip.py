@@ -1,4 +1,4 @@
-"""A clip: a video file or a folder of numbered pictures, whole or cut by seconds."""
+"""Clip: a video file or a folder of numbered pictures, whole or cut by seconds."""
 
 import math
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from ..core.errors import DataError
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """Where a clip's pictures lie. A cut takes the frames shown in [start_seconds, end_seconds)."""
+    """Location of a clip. A cut selects the frames shown in [start_seconds, end_seconds)."""
 
     path: Path
     """A video file, or a folder of .png or .jpg frames."""
     start_seconds: float | None = None
-    """Seconds from the stream's beginning, by the file's own clock; None: from the first frame."""
+    """Start of the cut, in seconds from the start of the stream. None: the first frame."""
     end_seconds: float | None = None
-    """Seconds from the stream's beginning, by the file's own clock; None: to the last frame."""
+    """End of the cut, in seconds from the start of the stream. None: after the last frame."""
     fps: float | None = None
-    """Frames per second where the frames carry no times themselves (a folder of pictures, a bare H.264
-    stream); a video's own times go before it. None: unknown."""
+    """Frames per second of frames without timestamps (a folder of pictures, a bare H.264 stream). Timestamps
+    of a video take precedence. None: unknown."""
 
     def __post_init__(self) -> None:
         start, end = self.start_seconds or 0.0, self.end_seconds
@@ -32,16 +32,16 @@ class Clip:
 
     @property
     def is_cut(self) -> bool:
-        """True when only a part of the file is meant."""
+        """Whether the clip is only a part of its file."""
         return self.start_seconds is not None or self.end_seconds is not None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipInfo:
-    """What a clip holds, as it is shown: turned upright where the file says so."""
+    """Number, rate and size of the frames of a clip, as shown: upright, with square pixels."""
 
     num_frames: int
     fps: float | None
-    """Frames per second from the container; None for a folder of pictures, or where the file is silent."""
+    """Frames per second by the container. None: a folder of pictures, or a file without a frame rate."""
     height: int
     width: int

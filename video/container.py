@@ -1,8 +1,7 @@
-"""Video files, through PyAV: what is opened, what is refused, and when each picture is shown.
+"""Open and demultiplex video files with PyAV, and read presentation times.
 
-Only files are opened, and only of the formats below: FFmpeg would also draw a text file as a picture
-of its letters, and follow a playlist to other files. One thread decodes: clips are decoded side by side
-in worker processes.
+Only plain files of the formats below are opened. FFmpeg would also draw a text file as a picture of letters,
+and follow a playlist to other files.
 """
 
 from collections.abc import Iterator
@@ -27,25 +26,25 @@ FORMATS = (
     "yuv4mpegpipe"
 )
 SEEK_MARGIN_SECONDS = 1.0
-"""Pictures are shown later than they are stored, so the jump to a cut's start lands a little before it."""
+"""Distance of the seek target before the start of a cut. Frames are shown later than stored."""
 INDEXED_FORMATS = ("mov", "matroska")
-"""Formats whose index makes a jump land on a picture that can be decoded by itself."""
+"""Formats with an index, in which a seek lands on a key frame."""
 BOUND_SECONDS = 1e-6
-"""A picture this little before a bound counts as on it: 0.1 s has no exact float."""
+"""Tolerance at the bounds of a cut. 0.1 s has no exact float."""
 
 
 class DamagedVideoError(DataError):
-    """A video breaks off, or cannot be decoded to its end; frames before the fault may be good."""
+    """Error of a video that cannot be decoded to the end. Frames before the fault may be good."""
 
 
 @contextmanager
 def open_video(clip: "Clip") -> Iterator["VideoStream"]:
-    """Open a file and yield its video stream, with the decoder set up but nothing decoded.
+    """Open a file and yield the video stream, ready to decode.
 
-    With several video streams FFmpeg's choice is taken: the one marked as default before the others.
+    Of several video streams FFmpeg selects the default stream.
 
     Raises:
-        DataError: there is no such file, it is not a video, or declares pictures of an absurd size.
+        DataError: the file does not exist, is not a video, or declares pictures of an absurd size.
     """
     import av
     from av.error import FFmpegError
@@ -57,10 +56,11 @@ def open_video(clip: "Clip") -> Iterator["VideoStream"]:
         raise DataError(f"{clip.path} must be a video file, but is empty (0 bytes).")
     container: InputContainer | None = None
     try:
-        # file: and an absolute path, so that no name is taken for a protocol (a:b.mp4)
+        # With "file:" and an absolute path FFmpeg takes no name for a protocol (a:b.mp4).
         container = av.open(
             f"file:{clip.path.absolute()}",
             container_options={"format_whitelist": FORMATS},
+            # Titles in a wrong encoding are no reason to refuse a video.
             metadata_errors="replace",
         )
         yield _video_stream(container, clip)
@@ -74,10 +74,10 @@ def open_video(clip: "Clip") -> Iterator["VideoStream"]:
 
 
 def read_packets(stream: "VideoStream", clip: "Clip") -> Iterator["Packet[VideoStream]"]:
-    """Yield a stream's packets from the beginning, or from shortly before a cut, to the end of the file.
+    """Yield the packets of a stream, from the beginning or from shortly before a cut, to the end of the file.
 
     Raises:
-        DamagedVideoError: a packet is not whole, or the file cannot be read to its end.
+        DamagedVideoError: a packet is incomplete, or the file cannot be read to the end.
     """
     from av.error import FFmpegError
 
@@ -96,20 +96,20 @@ def read_packets(stream: "VideoStream", clip: "Clip") -> Iterator["Packet[VideoS
 
 
 def shown_seconds(part: "Packet[VideoStream] | VideoFrame", stream: "VideoStream") -> float | None:
-    """Return when a picture is shown, counted from the stream's beginning; None where the file is silent."""
+    """Return the presentation time in seconds from the start of the stream, or None without a timestamp."""
     return None if part.pts is None else float((part.pts - (stream.start_time or 0)) * time_base(stream))
 
 
 def stored_seconds(packet: "Packet[VideoStream]", stream: "VideoStream") -> float | None:
-    """Return a packet's place in storing order, in seconds: no later packet is shown before it."""
+    """Return the decoding time of a packet in seconds. No later packet is shown before this time."""
     return None if packet.dts is None else float((packet.dts - (stream.start_time or 0)) * time_base(stream))
 
 
 def is_within(seconds: float | None, clip: "Clip") -> bool:
-    """Return whether a picture belongs to the clip.
+    """Return whether a frame shown at ``seconds`` belongs to the clip.
 
     Raises:
-        DataError: the clip is a cut, but the file carries no times.
+        DataError: the clip is a cut, but the file has no timestamps.
     """
     if not clip.is_cut:
         return True
@@ -119,41 +119,42 @@ def is_within(seconds: float | None, clip: "Clip") -> bool:
 
 
 def is_past(seconds: float | None, clip: "Clip") -> bool:
-    """Return whether a time lies at or behind the clip's end."""
+    """Return whether a time is at or after the end of the clip."""
     if seconds is None or clip.end_seconds is None:
         return False
     return seconds >= clip.end_seconds - BOUND_SECONDS
 
 
 def container_of(stream: "VideoStream") -> "InputContainer":
-    """Return the opened file a stream belongs to."""
+    """Return the opened file of a stream."""
     return cast("InputContainer", stream.container)
 
 
 def time_base(stream: "VideoStream") -> "Fraction":
-    """Return the seconds one tick of a stream's clock lasts."""
+    """Return the unit of the timestamps of a stream, in seconds."""
     assert stream.time_base is not None, "an opened stream has a clock"
     return stream.time_base
 
 
 def pixel_aspect(stream: "VideoStream") -> float:
-    """Return a stored pixel's width / height: as the container says, else the codec, else 1."""
+    """Return the sample aspect ratio (width / height of a stored pixel), or 1 if none is declared."""
+    # FFmpeg prefers the ratio of the container to the ratio of the codec.
     return float(stream.sample_aspect_ratio or 1)
 
 
 def reason(error: Exception) -> str:
-    """Return what FFmpeg says of a fault, without its numbers and paths."""
+    """Return the reason of an FFmpeg error, without error numbers and paths."""
     return str(getattr(error, "strerror", None) or error)
 
 
 def _seek(stream: "VideoStream", clip: "Clip") -> None:
-    """Jump to a key frame from which every frame of the clip can be decoded."""
+    """Seek to a key frame from which every frame of the clip can be decoded."""
     _seek_before(stream, clip, SEEK_MARGIN_SECONDS)
     if not refreshes_gradually(stream):
         return
     landed = next(container_of(stream).demux(stream))
     whole_at_once = is_entry_point(landed, stream)
-    # Reading the packet moved on, so the jump is made again.
+    # The packet is consumed now, so seek again.
     _seek_before(stream, clip, SEEK_MARGIN_SECONDS if whole_at_once else REFRESH_SECONDS)
 
 
@@ -170,11 +171,14 @@ def _video_stream(container: "InputContainer", clip: "Clip") -> "VideoStream":
     if not isinstance(stream, VideoStream):
         raise DataError(f"{clip.path} must hold a video stream, but has none.")
     context = stream.codec_context
+    # The format is known to FFmpeg, but no decoder for the codec was built in.
     if context is None:
         raise DataError(f"{clip.path} holds a video stream that this FFmpeg cannot decode.")
     refuse_absurd_size(
         clip.path, height=context.height, width=context.width, pixel_aspect=pixel_aspect(stream)
     )
+    # Clips are decoded in parallel by worker processes, so one thread per clip is enough.
     context.thread_count = 1
-    context.options = {"max_pixels": str(MAX_PIXELS)}  # the size may also change in mid-stream
+    # The size may also change in mid-stream.
+    context.options = {"max_pixels": str(MAX_PIXELS)}
     return stream

@@ -1,7 +1,7 @@
-"""Counting a video's frames without decoding them, and noticing a file that was cut off.
+"""Count the frames of a video by packets, and detect files that are cut off.
 
-A packet holds one picture, so packets are counted. Headers are not believed: they may promise frames that
-are not there, or be silent. Where a packet may give no picture, the pictures are decoded and counted.
+A packet holds one frame. Frame counts in headers are not used, since a header may declare missing frames or
+declare nothing. Where a packet may yield no frame, the video is decoded and the decoded frames are counted.
 """
 
 import re
@@ -30,38 +30,38 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 END_TOLERANCE_SECONDS = 0.5
-"""An annotated end may lie so far behind the last picture: annotation tools round."""
+"""Largest distance of an annotated end after the last frame. Annotation tools round."""
 CUT_OFF_SECONDS = 1.0
-"""A Matroska file that ends so much before its declared duration has lost its end."""
+"""Distance to the declared duration from which a Matroska file counts as cut off."""
 HIDDEN_PICTURE_CODECS = ("vp8",)
-"""Codecs that keep pictures which are never shown (alternate references) in packets of their own."""
+"""Codecs with separate packets for hidden frames (alternate references)."""
 
 MICROSECONDS = 1_000_000
-"""FFmpeg's clock for whole files, in ticks per second."""
+"""Ticks per second of container durations in FFmpeg (AV_TIME_BASE)."""
 
 
 @dataclass
 class Tally:
-    """What went by while reading packets."""
+    """Packets read so far, and the times of the frames inside the clip."""
 
     packets: int = 0
     inside: TimelineMaker = field(default_factory=TimelineMaker)
-    """The packets whose picture belongs to the clip."""
+    """Times of the packets inside the clip."""
     begin_seconds: float | None = None
-    """When the first packet's picture is shown."""
+    """Presentation time of the first packet."""
     end_seconds: float = 0.0
-    """When the last picture seen stops being shown."""
+    """End of the last frame shown."""
     certain: bool = True
-    """False when some packets may give no picture."""
+    """Whether every packet inside the clip yields a frame."""
     complete: bool = True
-    """False when reading stopped behind the cut."""
+    """Whether packets were read to the end of the file, not only to the end of the cut."""
 
 
 def video_timeline(clip: "Clip") -> Timeline:
-    """Return how many frames decoding a video, or its cut, will give, and when each is shown.
+    """Return the number and the times of the frames that decoding a clip yields.
 
     Raises:
-        DataError: the video cannot be read, is cut off, has no frames, or the cut lies beyond its end.
+        DataError: the video cannot be read, is cut off or has no frames, or the cut is beyond the end.
     """
     with open_video(clip) as stream:
         tally = _tally(stream, clip)
@@ -73,14 +73,14 @@ def video_timeline(clip: "Clip") -> Timeline:
 
 
 def decoded_timeline(clip: "Clip", *, keep_partial: bool = False) -> Timeline:
-    """Return a video's timeline as decoding finds it, holding one frame at a time.
+    """Decode a video and return the number and the times of the frames. Memory holds one frame.
 
     Args:
         clip: a video file.
-        keep_partial: end it before the first fault, where a frame comes before that.
+        keep_partial: end the timeline before the first decoding error, if at least one frame precedes it.
 
     Raises:
-        DamagedVideoError: a frame cannot be decoded, and the frames before it are not wanted or not there.
+        DamagedVideoError: a frame cannot be decoded, and ``keep_partial`` is off or no frame precedes it.
         DataError: the video cannot be opened.
     """
     shown = TimelineMaker()
@@ -97,7 +97,8 @@ def decoded_timeline(clip: "Clip", *, keep_partial: bool = False) -> Timeline:
 def _tally(stream: "VideoStream", clip: "Clip") -> Tally:
     tally = Tally(certain=stream.codec_context.name not in HIDDEN_PICTURE_CODECS)
     for packet in read_packets(stream, clip):
-        if packet.size == 0:  # the end, or a frame an AVI file repeats
+        # An empty packet marks the end, or a repeated frame in AVI.
+        if packet.size == 0:
             continue
         seconds = shown_seconds(packet, stream)
         if tally.packets == 0:
@@ -105,7 +106,7 @@ def _tally(stream: "VideoStream", clip: "Clip") -> Tally:
             tally.certain &= _starts_whole(packet, stream, clip)
         tally.packets += 1
         if seconds is None and tally.begin_seconds is not None:
-            # Matroska cannot say that a picture is shown before the file begins.
+            # Matroska has no negative timestamps, so leading frames of a copied part lose theirs.
             tally.certain = False
             continue
         length = float((packet.duration or 0) * time_base(stream))
@@ -114,6 +115,7 @@ def _tally(stream: "VideoStream", clip: "Clip") -> Tally:
             tally.certain &= _gives_picture(packet, seconds, tally)
         if seconds is not None:
             tally.end_seconds = max(tally.end_seconds, seconds + length)
+        # No later packet is shown before its decoding time, so the rest of the file is not read.
         if is_past(stored_seconds(packet, stream), clip):
             tally.complete = False
             break
@@ -121,7 +123,7 @@ def _tally(stream: "VideoStream", clip: "Clip") -> Tally:
 
 
 def _starts_whole(packet: "Packet[VideoStream]", stream: "VideoStream", clip: "Clip") -> bool:
-    """Return whether decoding from this first packet gives every picture of the clip that is shown later."""
+    """Return whether decoding from this first packet yields every later frame of the clip."""
     if is_entry_point(packet, stream):
         return True
     seconds = shown_seconds(packet, stream)
@@ -132,14 +134,15 @@ def _starts_whole(packet: "Packet[VideoStream]", stream: "VideoStream", clip: "C
 
 
 def _gives_picture(packet: "Packet[VideoStream]", seconds: float | None, tally: Tally) -> bool:
-    """Return False for a picture that an edit list cuts away, or that is shown before the first key frame."""
+    """Return False for a frame that an edit list removes, or that is shown before the first key frame."""
     if packet.is_discard:
         return False
     return seconds is None or tally.begin_seconds is None or seconds >= tally.begin_seconds
 
 
 def _refuse_cut_off(stream: "VideoStream", clip: "Clip", tally: Tally) -> None:
-    """Refuse a file that ends before its header says, where headers are to be believed."""
+    """Refuse an MP4 or Matroska file that ends before the declared end."""
+    # Other containers declare no number of frames, or an estimate.
     if stream.container.format.name.startswith("mov") and stream.frames > tally.packets:
         raise DamagedVideoError(
             f"{clip.path} is cut off: it declares {stream.frames} frames, but holds {tally.packets}."
@@ -153,15 +156,13 @@ def _refuse_cut_off(stream: "VideoStream", clip: "Clip", tally: Tally) -> None:
 
 
 def _declared_seconds(stream: "VideoStream") -> float:
-    """Return how far a Matroska stream reaches by the file's header, or 0 where that says nothing of it.
-
-    A stream beside others (a longer sound track) is held to its own tag, ``00:00:10.333``; a tag alone is not
-    believed, for cutting tools copy it.
-    """
+    """Return the declared end of a Matroska stream in seconds, or 0 if nothing is declared."""
     container = container_of(stream)
     if not container.format.name.startswith("matroska"):
         return 0.0
     whole = (container.duration or 0) / MICROSECONDS
+    # Other streams may be longer (sound), so the stream's own tag is used. Cutting tools copy the tag, so it
+    # counts only up to the duration of the file.
     if tag := re.match(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", "")):
         return min(whole, int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3]))
     return whole if len(container.streams) == 1 else 0.0

@@ -1,8 +1,8 @@
-"""Entry points: packets from which decoding gives every later picture.
+"""Random access points: packets from which every later frame can be decoded.
 
-A key frame alone does not promise that. After a key frame of an open group of pictures (HEVC: CRA, H.264:
-recovery point) come pictures that refer to the group before, and no decoder gives these pictures where that
-group was cut away. A stream with gradual refresh becomes whole only many pictures after a key frame.
+Not every key frame is a random access point. After a key frame of an open group of pictures (HEVC: CRA,
+H.264: recovery point), leading frames refer to the group before. Decoders drop leading frames if that group
+is missing. With gradual refresh, frames are complete only some time after a key frame.
 """
 
 from typing import TYPE_CHECKING
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 IDR_UNITS = {"h264": "5", "hevc": "19-20"}
-"""NAL unit types of an IDR picture, which nothing after it refers past (table 7-1 of H.264 and H.265)."""
+"""NAL unit types of IDR pictures (tables 7-1 of H.264 and H.265)."""
 REFRESH_SECONDS = 12.0
-"""With gradual refresh (x264's intra-refresh) a picture is whole at the latest a key interval after a key
-frame: by x264's default 250 frames, which are 10 s at 25 frames per second."""
+"""Longest gradual refresh. x264 (intra-refresh) takes at most a key interval, by default 250 frames: 10 s at
+25 frames per second."""
 
 
 def refreshes_gradually(stream: "VideoStream") -> bool:
-    """Return whether a key frame of this codec may be a picture that is refreshed only in part."""
+    """Return whether a key frame of this codec may be the start of a gradual refresh."""
     return stream.codec_context.name == "h264"
 
 
 def is_entry_point(packet: "Packet[VideoStream]", stream: "VideoStream") -> bool:
-    """Return whether a packet is a key frame that no later picture in decoding order refers past.
+    """Return whether no later frame refers to a frame before this packet.
 
-    H.264 and HEVC key frames must be IDR pictures for that; other codecs are believed.
+    In H.264 and HEVC this means an IDR picture. In other codecs every key frame counts.
     """
     from av.bitstream import BitStreamFilterContext
     from av.error import FFmpegError
@@ -39,5 +39,6 @@ def is_entry_point(packet: "Packet[VideoStream]", stream: "VideoStream") -> bool
     copy = Packet(bytes(packet))
     try:
         return bool(BitStreamFilterContext(f"filter_units=pass_types={units}", stream).filter(copy))
-    except FFmpegError:  # a damaged packet: decoding will tell what it gives
+    except FFmpegError:
+        # The packet is damaged. The caller decodes the video and reports the damage.
         return False

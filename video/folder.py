@@ -1,4 +1,4 @@
-"""Folders of numbered pictures, as PHOENIX-2014T and CSL-Daily are released, read by Pillow."""
+"""Read folders of numbered pictures with Pillow. PHOENIX-2014T and CSL-Daily are released in this form."""
 
 import struct
 from collections.abc import Iterator
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 EXIF_ORIENTATION = 0x0112
-"""The tag's values 5 to 8 stand for pictures stored on their side (EXIF 2.3, section 4.6.4)."""
+"""EXIF tag of the orientation. Values 5 to 8 mean a quarter turn (EXIF 2.3, section 4.6.4)."""
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """Return a folder's pictures in natural order (frame 2 before frame 10); hidden files are passed over.
+    """Return the pictures of a folder in natural order (frame 2 before frame 10), without hidden files.
 
     Raises:
-        DataError: the folder cannot be read, holds no pictures, or pictures of two kinds (a clip kept twice).
+        DataError: the folder cannot be read, holds no pictures, or holds pictures of two kinds.
     """
     try:
         files = [file for file in folder.iterdir() if not file.name.startswith(".")]
@@ -35,6 +35,7 @@ def list_pictures(folder: Path) -> list[Path]:
     pictures = [file for file in files if file.suffix.lower() in SUFFIXES]
     if not pictures:
         raise DataError(f"{folder} must hold {', '.join(SUFFIXES)} pictures, but has none.")
+    # Two kinds of pictures in one folder usually mean the same clip twice.
     kinds = sorted({file.suffix for file in pictures})
     if len(kinds) > 1:
         raise DataError(f"{folder} must hold pictures of one kind, but has {' and '.join(kinds)}.")
@@ -42,10 +43,10 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def first_size(folder: Path) -> tuple[int, int]:
-    """Return the height and width of a folder's first picture, from its header.
+    """Return the height and width of the first picture of a folder, from the header of that picture.
 
     Raises:
-        DataError: as :func:`list_pictures`, or the first picture cannot be read.
+        DataError: the folder holds no usable pictures (:func:`list_pictures`), or the first is unreadable.
     """
     first = list_pictures(folder)[0]
     with _opened(first) as image:
@@ -57,22 +58,24 @@ def read_picture(path: Path, *, size: int, fit: Fit) -> np.ndarray:
     """Return a picture as uint8 (size, size, 3) in RGB, upright.
 
     Raises:
-        DataError: the picture cannot be read; it names the file.
+        DataError: the picture cannot be read. The message names the file.
     """
     from PIL import Image, ImageOps
 
     with _opened(path) as image:
         upright = to_rgb(ImageOps.exif_transpose(image))
     height, width = fitted_size(upright.height, upright.width, size=size, fit=fit)
-    scaled = upright.resize((width, height), Image.Resampling.BILINEAR)  # averages when it shrinks
+    # Pillow's BILINEAR averages all pixels when it shrinks a picture.
+    scaled = upright.resize((width, height), Image.Resampling.BILINEAR)
     return centre_square(np.asarray(scaled), size=size)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator["Image"]:
-    """Open a picture; what Pillow raises on a damaged one, here or in the block, becomes a DataError."""
+    """Open a picture. Errors of Pillow, here and in the ``with`` block, become a DataError."""
     from PIL import Image
 
+    # A program may have lowered the limit of Pillow, or turned warnings into errors.
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
     try:
         with Image.open(path) as image:

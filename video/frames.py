@@ -1,4 +1,4 @@
-"""Reading a clip's frames as squares: only the selected ones, or all of them."""
+"""Read the selected frames of a clip, or all frames, as squares."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,8 +17,9 @@ from .sampling import FrameSampling
 from .timeline import choose_frames
 
 FRAME_VERSION = 2
-"""Rises whenever the same clip and settings give other frames: features of both must not meet in one shard.
-2: pixels that are not square and pictures of 16 bits are honoured."""
+"""Version of the frames that a clip yields. Features of two versions may not share a shard.
+
+2: sample aspect ratios and 16-bit pictures are honoured."""
 
 
 def read_frames(
@@ -30,30 +31,28 @@ def read_frames(
     fit: Fit = "crop",
     keep_partial: bool = False,
 ) -> np.ndarray:
-    """Decode a clip and keep the frames that ``sampling`` selects.
+    """Decode a clip and return the frames selected by ``sampling``.
 
-    Memory holds the kept frames, one decoded picture and eight bytes a frame of the file, however long the
-    video.
+    Memory holds the selected frames, one decoded frame, and eight bytes for each frame of the file.
 
-    Shapes: T kept frames, S = ``size``.
+    Shapes: T selected frames, S = ``size``.
 
     Args:
-        clip: what to read.
-        sampling: which frames are kept.
-        phase: in 0..stride-1: the first frame kept; with ``sampling.fps`` the shift of the moments.
-        size: the square's side in pixels.
-        fit: whether the middle is cut out or the picture stretched.
-        keep_partial: of a video that is cut off or cannot be decoded to its end, give the frames before the
-            first fault. They are selected as if the clip ended there, whatever its header declares; for
-            that it is decoded twice. (A picture of a folder that cannot be read is refused all the same.)
+        clip: the clip to read.
+        sampling: stride or rate, and largest number of frames.
+        phase: first selected frame, in 0..stride-1. With ``sampling.fps``: shift of the sampling times.
+        size: side of the square in pixels.
+        fit: crop the middle, or stretch the picture.
+        keep_partial: keep the frames before the first decoding error of a damaged video. Frames are selected
+            as if the clip ended there. The video is then decoded twice. Unreadable pictures of a folder are
+            refused in either case.
 
     Returns:
         Frames (T, S, S, 3), uint8, RGB; equal to ``decode_all(...)[choose_frames(read_timeline(...), ...)]``.
 
     Raises:
-        DataError: the clip cannot be read to its end (it names the frame reached), or, with
-            ``keep_partial``, not even a first frame of it; or ``sampling.fps`` is set and the clip has no
-            times.
+        DataError: the clip cannot be read to the end (the message names the frame). With ``keep_partial``:
+            not even one frame can be read. Or ``sampling.fps`` is set and the clip has no timestamps.
     """
     try:
         timeline = read_timeline(clip)
@@ -62,6 +61,7 @@ def read_frames(
     except DamagedVideoError:
         if not keep_partial:
             raise
+    # The video is damaged: count the good frames by decoding, then select among these.
     timeline = decoded_timeline(clip, keep_partial=True)
     indices, num_frames = choose_frames(timeline, sampling=sampling, phase=phase), timeline.num_frames
     return _read(clip, indices, num_frames=num_frames, stop=num_frames, size=size, fit=fit)
@@ -71,7 +71,7 @@ def decode_all(clip: Clip, *, size: int, fit: Fit = "crop") -> np.ndarray:
     """Return every frame of a clip, uint8 (T, S, S, 3), with the geometry of :func:`read_frames`.
 
     Raises:
-        DataError: the clip cannot be read to its end; it names the frame reached.
+        DataError: the clip cannot be read to the end. The message names the frame.
     """
     num_frames = count_frames(clip)
     return _read(clip, range(num_frames), num_frames=num_frames, size=size, fit=fit)
@@ -92,16 +92,17 @@ def _read(
 
 def _folder_squares(clip: Clip, indices: Sequence[int], *, size: int, fit: Fit) -> Iterator[np.ndarray]:
     pictures = list_pictures(clip.path)
-    for index, copies in Counter(indices).items():  # in the order given, which never decreases
+    # A Counter keeps the order of the indices, which never decrease.
+    for index, copies in Counter(indices).items():
         yield from repeat(read_picture(pictures[index], size=size, fit=fit), copies)
 
 
 def _video_squares(
     clip: Clip, indices: Sequence[int], *, num_frames: int, stop: int | None, size: int, fit: Fit
 ) -> Iterator[np.ndarray]:
-    """Decode to the end, past the last index too, so that a damaged file is refused at every phase.
+    """Yield the squares of the frames at ``indices``, and decode at most ``stop`` frames.
 
-    Only where a fault is known is decoding stopped before it, after ``stop`` frames.
+    Without ``stop`` the video is decoded to the end, so that a damaged file is refused at every phase.
     """
     copies, reached = Counter(indices), 0
     with open_video(clip) as stream:

@@ -1,4 +1,4 @@
-"""Geometry of a decoded picture: from its stored pixels to the picture shown."""
+"""Geometry of a decoded frame: orientation, size as shown, and limits of the size."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,32 +14,33 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 MAX_PIXELS = 8192 * 8192
-"""Pixels of one picture: 8K (7680 x 4320) fits twice; a damaged header may declare gigabytes."""
+"""Largest number of pixels of one picture, twice 8K (7680 x 4320). A damaged header may declare gigabytes."""
 MAX_SIDES_RATIO = 20.0
-"""Longer side / shorter side: a picture of one row, scaled until it is 224 pixels high, fills memory."""
+"""Largest ratio of the longer to the shorter side. A very narrow picture, scaled up, would fill memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Orientation:
-    """Turns and mirrorings: first the sides are exchanged, then rows and columns are reversed."""
+    """Orientation of a stored picture: transpose first, then reverse rows and columns."""
 
     is_on_its_side: bool = False
     flips_rows: bool = False
     flips_columns: bool = False
 
     def set_upright(self, picture: np.ndarray) -> np.ndarray:
-        """Return a picture (H, W, 3) as it is shown: a view, (W, H, 3) where it lies on its side."""
+        """Return a view of a picture (H, W, 3) as shown: (H, W, 3), or (W, H, 3) for a transposed picture."""
         upright = picture.swapaxes(0, 1) if self.is_on_its_side else picture
         return upright[:: -1 if self.flips_rows else 1, :: -1 if self.flips_columns else 1]
 
 
 def orientation(frame: "VideoFrame") -> Orientation:
-    """Read a frame's display matrix: quarter turns, and mirroring, which a signer's hand must not suffer.
+    """Return the orientation that the display matrix of a frame asks for: quarter turns and mirroring.
 
     The matrix (a, b, u; c, d, v; x, y, w) moves a pixel at (x, y) to (a x + c y, b x + d y) (libavutil,
     display.h), up to a shift.
     """
-    # VideoFrame.rotation cannot be used: it is the same for some mirrored and some turned pictures.
+    # VideoFrame.rotation is the same for some mirrored and some rotated frames. Mirroring matters, because
+    # it exchanges the hands of a signer.
     matrix = cast("Mapping[str, Buffer]", frame.side_data).get("DISPLAYMATRIX")
     if matrix is None:
         return Orientation()
@@ -51,23 +52,24 @@ def orientation(frame: "VideoFrame") -> Orientation:
 
 def shown_size(frame: "VideoFrame", *, pixel_aspect: float) -> tuple[int, int]:
     """Return the height and width of a frame as shown: with square pixels, upright."""
-    # The aspect belongs to the stored pixels: where the picture lies on its side, it widens the height.
+    # The aspect ratio applies to the stored pixels, before the picture is transposed.
     height, width = frame.height, max(1, round(frame.width * pixel_aspect))
     return (width, height) if orientation(frame).is_on_its_side else (height, width)
 
 
 def refuse_absurd_size(path: Path, *, height: int, width: int, pixel_aspect: float = 1.0) -> None:
-    """Refuse a picture that is too large or too narrow to be meant.
+    """Refuse a picture that is too large or too narrow.
 
     Raises:
-        DataError: there are more than ``MAX_PIXELS``, or the sides as shown differ ``MAX_SIDES_RATIO`` times.
+        DataError: the picture has more than ``MAX_PIXELS`` pixels, or the longer side as shown is more than
+            ``MAX_SIDES_RATIO`` times the shorter side.
     """
     if height * width > MAX_PIXELS:
         raise DataError(
             f"{path} must hold pictures of at most {MAX_PIXELS} pixels, but declares {width} x {height}."
         )
     shown = width * pixel_aspect
-    # A stream that declares no size yet (0 x 0) is found out by decoding.
+    # A stream without a declared size (0 x 0) passes here, and is checked when frames are decoded.
     if max(height, shown) > MAX_SIDES_RATIO * min(height, shown) > 0:
         raise DataError(
             f"{path} must show pictures whose sides differ at most {MAX_SIDES_RATIO:g} times, but declares"

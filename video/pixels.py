@@ -1,7 +1,6 @@
-"""Pixel values of pictures, brought to 8 bits a colour.
+"""Convert pictures to 8 bits per channel.
 
-Pillow clips deeper grey values when it converts them (16-bit grey above 255 becomes white), and reads 16-bit
-colours by their upper byte.
+Pillow clips 16-bit grey (values above 255 become white), and reads the upper byte of 16-bit colours.
 """
 
 from pathlib import Path
@@ -15,11 +14,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 WHITE_16 = 65535
-"""White of a 16-bit PNG (PNG standard, section 4.5: samples fill the range of their depth)."""
+"""White of a 16-bit PNG. Samples use the whole range of the bit depth (PNG standard, section 4.5)."""
 
 
 def refuse_unknown_range(image: "Image", path: Path) -> None:
-    """Refuse a picture whose values for black and white the file does not tell.
+    """Refuse a picture with an unknown range from black to white.
 
     Raises:
         DataError: the picture holds floats or 32-bit integers, or 16-bit values in another format than PNG.
@@ -32,7 +31,7 @@ def refuse_unknown_range(image: "Image", path: Path) -> None:
 
 
 def to_rgb(image: "Image") -> "Image":
-    """Return a picture that :func:`refuse_unknown_range` let pass, in 8-bit RGB; transparency is left out."""
+    """Convert a picture accepted by :func:`refuse_unknown_range` to 8-bit RGB, without transparency."""
     from PIL import Image
 
     if _is_deep(image):
@@ -42,6 +41,6 @@ def to_rgb(image: "Image") -> "Image":
 
 
 def _is_deep(image: "Image") -> bool:
-    """Return whether Pillow holds one value of more than 8 bits a pixel."""
+    """Return whether the picture has one channel of more than 8 bits."""
     # Older versions of Pillow read a 16-bit PNG in mode I.
     return image.mode == "F" or image.mode.startswith("I")

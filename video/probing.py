@@ -1,4 +1,4 @@
-"""What a clip holds, found out without decoding it: frames, times, rate and size."""
+"""Inspect a clip without decoding all frames: number, times, rate and size."""
 
 from ..core.errors import DataError
 from .clip import Clip, ClipInfo
@@ -9,21 +9,22 @@ from .timeline import Timeline, even_timeline
 
 
 def count_frames(clip: Clip) -> int:
-    """Return the number of frames, at least 1, without decoding them.
+    """Return the number of frames, at least 1.
 
-    A video's packets are counted, not believed: a header may promise frames that are not there.
+    Packets are counted, since a header may declare frames that are missing.
 
     Raises:
-        DataError: no such video, unreadable, cut off, no frames, or times beyond its end.
+        DataError: the video does not exist, is unreadable, is cut off or has no frames, or the clip is a cut
+            beyond the end.
     """
     return read_timeline(clip).num_frames
 
 
 def read_timeline(clip: Clip) -> Timeline:
-    """Return how many frames a clip gives and when each is shown, without decoding them.
+    """Return the number and the times of the frames of a clip.
 
     Raises:
-        DataError: as :func:`count_frames`.
+        DataError: the clip cannot be counted (:func:`count_frames`).
     """
     if clip.path.is_dir():
         _refuse_cut_folder(clip)
@@ -32,10 +33,10 @@ def read_timeline(clip: Clip) -> Timeline:
 
 
 def probe(clip: Clip) -> ClipInfo:
-    """Return what a clip holds; of a video's pictures only the first is decoded.
+    """Return number, rate and size of the frames of a clip. Only the first frame is decoded.
 
     Raises:
-        DataError: as :func:`count_frames`; also a codec or picture size that cannot be decoded.
+        DataError: the clip cannot be counted (:func:`count_frames`), or the first frame cannot be decoded.
     """
     num_frames = count_frames(clip)
     if clip.path.is_dir():

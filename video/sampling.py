@@ -1,7 +1,7 @@
-"""Which frames of a clip are looked at: every so-manieth, or so many a second.
+"""Frame sampling: select frames by stride or by target frame rate.
 
-The paper keeps every fourth frame, 25 %, before the backbone (FLa-LLM, table 6: BLEU-4 23.09, against
-22.96 with all frames at four times the cost); 300 kept frames are the bound its re-implementation uses.
+The paper keeps every fourth frame (FLa-LLM, table 6: BLEU-4 23.09, against 22.96 with all frames at four
+times the cost). The re-implementation of the paper keeps at most 300 frames.
 """
 
 import math
@@ -12,22 +12,22 @@ from dataclasses import dataclass
 from ..core.errors import ConfigError
 
 SLACK_SECONDS = 0.002
-"""A frame shown this little after a moment counts as shown then: Matroska and FLV round each time to a
-millisecond, so that the difference of two times and a length may be off by one and a half."""
+"""Tolerance of sampling times. Matroska and FLV round timestamps to milliseconds, so that two timestamps and
+a duration can differ by 1.5 ms."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameSampling:
-    """How a clip is thinned before the encoder sees it."""
+    """Selection of the frames that the encoder sees."""
 
     stride: int = 4
-    """Every ``stride``-th frame is kept. With ``fps`` it thins no longer, but still counts the phases."""
+    """Keep every ``stride``-th frame. With ``fps``: only the number of phases."""
     max_frames: int = 300
-    """Of a longer thinned clip an even subset of so many frames is kept."""
+    """Largest number of frames. Longer clips keep an evenly spaced subset."""
     train_phases: tuple[int, ...] | None = None
-    """Phases drawn from in training, each in 0..stride-1; None: all of them."""
+    """Phases used in training, each in 0..stride-1. None: all phases."""
     fps: float | None = None
-    """Frames looked at per second, by the clip's own clock; None: every ``stride``-th."""
+    """Target frame rate in frames per second, by the timestamps of the clip. None: sample by stride."""
 
     def __post_init__(self) -> None:
         for name in ("stride", "max_frames"):
@@ -43,17 +43,17 @@ class FrameSampling:
 
     @property
     def phases(self) -> tuple[int, ...]:
-        """The phases training draws from."""
+        """Phases used in training."""
         return tuple(range(self.stride)) if self.train_phases is None else self.train_phases
 
 
 def select_frames(
     num_frames: int, *, sampling: FrameSampling, phase: int = 0, clip_fps: float | None = None
 ) -> list[int]:
-    """Choose frames ``phase``, ``phase + stride``, ...; beyond ``max_frames`` an even subset of these.
+    """Select frames ``phase``, ``phase + stride``, ..., or an evenly spaced subset of ``max_frames`` of them.
 
-    A clip of ``phase`` frames or fewer gives its last frame, so that there is always one. With
-    ``sampling.fps`` the frames are those of :func:`select_at_times` for a clip of constant frame rate.
+    A clip of ``phase`` frames or fewer yields the last frame, so that at least one frame is selected. With
+    ``sampling.fps`` the result equals :func:`select_at_times` for a clip of constant frame rate.
 
     >>> select_frames(10, sampling=FrameSampling(stride=4), phase=1)
     [1, 5, 9]
@@ -66,15 +66,15 @@ def select_frames(
 
     Args:
         num_frames: frames in the clip, at least 1.
-        sampling: stride or rate, and bound.
-        phase: in 0..stride-1: the first frame taken; with ``sampling.fps`` the grid's shift.
-        clip_fps: the clip's frames per second; looked at only where ``sampling.fps`` is set.
+        sampling: stride or rate, and largest number of frames.
+        phase: first selected frame, in 0..stride-1. With ``sampling.fps``: shift of the sampling times.
+        clip_fps: frames per second of the clip, used only with ``sampling.fps``.
 
     Returns:
-        Frame indices, at least one, strictly increasing; with ``sampling.fps`` one may come several times.
+        Frame indices, at least one, strictly increasing. With ``sampling.fps`` an index may be repeated.
 
     Raises:
-        ValueError: ``num_frames`` is below 1, or ``phase`` out of range.
+        ValueError: ``num_frames`` is below 1, or ``phase`` is out of range.
         ConfigError: ``sampling.fps`` is set and ``clip_fps`` is not.
     """
     _check(num_frames, sampling=sampling, phase=phase)
@@ -82,6 +82,7 @@ def select_frames(
         rate = _known_rate(sampling, clip_fps)
         times = [index / rate for index in range(num_frames)]
         return select_at_times(times, end_seconds=num_frames / rate, sampling=sampling, phase=phase)
+    # At least the last frame is kept, also where the phase is beyond the end.
     kept = range(min(phase, num_frames - 1), num_frames, sampling.stride)
     return [kept[place] for place in _evenly(len(kept), sampling.max_frames)]
 
@@ -89,13 +90,13 @@ def select_frames(
 def select_at_times(
     times: Sequence[float], *, end_seconds: float, sampling: FrameSampling, phase: int = 0
 ) -> list[int]:
-    """Choose the frames shown at ``fps`` moments a second; beyond ``max_frames`` an even subset of them.
+    """Select the frames shown at ``fps`` times per second, or an evenly spaced subset of ``max_frames``.
 
-    The moments are ``(k + phase / stride) / fps`` after the first frame, k = 0, 1, ..., up to the clip's end.
-    A frame is shown until the next one is. One shown over several moments comes several times, as by
-    FFmpeg's fps filter: a step means the same time in every clip, whatever its own rate, and the
-    number of steps follows from the clip's length. A clip that ends before the first moment gives its last
-    frame. Where the frame rate is constant and ``fps`` is that rate / stride, the frames are those of stride.
+    The sampling times are ``(k + phase / stride) / fps`` seconds after the first frame, k = 0, 1, ..., up to
+    the end of the clip. A frame is shown until the next frame. A frame shown at several sampling times is
+    repeated, as by FFmpeg's fps filter. Every step therefore lasts equally long in all clips. A clip that
+    ends before the first sampling time yields the last frame. If the frame rate is constant and equals
+    ``fps * stride``, the result is the same as by stride.
 
     >>> select_at_times([0.0, 0.1, 0.2, 0.7, 0.8], end_seconds=0.9, sampling=FrameSampling(fps=5))
     [0, 2, 2, 2, 4]
@@ -103,21 +104,22 @@ def select_at_times(
     [1, 2, 2, 3]
 
     Args:
-        times: when each frame begins to be shown, in seconds, never decreasing; at least one.
-        end_seconds: when the last one stops being shown.
-        sampling: rate, stride (which counts the phases) and bound; ``fps`` is set.
-        phase: shifts the moments by so many parts of ``stride`` of a period; in 0..stride-1.
+        times: presentation time of each frame, in seconds, never decreasing. At least one.
+        end_seconds: end of the last frame.
+        sampling: rate, stride (the number of phases) and largest number of frames. ``fps`` is set.
+        phase: shift of the sampling times by ``phase / stride`` of a period, in 0..stride-1.
 
     Returns:
         Frame indices, at least one, never decreasing.
 
     Raises:
-        ValueError: there are no times, or ``phase`` is out of range.
+        ValueError: ``times`` is empty, or ``phase`` is out of range.
     """
     _check(len(times), sampling=sampling, phase=phase)
     assert sampling.fps is not None, "called for a rate"
     num_moments = _count_moments(end_seconds - times[0], sampling=sampling, phase=phase)
     begin = times[0] + phase / sampling.stride / sampling.fps + SLACK_SECONDS
+    # Only the times that are kept are computed: the clock of a damaged file may jump by years.
     moments = (begin + k / sampling.fps for k in _evenly(num_moments, sampling.max_frames))
     return [max(0, bisect_right(times, moment) - 1) for moment in moments]
 
@@ -125,10 +127,10 @@ def select_at_times(
 def count_selected(
     num_frames: int, *, sampling: FrameSampling, phase: int = 0, clip_fps: float | None = None
 ) -> int:
-    """Return how many frames will be selected of a clip that has not been opened.
+    """Return the number of frames to be selected, without opening the clip.
 
-    By stride the number is exact. With ``sampling.fps`` it is exact where the frame rate is constant, and
-    else as near as ``num_frames / clip_fps`` is to the clip's length.
+    The number is exact by stride, and with ``sampling.fps`` at a constant frame rate. Otherwise the number is
+    as accurate as ``num_frames / clip_fps`` is for the duration of the clip.
 
     >>> count_selected(10, sampling=FrameSampling(stride=4), phase=1)
     3
@@ -137,12 +139,12 @@ def count_selected(
 
     Args:
         num_frames: frames in the clip, at least 1.
-        sampling: stride or rate, and bound.
+        sampling: stride or rate, and largest number of frames.
         phase: in 0..stride-1.
-        clip_fps: the clip's frames per second; looked at only where ``sampling.fps`` is set.
+        clip_fps: frames per second of the clip, used only with ``sampling.fps``.
 
     Raises:
-        ValueError: ``num_frames`` is below 1, or ``phase`` out of range.
+        ValueError: ``num_frames`` is below 1, or ``phase`` is out of range.
         ConfigError: ``sampling.fps`` is set and ``clip_fps`` is not.
     """
     _check(num_frames, sampling=sampling, phase=phase)
@@ -155,14 +157,14 @@ def count_selected(
 
 
 def _count_moments(length_seconds: float, *, sampling: FrameSampling, phase: int) -> int:
-    """Return how many moments lie before a clip's end; at least 1."""
+    """Return the number of sampling times before the end of a clip, at least 1."""
     assert sampling.fps is not None, "called for a rate"
     periods = (length_seconds - SLACK_SECONDS) * sampling.fps
     return max(1, math.ceil(periods - phase / sampling.stride))
 
 
 def _evenly(count: int, bound: int) -> Sequence[int]:
-    """Return the numbers below ``count``; of more than ``bound`` the middles of as many even spans."""
+    """Return 0..count-1, or the middles of ``bound`` equal spans of that range if ``count`` is larger."""
     return range(count) if count <= bound else [(2 * i + 1) * count // (2 * bound) for i in range(bound)]
 
 

@@ -1,4 +1,4 @@
-"""When a clip's frames are shown, and which of them are looked at."""
+"""Timeline of a clip: presentation times of the frames, and frame selection by these times."""
 
 from array import array
 from collections.abc import Sequence
@@ -13,38 +13,41 @@ from .sampling import FrameSampling, select_at_times, select_frames
 
 @dataclass(frozen=True, kw_only=True)
 class Timeline:
-    """How many frames a clip gives, and when each is shown; found out without decoding where that can be."""
+    """Number and presentation times of the frames of a clip."""
 
     clip: Clip
     num_frames: int
     """At least 1."""
     times: Sequence[float] | None
-    """When each frame begins to be shown, in seconds, never decreasing; None where nothing says so.
-    Eight bytes a frame: 1.7 MB for two hours at 30 frames per second."""
+    """Presentation time of each frame, in seconds, never decreasing. None: unknown.
+
+    Eight bytes per frame: 1.7 MB for two hours at 30 frames per second."""
     end_seconds: float = 0.0
-    """When the last one stops being shown, by the clock of ``times``."""
+    """End of the last frame, by the clock of ``times``."""
 
 
 class TimelineMaker:
-    """Collects when frames are shown, in any order."""
+    """Collects presentation times of frames, in any order."""
 
     def __init__(self) -> None:
-        """Begin with no frame."""
+        """Start without frames."""
         self.num_frames = 0
         self._times = array("d")
-        self._last = (float("-inf"), 0.0)  # when the last one is shown, and for how long
+        # Presentation time and duration of the last frame.
+        self._last = (float("-inf"), 0.0)
 
     def add(self, seconds: float | None, length: float) -> None:
-        """Add a frame, shown from ``seconds`` on (None: unknown) for ``length`` seconds (0: unknown)."""
+        """Add a frame shown at ``seconds`` (None: unknown) for ``length`` seconds (0: unknown)."""
         self.num_frames += 1
         if seconds is not None:
             self._times.append(seconds)
             self._last = max(self._last, (seconds, length))
 
     def finish(self, clip: Clip) -> Timeline:
-        """Return the timeline; a last frame of unknown length lasts as long as the mean of the others."""
+        """Return the timeline. A last frame of unknown duration gets the mean duration."""
         if len(self._times) < self.num_frames or not self._times:
             return even_timeline(clip, self.num_frames)
+        # Packets come in decoding order.
         times = array("d", np.sort(self._times).tobytes())
         gaps = max(len(times) - 1, 1)
         length = self._last[1] or (times[-1] - times[0]) / gaps
@@ -54,7 +57,7 @@ class TimelineMaker:
 
 
 def even_timeline(clip: Clip, num_frames: int) -> Timeline:
-    """Return the timeline of frames without times: ``clip.fps`` of them a second, where that is known."""
+    """Return the timeline of frames without timestamps, spaced by ``clip.fps`` if known."""
     if clip.fps is None:
         return Timeline(clip=clip, num_frames=num_frames, times=None)
     times = [index / clip.fps for index in range(num_frames)]
@@ -62,10 +65,10 @@ def even_timeline(clip: Clip, num_frames: int) -> Timeline:
 
 
 def choose_frames(timeline: Timeline, *, sampling: FrameSampling, phase: int = 0) -> list[int]:
-    """Return the frames of an opened clip that are looked at.
+    """Return the indices of the frames selected by ``sampling``.
 
     Raises:
-        DataError: they are to be chosen by time, and the clip has none.
+        DataError: ``sampling.fps`` is set, and the clip has no timestamps.
         ValueError: ``phase`` is out of range.
     """
     if sampling.fps is None:

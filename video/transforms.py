@@ -1,8 +1,8 @@
-"""Transforms of a whole clip: the centre crop of evaluation, the augmentation of training.
+"""Clip transforms: centre crop for evaluation, augmentation for training.
 
-Everything is drawn once per clip, so that a signer does not shake from frame to frame. Clips are never
-flipped: which hand signs can carry meaning. All geometry, the random crop included, is one resampling with
-one grid for the clip; torchvision's ``affine`` takes as long for it but cannot crop in the same step.
+All random numbers are drawn once per clip, so that a signer does not shake from frame to frame. Clips are
+never flipped, since the signing hand can carry meaning. All geometry, the random crop included, is one
+resampling with one grid for the clip. torchvision's ``affine`` takes as long but cannot crop in one step.
 """
 
 import math
@@ -16,7 +16,7 @@ from .augmentation import AugmentConfig
 
 
 def centre_crop(frames: Tensor, *, size: int) -> Tensor:
-    """Return the middle of a clip: (T, 3, H, W) -> (T, 3, size, size), a view.
+    """Return a view of the middle of a clip: (T, 3, H, W) -> (T, 3, size, size).
 
     Raises:
         ValueError: the frames are smaller than ``size``.
@@ -27,13 +27,13 @@ def centre_crop(frames: Tensor, *, size: int) -> Tensor:
 
 
 def augment(frames: Tensor, *, size: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Crop a clip at random and, with ``config.probability``, move it and change its light.
+    """Crop a clip at random and, with ``config.probability``, change geometry, brightness and contrast.
 
     Args:
         frames: a clip (T, 3, H, W), uint8.
-        size: the side of the square cut out; at most H and W.
-        config: the bounds of each change.
-        generator: the source of all chance; ten numbers are drawn, whatever comes of them.
+        size: side of the square, at most H and W.
+        config: bounds of each change.
+        generator: random generator. Each call draws ten numbers.
 
     Returns:
         The clip (T, 3, size, size), uint8.
@@ -42,6 +42,7 @@ def augment(frames: Tensor, *, size: int, config: AugmentConfig, generator: torc
         ValueError: the frames are smaller than ``size``.
     """
     height, width = _sides(frames, size)
+    # Ten numbers are drawn even if few are used, so that the generator advances equally for every clip.
     draws = torch.rand(10, generator=generator).tolist()
     top, left = int(draws[0] * (height - size + 1)), int(draws[1] * (width - size + 1))
     if draws[2] < config.probability:
@@ -56,14 +57,14 @@ def augment(frames: Tensor, *, size: int, config: AugmentConfig, generator: torc
 def _resample(
     frames: Tensor, *, size: int, corner: tuple[int, int], draws: list[float], config: AugmentConfig
 ) -> Tensor:
-    """Sample a turned, scaled and shifted window of ``size`` pixels, its edges continued outward."""
+    """Sample a rotated, scaled and shifted window of ``size`` pixels, with edge pixels repeated outside."""
     height, width = frames.shape[-2:]
     angle = math.radians(_spread(draws[0], config.rotate_degrees))
     zoom = 1.0 + _spread(draws[1], config.scale)
     centre_y = corner[0] + size / 2 + _spread(draws[2], config.translate) * size
     centre_x = corner[1] + size / 2 + _spread(draws[3], config.translate) * size
     cos, sin = math.cos(angle) / zoom, math.sin(angle) / zoom
-    # Output places run over -1..1; input places too, over its own sides.
+    # Output coordinates run over -1..1 of the window, input coordinates over -1..1 of the frame.
     matrix = torch.tensor(
         [
             [cos * size / width, -sin * size / width, 2 * centre_x / width - 1],
@@ -71,16 +72,18 @@ def _resample(
         ]
     )
     grid = F.affine_grid(matrix[None], [1, 1, size, size], align_corners=False)
-    stacked = frames.reshape(1, -1, height, width).float()  # (T, 3, H, W) -> (1, 3 T, H, W): one grid for all
+    # (T, 3, H, W) -> (1, 3 T, H, W): all frames share one grid.
+    stacked = frames.reshape(1, -1, height, width).float()
     sampled = F.grid_sample(stacked, grid, padding_mode="border", align_corners=False)
     return sampled.view(len(frames), 3, size, size)
 
 
 def _relight(pixels: Tensor, *, draws: list[float], config: AugmentConfig) -> Tensor:
-    """Scale the clip's mean value by the brightness, the distance from it by the contrast."""
+    """Scale the mean value of a clip by the brightness, and the distance to the mean by the contrast."""
     brightness = 1.0 + _spread(draws[0], config.brightness)
     contrast = 1.0 + _spread(draws[1], config.contrast)
-    mean = float(pixels.numpy().mean(dtype=np.float64))  # torch's would depend on the number of threads
+    # The mean of torch would depend on the number of threads.
+    mean = float(pixels.numpy().mean(dtype=np.float64))
     return pixels.mul_(contrast).add_((brightness - contrast) * mean)
 
 
