@@ -5,7 +5,16 @@ from pathlib import Path
 import click
 
 from ..core.sample import SPLITS
-from .options import config_options, device_option, emit, json_option, limit_option, root_option, seed_option
+from .options import (
+    config_options,
+    device_option,
+    emit,
+    json_option,
+    limit_option,
+    llm_option,
+    root_option,
+    seed_option,
+)
 
 
 @click.command()
@@ -16,6 +25,7 @@ from .options import config_options, device_option, emit, json_option, limit_opt
     type=click.Path(file_okay=False, path_type=Path),
     help="A feature cache (stage two); once for each, in the order of fla tune.",
 )
+@llm_option
 @click.option("--manifest", type=click.Path(dir_okay=False, path_type=Path), help="A manifest (stage one).")
 @root_option
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True)
@@ -55,6 +65,7 @@ def command(
     context: click.Context,
     run: Path,
     features: tuple[Path, ...],
+    llm: str | None,
     manifest: Path | None,
     root: str | None,
     split: str,
@@ -82,8 +93,8 @@ def command(
         raise click.UsageError("Give either --features (stage two) or --manifest (stage one).")
     if features and (root is not None or phase):
         raise click.UsageError("--root and --phase go with --manifest: a cache holds features, not videos.")
-    if manifest is not None and (n_best is not None or diversity is not None):
-        raise click.UsageError("--n-best and --diversity go with --features: stage one has neither.")
+    if manifest is not None and (n_best is not None or diversity is not None or llm is not None):
+        raise click.UsageError("--n-best, --diversity and --llm go with --features: stage one has none.")
     if diversity is not None:
         overrides = (*overrides, f"diversity={diversity}")
     from ..pipeline.evaluate import evaluate_stage_one, evaluate_stage_two
@@ -98,6 +109,7 @@ def command(
         seed=seed or 0,
         device=device,
         protocol=protocol,
+        llm=llm,
         phase=phase,
         n_best=n_best,
     )

@@ -19,7 +19,9 @@ from .options import device_option, emit, json_option, limit_option
     "--precision", type=click.Choice(["auto", "bf16", "fp16", "fp32"]), default="auto", show_default=True,
     help="Of a merged model; auto: as the run was tuned.",
 )  # fmt: skip
-@click.option("--llm", metavar="DIR", help="Where the unquantised base model lies now, if it was moved.")
+@click.option(
+    "--llm", metavar="ID|DIR", help="Where the base model lies now; with --merge the unquantised one."
+)
 @click.option(
     "--features", type=click.Path(file_okay=False, path_type=Path), help="A cache to score the export on."
 )
@@ -47,8 +49,6 @@ def command(
     licence is left for you to fill in. Scores made with --features are those of OUT, and stand in the card.
     Exit code 1: clips of --features are missing; they are named, and the others are scored.
     """
-    if llm is not None and not merge:
-        raise click.UsageError("--llm goes with --merge: without it no base model is loaded here.")
     from ..pipeline.evaluation import Request
     from ..pipeline.export import export
 

@@ -49,6 +49,11 @@ root_option = click.option(
 )
 
 
+llm_option = click.option(
+    "--llm", metavar="ID|DIR", help="Where the run's language model lies now, if it was moved."
+)
+
+
 def with_seed(overrides: tuple[str, ...], seed: int | None) -> tuple[str, ...]:
     """Return ``overrides`` with ``--seed`` as the last word on ``seed``."""
     return overrides if seed is None else (*overrides, f"seed={seed}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import config_options, device_option, emit, json_option
+from .options import config_options, device_option, emit, json_option, llm_option
 
 
 @click.command()
@@ -21,6 +21,7 @@ from .options import config_options, device_option, emit, json_option
     type=click.Path(file_okay=False, path_type=Path),
     help="A stage-one run: the encoder.",
 )
+@llm_option
 @click.option(
     "--language", help="Language of the sentence, such as de; default: the one the run was tuned on."
 )
@@ -33,6 +34,7 @@ def command(
     videos: tuple[Path, ...],
     run: Path,
     ckpt: Path,
+    llm: str | None,
     language: str | None,
     config_source: str | None,
     overrides: tuple[str, ...],
@@ -48,7 +50,13 @@ def command(
     from ..pipeline.translate import translate
 
     done = translate(
-        videos, run=run, ckpt=ckpt, language=language, decoding=(config_source, overrides), device=device
+        videos,
+        run=run,
+        ckpt=ckpt,
+        llm=llm,
+        language=language,
+        decoding=(config_source, overrides),
+        device=device,
     )
     for fault in done.faults:
         say(f"fla: {fault}")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import ModelError
-from .files import read_json
+from .files import read_json, visible
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -55,7 +55,7 @@ def check_folder(folder: Path) -> None:
     Raises:
         ModelError: a file is absent, cut, or a Git LFS pointer.
     """
-    for index in folder.glob("*.index.json"):
+    for index in visible(folder.glob("*.index.json")):
         listed = read_json(index)
         shards = listed.get("weight_map") if isinstance(listed, dict) else None
         if not isinstance(shards, dict):
@@ -66,9 +66,10 @@ def check_folder(folder: Path) -> None:
                 f"{folder} lacks {', '.join(absent)}, which {index.name} names for {_listed(names)}.\n"
                 "Copy or fetch the model again."
             )
-    for file in folder.glob("*.safetensors"):
+    for file in visible(folder.glob("*.safetensors")):
         check_file(file)
-    for file in (*folder.glob("*.bin"), *folder.glob("tokenizer*.json"), *folder.glob("*.model")):
+    others = ("*.bin", "tokenizer*.json", "*.model")
+    for file in visible(path for pattern in others for path in folder.glob(pattern)):
         check_content(file)
 
 

@@ -5,6 +5,7 @@ they are scaled, would be conditioned on something else than it was pretrained o
 """
 
 import inspect
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -37,6 +38,7 @@ def check_architecture(config: "PreTrainedConfig", *, llm: str) -> None:
     """
     kind: str = config.model_type
     parts = _parts(config)
+    refuse_other_tasks(config, llm=llm)
     if kind.startswith(FROM_IDS) or getattr(config, "hidden_size_per_layer_input", 0):
         reason = "it makes a part of its inputs from token ids (per-layer embeddings), which features lack"
     elif parts:
@@ -47,6 +49,28 @@ def check_architecture(config: "PreTrainedConfig", *, llm: str) -> None:
         f"--llm {llm} must be a plain text model, but is {kind!r}: {reason}.\n"
         f"Give a text-only model, such as {SERVED}."
     )
+
+
+def refuse_other_tasks(config: "PreTrainedConfig", *, llm: str) -> None:
+    """Refuse a model that writes no text.
+
+    Raises:
+        ModelError: transformers has no such model that continues or translates a text, or it reads sentences
+            in both directions, as BERT does.
+    """
+    from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
+
+    writer = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    fills_blanks = type(config) in AutoModelForMaskedLM._model_mapping
+    # GPT-NeoX says is_decoder: false too, but fills no blanks. BERT can be loaded as a causal model.
+    is_encoder = fills_blanks and getattr(config, "is_decoder", None) is False
+    is_encoder = is_encoder and not config.is_encoder_decoder
+    if is_encoder or type(config) not in writer._model_mapping:
+        what = "an encoder alone, which writes no text" if is_encoder else "not made to write text"
+        raise ModelError(
+            f"--llm {llm} must be a language model of text, but is a {config.model_type}: {what}.\n"
+            f"Give another, such as {SERVED}."
+        )
 
 
 def check_inputs(model: "PreTrainedModel", tokenizer: Any, *, llm: str) -> None:
@@ -60,14 +84,49 @@ def check_inputs(model: "PreTrainedModel", tokenizer: Any, *, llm: str) -> None:
             f"--llm {llm} must take inputs_embeds, but {type(model).__name__} does not.\n"
             f"Give another, such as {SERVED}."
         )
-    ids = torch.tensor([tokenizer(CHECK_TEXT)["input_ids"][:MAX_CHECK_TOKENS]], device=model.device)
+    tokens = tokenizer(CHECK_TEXT)["input_ids"][:MAX_CHECK_TOKENS]
+    if not tokens:
+        raise ModelError(f"--llm {llm}: its tokenizer must split {CHECK_TEXT!r} into tokens, but finds none.")
+    check_ids(tokens, model.config, tokenizer, text=CHECK_TEXT)
+    ids = torch.tensor([tokens], device=model.device)
     embeds = model.get_input_embeddings()(ids)
     from_ids = _logits(model, input_ids=ids)
+    if not from_ids.isfinite().all():
+        raise ModelError(
+            f"--llm {llm} must give finite logits, but gives NaN or infinity for {CHECK_TEXT!r}.\n"
+            "Give a model whose weights are whole, or another training.precision."
+        )
     _refuse_difference(model, from_ids, _logits(model, inputs_embeds=embeds), llm=llm, to="embeddings")
-    if not model.config.is_encoder_decoder:  # in generation prefixes are padded in front
+    if not model.config.is_encoder_decoder:
+        first = _logits(model, input_ids=ids[:, : (len(tokens) + 1) // 2])
+        why = "it reads words that follow"
+        whole = from_ids[:, : first.shape[1]]
+        _refuse_difference(model, whole, first, llm=llm, to="the first words alone", why=why)
+        # In generation prefixes are padded in front.
         padded = torch.nn.functional.pad(embeds, (0, 0, CHECK_PADDING, 0))
         found = _logits(model, padding=CHECK_PADDING, inputs_embeds=padded)[:, CHECK_PADDING:]
         _refuse_difference(model, from_ids, found, llm=llm, to="padded embeddings")
+
+
+def check_ids(ids: Sequence[int], config: "PreTrainedConfig", tokenizer: Any, *, text: str) -> None:
+    """Refuse token ids that a model has no embedding for.
+
+    Args:
+        ids: the ids of ``text``.
+        config: the model's own.
+        tokenizer: gave the ids.
+        text: a sentence or prompt.
+
+    Raises:
+        ModelError: an id lies beyond the embedding; it names the token.
+    """
+    rows = getattr(config, "vocab_size", None)
+    if rows is not None and max(ids, default=-1) >= rows:
+        far = max(ids)
+        raise ModelError(
+            f"The model has {rows} token embeddings, but its tokenizer gives {tokenizer.decode([far])!r} in "
+            f"{text!r} the id {far}.\nGive a model whose tokenizer belongs to its weights."
+        )
 
 
 def _parts(config: "PreTrainedConfig") -> list[str]:
@@ -76,12 +135,14 @@ def _parts(config: "PreTrainedConfig") -> list[str]:
     return [name for name, value in vars(config).items() if isinstance(value, PreTrainedConfig)]
 
 
-def _refuse_difference(model: Any, expected: Tensor, found: Tensor, *, llm: str, to: str) -> None:
+def _refuse_difference(
+    model: Any, expected: Tensor, found: Tensor, *, llm: str, to: str, why: str = ""
+) -> None:
     difference = (found - expected).abs().max().item()
     if not difference <= TOLERANCE * expected.abs().max().item():  # not a number is refused too
         raise ModelError(
             f"--llm {llm} must answer to {to} as to the ids they stand for, but its logits differ by "
-            f"{difference:.3g}: {model.config.model_type!r} builds its inputs in another way.\n"
+            f"{difference:.3g}: {why or f'{model.config.model_type!r} builds its inputs in another way'}.\n"
             f"Give another, such as {SERVED}."
         )
 

@@ -12,19 +12,29 @@ from typing import Any
 import torch
 from peft import PeftModel
 
-from ..core.config import load_config, write_config
+from ..core.config import write_config
 from ..core.device import Precision, resolve_device, resolve_dtype
 from ..core.errors import ModelError, RunError
 from ..core.files import read_json, respect_umask, write_json
 from ..core.run import new_folder
-from .config import TuneConfig
-from .llm import LanguageModel, load_llm
+from .llm import LanguageModel, identify, load_llm
 from .lora import load_lora
 from .quantise import prepare_frozen
 from .run import CLIPS
-from .store import CONFIG, LLM, LORA, PROJECTOR, RUN, check_parts
+from .run_files import (
+    CONFIG,
+    KEPT_IDS,
+    LLM,
+    LORA,
+    PROJECTOR,
+    RUN,
+    base_of,
+    check_parts,
+    read_settings,
+    recorded_base,
+)
 from .trim import trim
-from .vocabulary import KEPT_IDS, keep_ids, read_kept_ids
+from .vocabulary import keep_ids, read_kept_ids
 
 KEPT = (CLIPS, KEPT_IDS, "scores.json", "predictions-dev.jsonl")
 """What is copied where it is there, when the model stays the same."""
@@ -60,19 +70,22 @@ def export_run(
         out: a new or empty folder.
         merge: add the adapters into the unquantised base model, and write that whole.
         precision: number format of a merged model's weights.
-        llm: where the unquantised base model lies now, if it was moved.
+        llm: where the base model lies now, if it was moved; to merge, the unquantised one.
         device: where it is merged.
 
     Raises:
         RunError: ``run`` is no finished run or holds nothing to merge, or ``out`` is not empty.
         ModelError: the base model is not there, has changed, or shares a weight that an adapter changes.
+        ConfigError: ``llm`` is given for a run that holds its whole language model.
     """
-    check_parts(run)
+    described = check_parts(run)
     if merge and not (run / LORA).is_dir():
-        train = read_json(run / RUN)["train"]
         raise RunError(
-            f"{run} must hold adapters to be merged, but was trained with train={train}.\nLeave --merge out."
+            f"{run} must hold adapters to be merged, but was trained with train={described['train']}.\n"
+            "Leave --merge out."
         )
+    if not merge and (llm is not None or (run / described["llm"]).is_dir()):
+        described |= {"llm": _checked_base(run, described, llm=llm)}
     new_folder(out)
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -81,7 +94,7 @@ def export_run(
     if merge:
         _merge(run, partial, precision=precision, llm=llm, device=resolve_device(device))
     else:
-        _copy(run, partial)
+        _copy(run, partial, described)
     for folder in [partial, *(child for child in partial.iterdir() if child.is_dir())]:
         respect_umask(file for file in folder.iterdir() if file.is_file())
     partial.replace(out)  # whole or not there: an empty folder may be replaced
@@ -89,20 +102,33 @@ def export_run(
     return Exported(out=out, merged=merge, size_bytes=size)
 
 
-def _copy(run: Path, out: Path) -> None:
+def _checked_base(run: Path, described: dict[str, Any], *, llm: str | None) -> str:
+    """Return the base model that a copy names: without a relative path, for the model is not copied."""
+    if described["train"] == "full" and llm is None:
+        return described["llm"]
+    source, revision = identify(base_of(run, described, llm=llm))
+    if revision != described["llm_revision"]:
+        raise ModelError(
+            f"--llm {llm} must be {described['llm_revision']}, the model that the run was tuned on, but is "
+            f"{revision}.\nGive the model that the run was tuned on, or leave --llm out."
+        )
+    return source
+
+
+def _copy(run: Path, out: Path, described: dict[str, Any]) -> None:
     for name in (LORA, LLM):
         if (run / name).is_dir():
             shutil.copytree(run / name, out / name)
-    for name in (CONFIG, RUN, *KEPT):
+    for name in (CONFIG, *KEPT):
         if (run / name).is_file():
             shutil.copyfile(run / name, out / name)
+    write_json(out / RUN, described)
 
 
 def _merge(run: Path, out: Path, *, precision: Precision, llm: str | None, device: torch.device) -> None:
-    described = read_json(run / RUN)
-    config = load_config(TuneConfig, source=str(run / CONFIG))
+    described, config = read_json(run / RUN), read_settings(run)
     kept = config.training.precision if precision == "auto" else precision
-    base = _load_base(described, llm=llm, dtype=resolve_dtype(kept, device), device=device)
+    base = _load_base(run, described, llm=llm, dtype=resolve_dtype(kept, device), device=device)
     if described.get(
         "trimmed_to"
     ):  # as in a run that was trained whole: trimmed weights, the whole tokenizer
@@ -125,14 +151,15 @@ def _merge(run: Path, out: Path, *, precision: Precision, llm: str | None, devic
 
 
 def _load_base(
-    described: dict[str, Any], *, llm: str | None, dtype: torch.dtype, device: torch.device
+    run: Path, described: dict[str, Any], *, llm: str | None, dtype: torch.dtype, device: torch.device
 ) -> LanguageModel:
     """Return the base model as it was before it was quantised, of the revision the run was tuned on."""
     source, revision = described["llm"], described["llm_revision"]
     if described.get("llm_quantised_from"):  # a copy made by fla quantise
         source, revision = (described["llm_quantised_from"][name] for name in ("llm", "revision"))
     # A directory's revision is a digest of its files, whatever it is called now.
-    return load_llm(llm or source, quantise="none", device=device, dtype=dtype, revision=revision)
+    place = llm or recorded_base(run, source)
+    return load_llm(place, quantise="none", device=device, dtype=dtype, revision=revision)
 
 
 def _check_untied(adapted: PeftModel) -> None:

@@ -1,14 +1,15 @@
 """Loading a language model and its tokenizer: by Hugging Face id, or from a directory."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from huggingface_hub import constants as hub
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -21,13 +22,14 @@ from transformers import (
 
 from ..core.errors import ModelError
 from ..core.files import read_json, sha256_file, visible
-from ..core.progress import say
+from ..core.hub import find_source, load_pretrained
+from ..core.weights import check_folder
 from .admission import check_architecture, check_inputs
 from .config import Quantise
+from .integrity import check_loaded, check_nf4_parts, check_tokenizer, folder_of
 from .quantise import check_quantised, keep_gradients_on_cpu, quantisation_config
 from .vocabulary import TrimmedTokenizer
 
-T = TypeVar("T")
 QUANTISED = "quantised.json"
 """In a copy made by ``fla quantise``: the model it was made from."""
 NOT_IN_FP16 = {"t5", "mt5", "umt5"}
@@ -82,22 +84,32 @@ def load_llm(
             asked for when its turn comes. None reads the files.
 
     Raises:
-        ModelError: there is no such model, it is not the one ``revision`` names, it is of an architecture
-            that takes no features, or quantised in another way.
+        ModelError: there is no such model, it is damaged, it is not the one ``revision`` names, it is of an
+            architecture that takes no features, or quantised in another way.
     """
     source = find_source(llm)
     commit = revision if source == llm else None
     config = load_pretrained(AutoConfig.from_pretrained, source, revision=commit)
+    check_architecture(config, llm=llm)
+    folder = folder_of(source, revision=commit)
+    if folder is not None and weights is None:
+        check_folder(folder)
     found = _revision(config, source)
     if revision not in (None, found):
-        raise ModelError(f"{llm} must be {revision}, but is {found}: it has changed since it was tuned.")
-    check_architecture(config, llm=llm)
+        raise ModelError(
+            f"--llm {llm} must be {revision}, the model that the run was tuned on, but is {found}: another, "
+            "or it has changed since it was tuned.\nGive the model that the run was tuned on by --llm."
+        )
     was_quantised = getattr(config, "quantization_config", None) is not None
+    if was_quantised and folder is not None and weights is None:
+        check_nf4_parts(folder, llm=llm)
     dtype = without_fp16(dtype, config.model_type)
     model = _load_weights(
-        source, config, quantise=quantise, device=device, dtype=dtype, commit=commit, weights=weights
+        source, config, quantise=quantise, device=device, dtype=dtype, commit=commit, weights=weights, llm=llm
     )
-    tokenizer = load_pretrained(AutoTokenizer.from_pretrained, source, revision=commit)
+    named = "The tokenizer of --llm {}"
+    tokenizer = load_pretrained(AutoTokenizer.from_pretrained, source, named=named, revision=commit)
+    check_tokenizer(tokenizer, folder, llm=llm)
     if kept_ids is not None:
         tokenizer = TrimmedTokenizer(tokenizer, kept_ids)
     check_inputs(model, tokenizer, llm=llm)
@@ -122,10 +134,11 @@ def _load_weights(
     dtype: torch.dtype,
     commit: str | None,
     weights: Mapping[str, Any] | None,
+    llm: str,
 ) -> PreTrainedModel:
-    """Return the model, frozen and in eval mode, without generation settings of its own."""
+    """Return the model, whole, frozen and in eval mode, without generation settings of its own."""
     auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    load: Callable[..., PreTrainedModel] = auto.from_pretrained
+    load: Callable[..., Any] = auto.from_pretrained
     if weights is not None:
         load = partial(_from_tensors, auto._model_mapping[type(config)], weights)
     setting = quantisation_config(quantise, compute_dtype=dtype)
@@ -135,15 +148,20 @@ def _load_weights(
         check_quantised(given, quantise=quantise, source=source)
         given["bnb_4bit_compute_dtype"] = str(dtype).removeprefix("torch.")
         setting = None
-    model = load_pretrained(
-        load,
-        source,
-        config=config,
-        revision=commit,
-        dtype=dtype,
-        quantization_config=setting,
-        device_map={"": str(device)},
-    )
+    said, _ = load_pretrained(PreTrainedConfig.get_config_dict, source, revision=commit)
+    with _no_report():  # its table says in thirty lines what one sentence says
+        model, info = load_pretrained(
+            load,
+            source,
+            config=config,
+            revision=commit,
+            dtype=dtype,
+            quantization_config=setting,
+            device_map={"": str(device)},
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )
+    check_loaded(model, info, given=said, llm=llm)
     if given is not None:  # whose other weights come as they were stored, whatever is asked for
         _cast(model, stored, dtype)
     model.requires_grad_(False)
@@ -152,10 +170,22 @@ def _load_weights(
     return model.eval()
 
 
-def _from_tensors(kind: Any, weights: Mapping[str, Any], source: str, **settings: Any) -> PreTrainedModel:
+def _from_tensors(kind: Any, weights: Mapping[str, Any], source: str, **settings: Any) -> Any:
     """Load as from files; transformers takes tensors only where no source of files is named."""
     del source
     return kind.from_pretrained(None, state_dict=weights, **settings)
+
+
+@contextmanager
+def _no_report() -> Iterator[None]:
+    """Silence transformers' report of tensors that do not fit."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _cast(model: PreTrainedModel, old: Any, new: torch.dtype) -> None:
@@ -173,59 +203,6 @@ def identify(llm: str) -> tuple[str, str]:
     """
     source = find_source(llm)
     return source, _revision(load_pretrained(AutoConfig.from_pretrained, source), source)
-
-
-def find_source(llm: str) -> str:
-    """Return a directory's absolute path, or ``llm`` as it is where it is an id."""
-    path = Path(llm).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"{llm} must be a model's directory, but holds no config.json.")
-        return str(path.resolve())
-    # "runs/llm" would be a valid id too: where there is a folder runs, it is a path that does not exist.
-    looks_like_path = llm.startswith((".", "/", "~")) or llm.count("/") > 1
-    if looks_like_path or (path.parent != Path() and path.parent.is_dir()):
-        raise ModelError(f"--llm {llm}: there is no such directory.")
-    return llm
-
-
-def load_pretrained(load: Callable[..., T], source: str, **settings: Any) -> T:
-    """Return what ``load`` makes of a source, from this disk first.
-
-    Args:
-        load: one of transformers' ``from_pretrained`` and their like.
-        source: as :func:`find_source` gives it.
-        settings: handed to ``load``.
-
-    Raises:
-        ModelError: it is neither on this disk nor to be fetched.
-    """
-    try:
-        return load(source, local_files_only=True, **settings)
-    except (OSError, ValueError) as error:
-        if Path(source).is_dir():
-            raise ModelError(f"{source} cannot be loaded: {_first_line(error)}") from error
-        if hub.HF_HUB_OFFLINE:
-            raise ModelError(
-                f"--llm {source} is not on this disk, and HF_HUB_OFFLINE forbids fetching it.\n"
-                "Unset HF_HUB_OFFLINE, or give a directory that holds the model."
-            ) from error
-    return _fetch(load, source, **settings)
-
-
-def _fetch(load: Callable[..., T], source: str, **settings: Any) -> T:
-    say(f"{source} is not on this disk: fetching what is missing")
-    try:
-        return load(source, **settings)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"--llm {source} is not on this disk and cannot be fetched: {_first_line(error)}\n"
-            "Check the id and the connection, or give a directory that holds the model."
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
 
 
 def _revision(config: PreTrainedConfig, source: str) -> str:

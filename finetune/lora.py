@@ -8,14 +8,12 @@ from typing import Any
 
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.utils import get_peft_model_state_dict
-from safetensors.torch import load_file
 
 from ..core.errors import RunError
-from ..core.files import respect_umask
+from ..core.files import read_json, respect_umask
+from ..core.weights import read_tensors
 from .config import LoraSettings
-
-WEIGHTS = "adapter_model.safetensors"
-PARTS = ("adapter_config.json", WEIGHTS)
+from .run_files import LORA_WEIGHTS
 
 
 def add_lora(base: Any, settings: LoraSettings) -> PeftModel:
@@ -40,13 +38,16 @@ def load_lora(base: Any, folder: Path) -> PeftModel:
 
     Raises:
         RunError: the adapters are those of another model; it says what does not fit.
+        ModelError: the file of weights is damaged.
+        DataError: the adapters' settings are no JSON.
     """
+    read_json(folder / "adapter_config.json")
+    saved = read_tensors(folder / LORA_WEIGHTS).keys()
     try:
         with _old_name_allowed():
             model = PeftModel.from_pretrained(base, str(folder), is_trainable=True)
-    except (RuntimeError, ValueError) as error:  # other shapes, or none of the layers
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:  # other shapes, layers or settings
         raise _of_another_model(base, folder, " ".join(str(error).split())) from error
-    saved = load_file(folder / WEIGHTS).keys()
     if differ := sorted(saved ^ get_peft_model_state_dict(model, save_embedding_layers=False).keys()):
         place = "this model" if differ[0] in saved else "the folder"
         raise _of_another_model(base, folder, f"{place} has no {differ[0]}")

@@ -21,7 +21,8 @@ from .config import TuneConfig
 from .data import FeatureItems
 from .llm import identify
 from .model import StageTwoModel
-from .store import CONFIG, describe_run, save_stage_two
+from .run_files import CONFIG
+from .store import describe_run, save_stage_two
 from .vocabulary import keep_ids
 
 CLIPS = "clips.json"

@@ -1,15 +1,6 @@
 """A stage-two run on disk: what is written when training ends, and the one way to load it.
 
-::
-
-    run.json                what was tuned, on what: base model and revision, quantisation, prompt, encoder
-    config.yaml             every setting
-    lora/                   the adapters, in PEFT's format, where those are trained
-    llm/                    the whole language model with its tokenizer, where all of it is trained or merged
-    projector.safetensors   the projector; of several streams, one of each
-    kept_ids.json           the tokens that the language model kept, where its vocabulary was trimmed
-
-The trained parts are several files, and every way of losing one of them is refused by name.
+:mod:`.run_files` names the files.
 """
 
 from collections.abc import Sequence
@@ -18,35 +9,34 @@ from typing import Any, TypedDict
 
 import torch
 from peft import PeftModel
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from ..core.config import load_config, write_config
+from ..core.config import write_config
 from ..core.device import resolve_device, resolve_dtype
-from ..core.errors import CacheError, RunError
+from ..core.errors import CacheError
 from ..core.files import atomic_write, read_json, respect_umask, write_json
-from .config import Train, TuneConfig
+from ..core.weights import load_into
+from .config import TuneConfig
 from .llm import LanguageModel, load_llm
-from .lora import PARTS as LORA_PARTS
 from .lora import load_lora, save_lora
 from .model import StageTwoModel
 from .parts import base_dtype
 from .quantise import prepare_frozen
+from .run_files import (
+    CONFIG,
+    LLM,
+    LORA,
+    PROJECTOR,
+    RUN,
+    RUN_FORMAT,
+    base_of,
+    check_parts,
+    read_settings,
+    relative_to,
+)
 from .streams import StreamRecord
 from .trim import trim
-from .vocabulary import KEPT_IDS, keep_ids, read_kept_ids
-
-RUN_FORMAT = 1
-CONFIG, RUN, PROJECTOR, LORA, LLM = "config.yaml", "run.json", "projector.safetensors", "lora", "llm"
-SHARED_PARTS = (RUN, CONFIG, PROJECTOR)
-PARTS = (*SHARED_PARTS, *(f"{LORA}/{part}" for part in LORA_PARTS))
-"""What a run with adapters must hold."""
-
-
-def parts_of(train: Train) -> tuple[str, ...]:
-    """Return the files that a run must hold."""
-    if train == "full":
-        return (*SHARED_PARTS, f"{LLM}/config.json")
-    return SHARED_PARTS if train == "projector" else PARTS
+from .vocabulary import keep_ids, read_kept_ids
 
 
 def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any]:
@@ -107,7 +97,8 @@ def save_stage_two(model: StageTwoModel, run: Path, *, description: dict[str, An
         save_lora(model.llm, run / LORA)
     with atomic_write(run / PROJECTOR) as temporary:
         save_file({name: t.contiguous() for name, t in model.projector.state_dict().items()}, temporary)
-    write_json(run / RUN, description)
+    # A model that lies inside the run is named by a relative path: the run can be moved with it.
+    write_json(run / RUN, description | {"llm": relative_to(run, description["llm"])})
 
 
 def load_stage_two(
@@ -122,12 +113,12 @@ def load_stage_two(
 
     Raises:
         RunError: a part is missing or belongs to another model, or the directory is of another kind.
-        ModelError: the base model is not there, or has changed.
+        ModelError: a file of weights is damaged; the base model is not there, or has changed.
+        ConfigError: ``llm`` is given for a run that holds its whole language model.
     """
-    check_parts(run)
+    described = check_parts(run)
     place = resolve_device(device) if isinstance(device, str) else device
-    described = read_json(run / RUN)
-    config = load_config(TuneConfig, source=str(run / CONFIG))
+    config = read_settings(run)
     language_model = _load_base(run, described, config=config, device=place, llm=llm)
     lora = None
     if (run / LORA).is_dir():
@@ -141,7 +132,7 @@ def load_stage_two(
         streams=[StreamRecord.from_dict(stream) for stream in described.get("streams", [])],
         lora=lora,
     )
-    model.projector.load_state_dict(load_file(run / PROJECTOR))
+    load_into(model.projector, run / PROJECTOR, of=f"{run / CONFIG} and its language model")
     model.unsayable = described.get("sentences")
     model.wording.examples = described.get("examples", {})
     model.wording.restore_decoder_prefixes(described.get("decoder_prefix_ids", {}))
@@ -156,10 +147,11 @@ def _load_base(
     if "merged" in described:  # by fla export: nothing will be trained, so fp32 is not needed
         dtype = resolve_dtype(config.training.precision, device)
     kept = read_kept_ids(run) if described.get("trimmed_to") else None
+    source = base_of(run, described, llm=llm)
     if config.train == "full":
-        return load_llm(str(run / LLM), quantise="none", device=device, dtype=dtype, kept_ids=kept)
+        return load_llm(source, quantise="none", device=device, dtype=dtype, kept_ids=kept)
     whole = load_llm(
-        llm or described["llm"],
+        source,
         quantise=config.quantise,
         device=device,
         dtype=dtype,
@@ -211,24 +203,3 @@ def check_streams(model: StageTwoModel, given: Sequence[StreamRecord]) -> None:
 
 def _counted(streams: int) -> str:
     return "1 stream" if streams == 1 else f"{streams} streams"
-
-
-def check_parts(run: Path) -> None:
-    """Refuse a directory that is no finished stage-two run.
-
-    Raises:
-        RunError: a part is missing, or the directory is of another kind.
-    """
-    described = read_json(run / RUN) if (run / RUN).is_file() else {}
-    parts = [
-        *parts_of(described.get("train", "lora+projector")),
-        *[KEPT_IDS] * bool(described.get("trimmed_to")),
-    ]
-    missing = [part for part in parts if not (run / part).is_file()]
-    if missing:
-        raise RunError(
-            f"{run} must hold a stage-two run, but lacks {', '.join(missing)}.\n"
-            "Run: fla tune, with --resume if it was interrupted."
-        )
-    if described.get("stage") != 2 or described.get("format") != RUN_FORMAT:
-        raise RunError(f"{run / RUN} must describe a stage-two run of format {RUN_FORMAT}, but does not.")

@@ -13,10 +13,9 @@ from ..core.errors import RunError
 from ..core.files import read_json, write_json
 from .config import TuneConfig
 from .prompt import LANGUAGE_NAMES, prompt_for
+from .run_files import KEPT_IDS
 from .wording import Wording, _language_tokens
 
-KEPT_IDS = "kept_ids.json"
-"""In a run whose model is trimmed: the tokenizer's ids that it kept, ascending."""
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 _WORD_STARTS = "▁Ġ"  # of SentencePiece, and of byte-level BPE
 _UTF8_BYTES = 4  # of one character, at most: byte-level BPE writes each byte as a character

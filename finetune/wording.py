@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ModelError
 from ..core.seeds import derive_seed
+from .admission import check_ids
 from .prompt import whole_prompt
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Wording:
         self._restored: dict[str, list[int]] = {}
         self.eos_id: int = tokenizer.eos_token_id
         self.pad_id: int = self.eos_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
+        self._config = config
         self._encoder_decoder: bool = config.is_encoder_decoder
         self._start_id: int | None = getattr(config, "decoder_start_token_id", None)
         self._languages = _language_tokens(tokenizer) if config.is_encoder_decoder else {}
@@ -80,11 +82,19 @@ class Wording:
         text = whole_prompt(
             language, prompt=self.prompt, prompts=self.prompts, examples=self.examples.get(language, ())
         )
-        return self.tokenizer(text, add_special_tokens=self._encoder_decoder)["input_ids"]
+        ids = self.tokenizer(text, add_special_tokens=self._encoder_decoder)["input_ids"]
+        check_ids(ids, self._config, self.tokenizer, text=text)
+        return ids
 
     def target_ids(self, text: str) -> list[int]:
-        """Return a sentence's tokens and the end token."""
-        return [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.eos_id]
+        """Return a sentence's tokens and the end token.
+
+        Raises:
+            ModelError: the model has no embedding for a token.
+        """
+        ids = [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.eos_id]
+        check_ids(ids, self._config, self.tokenizer, text=text)
+        return ids
 
     def decoder_prefix_ids(self, language: str) -> list[int]:
         """Return what a decoder starts from: start token, and the language's token where there are any.

@@ -9,7 +9,7 @@ from safetensors import safe_open
 
 from ..core.files import atomic_write, read_json
 from ..finetune.run import CLIPS
-from ..finetune.store import CONFIG, LLM, LORA, PROJECTOR, RUN
+from ..finetune.run_files import CONFIG, LLM, LORA, PROJECTOR, RUN
 from .evaluation import count_clips
 from .results import read_scores
 

@@ -83,7 +83,7 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
     items = FeatureItems([FeatureCache(folder, request.split) for folder in folders], limit=request.limit)
     say_missing(request.split, items.missing)
     _one_language(items.languages)  # a mixture is refused before any work
-    model = load_stage_two(run, device=device)
+    model = load_stage_two(run, device=device, llm=request.llm)
     check_streams(model, items.records)
     bounds = recorded_bounds(run, model.config)
     order = _order(request, items.ids, items.texts)

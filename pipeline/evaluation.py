@@ -32,6 +32,8 @@ class Request:
     """How to score: a protocol's name, or ``all``."""
     n_best: int | None = None
     """Stage two: hypotheses written for each clip, with their scores; None for the best alone, unscored."""
+    llm: str | None = None
+    """Stage two: where the run's language model lies now; None for where it lay in tuning."""
     phase: int = 0
     """Stage one: index of the first frame kept of every ``stride``."""
 

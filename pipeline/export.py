@@ -56,6 +56,7 @@ def export(
     """
     exported = export_run(run, out, merge=merge, precision=precision, llm=llm, device=request.device)
     before = read_scores(run)
+    # The copy names where its language model lies, and a merged one holds it.
     evaluation = None if features is None else evaluate_stage_two(out, features, request=request)
     return ExportedAndScored(
         exported=exported, card=write_card(out, run_scores=before), evaluation=evaluation

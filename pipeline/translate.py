@@ -16,7 +16,8 @@ from ..encoder.encode import encode
 from ..encoder.model import VisualEncoder
 from ..encoder.store import fingerprint, load_encoder
 from ..finetune.model import StageTwoModel
-from ..finetune.store import RUN, check_features, load_stage_two
+from ..finetune.run_files import RUN
+from ..finetune.store import check_features, load_stage_two
 from ..training.config import DecodingConfig
 from ..video import Clip, read_frames
 from .as_cached import Making, making_of
@@ -38,6 +39,7 @@ def translate(
     *,
     run: Path,
     ckpt: Path,
+    llm: str | None = None,
     language: str | None = None,
     decoding: Decoding = (None, ()),
     device: str = "auto",
@@ -48,6 +50,7 @@ def translate(
         videos: video files, or folders of frames.
         run: a stage-two run.
         ckpt: the stage-one run, or its encoder directory, that the run's features came from.
+        llm: where the run's language model lies now, if it was moved.
         language: language of the sentences; None for the one the run was tuned on.
         decoding: settings of the search, over the run's own.
         device: as :func:`resolve_device` takes it.
@@ -60,7 +63,7 @@ def translate(
     """
     where = resolve_device(device)
     encoder = load_encoder(ckpt).to(where)
-    model = load_stage_two(run, device=where)
+    model = load_stage_two(run, device=where, llm=llm)
     _check_one_stream(run, model)
     check_features(model, fingerprint(ckpt))
     making = making_of(run, model.streams[0], encoder=encoder, device=where)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PretrainedConfig
 
+from ..core.hub import find_source, load_pretrained
 from ..finetune.config import TuneConfig
 from ..finetune.data import FeatureItems
-from ..finetune.llm import find_source, load_pretrained
 from ..finetune.vocabulary import needed_ids
 from ..finetune.wording import draw_examples
 

@@ -14,8 +14,9 @@ from transformers.quantizers.base import get_keys_to_not_convert
 from transformers.quantizers.quantizers_utils import should_convert_module
 
 from ..core.errors import ModelError
+from ..core.hub import find_source, load_pretrained
+from ..finetune.admission import refuse_other_tasks
 from ..finetune.config import Quantise
-from ..finetune.llm import find_source, load_pretrained
 
 OWN_HEAD = "fla_own_head"  # set on a config whose checkpoint has a head that is not the embedding
 _ENCODER_DEPTHS = ("num_hidden_layers", "encoder_layers", "num_layers")  # of an encoder-decoder
@@ -49,11 +50,7 @@ def config_from(found: dict[str, Any], *, name: str) -> PretrainedConfig:
             f"--llm {name}: model_type must be an architecture that transformers knows, "
             f"but is {found.get('model_type')!r}.\nGive another --llm."
         ) from error
-    if type(config) not in _auto(config)._model_mapping:
-        raise ModelError(
-            f"--llm {name} must be a language model of text, but is a {config.model_type}.\n"
-            "Give another --llm."
-        )
+    refuse_other_tasks(config, llm=name)
     # transformers 5 calls every T5 tied and looks at the weights for the truth: there are none here.
     own = config.is_encoder_decoder and found.get("tie_word_embeddings") is False
     setattr(config, OWN_HEAD, found.get(OWN_HEAD, own))
@@ -63,7 +60,7 @@ def config_from(found: dict[str, Any], *, name: str) -> PretrainedConfig:
 def skeleton(config: PretrainedConfig, *, dtype: torch.dtype) -> Any:
     """Return the model on the meta device; what is computed in ``dtype`` is kept in it."""
     with torch.device("meta"):
-        model = _auto(config).from_config(config, dtype=dtype)
+        model = _auto(config).from_config(config, dtype=dtype, trust_remote_code=False)
     head = model.get_output_embeddings()
     if getattr(config, OWN_HEAD, False) and head.weight is model.get_input_embeddings().weight:
         head.weight = nn.Parameter(torch.empty_like(head.weight))

@@ -16,7 +16,8 @@ from fla_llm.cli import fla
 from fla_llm.core.config import write_config
 from fla_llm.core.errors import CacheError, DataError, ModelError, RunError
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.finetune.store import PARTS, describe_run, load_stage_two
+from fla_llm.finetune.run_files import PARTS
+from fla_llm.finetune.store import describe_run, load_stage_two
 from fla_llm.finetune.train import tune
 
 WriteCache = Callable[..., Path]
@@ -157,7 +158,8 @@ def test_a_base_model_that_changed_or_went_is_refused(tuned: Path, run: Path, ca
     with pytest.raises(ModelError, match="must be ffff.*it has changed since it was tuned"):
         call("evaluate", run, "--features", cached)
     (run / "run.json").write_text(json.dumps(described | {"llm": f"{llm}-gone"}))
-    with pytest.raises(ModelError, match="llm-gone: there is no such directory"):
+    gone = "tuned on the language model .*llm-gone, but there is no such directory.\nSay by --llm"
+    with pytest.raises(ModelError, match=gone):
         call("evaluate", run, "--features", cached)
 
 

@@ -22,7 +22,8 @@ from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, feature_evaluation_set, open_caches
 from fla_llm.finetune.projector import embedding_rms
-from fla_llm.finetune.store import PARTS, check_features, load_stage_two
+from fla_llm.finetune.run_files import PARTS
+from fla_llm.finetune.store import check_features, load_stage_two
 from fla_llm.finetune.train import build_model, plan, tune
 from fla_llm.training.evaluation import predict
 from fla_llm.training.tracking import PACKAGES

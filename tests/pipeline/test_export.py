@@ -45,5 +45,3 @@ def test_an_unmerged_export_keeps_the_scores_of_its_run(run_fla: Fla, house: Pat
     assert "with its adapters" in shown.stdout
     assert (out / "scores.json").read_bytes() == (house / "stage2" / "scores.json").read_bytes()
     assert "| test |" in (out / "README.md").read_text()
-    refused = run_fla("export", house / "stage2", "--out", tmp_path / "b", "--llm", "x", exit_code=2)
-    assert "--llm goes with --merge" in refused.output

@@ -1,0 +1,140 @@
+"""Whether a language model was loaded whole: its files, its tensors, its tokenizer."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers.utils.hub import cached_file
+
+from ..core.errors import ModelError
+from ..core.files import visible
+from ..core.weights import describe_misfit
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json")
+"""Names that classes of tokenizers do not always list."""
+_NF4_PARTS = ("absmax", "quant_map", "nested_absmax", "nested_quant_map", "quant_state.bitsandbytes__nf4")
+_PULL = "Copy or fetch the model again."
+
+
+def folder_of(source: str, *, revision: str | None) -> Path | None:
+    """Return the folder of a model's files: a directory itself, or an id's snapshot on this disk."""
+    if Path(source).is_dir():
+        return Path(source)
+    settings: dict[str, Any] = {"_raise_exceptions_for_missing_entries": False}
+    config = cached_file(source, "config.json", revision=revision, local_files_only=True, **settings)
+    return Path(config).parent if config is not None else None
+
+
+def check_loaded(
+    model: "PreTrainedModel", info: Mapping[str, Any], *, given: Mapping[str, Any], llm: str
+) -> None:
+    """Check that every tensor of a model came from its files.
+
+    transformers draws missing tensors at random, and ties a head that it does not find to the embedding.
+
+    Args:
+        model: as loaded.
+        info: ``from_pretrained``'s ``output_loading_info``, with ``ignore_mismatched_sizes``.
+        given: what the model's ``config.json`` says.
+        llm: the model as the user named it.
+
+    Raises:
+        ModelError: tensors are missing, of another shape, or not numbers.
+    """
+    mismatched = [*info["mismatched_keys"], *_quantised_shapes(model)]
+    misfit = describe_misfit(missing=info["missing_keys"], mismatched=mismatched)
+    if misfit:
+        extra = len(info["unexpected_keys"])
+        beside = f" It has {extra} tensors of other names." if extra and info["missing_keys"] else ""
+        raise ModelError(
+            f"--llm {llm} must hold every tensor of a {model.config.model_type}, but {misfit}.{beside}\n"
+            f"{_PULL}"
+        )
+    head, words = model.get_output_embeddings(), model.get_input_embeddings()
+    if given.get("tie_word_embeddings") is False and head is not None and head.weight is words.weight:
+        raise ModelError(
+            f"--llm {llm} must hold a head and an embedding, as its config.json says (tie_word_embeddings: "
+            f"false), but holds one of the two.\n{_PULL}"
+        )
+    check_finite(model, llm=llm)
+
+
+def _quantised_shapes(model: "PreTrainedModel") -> Iterable[tuple[str, Any, Any]]:
+    """Yield (name, shape found, wanted) of quantised weights, whose shapes the loader does not compare."""
+    for name, module in model.named_modules():
+        if not isinstance(module, torch.nn.Linear):
+            continue
+        state = getattr(module.weight, "quant_state", None)
+        found = module.weight.shape if state is None else state.shape
+        if tuple(found) != (module.out_features, module.in_features):
+            yield f"{name}.weight", found, (module.out_features, module.in_features)
+
+
+def check_finite(model: "PreTrainedModel", *, llm: str) -> None:
+    """Check that weights are numbers, and scales of quantised weights.
+
+    Raises:
+        ModelError: it names the tensors that hold NaN or infinity.
+    """
+    bad = [name for name, tensor in _numbers(model) if not torch.isfinite(tensor.sum(dtype=torch.float32))]
+    # A sum of large numbers can overflow: only then is every number looked at.
+    bad = [name for name in bad if not torch.isfinite(dict(_numbers(model))[name]).all()]
+    if bad:
+        shown = ", ".join(bad[:3]) + ", ..." * (len(bad) > 3)
+        raise ModelError(
+            f"--llm {llm} must hold finite weights, but {len(bad)} tensors hold NaN or infinity ({shown}).\n"
+            "Give a model that was saved whole; weights saved in fp16 may have overflowed."
+        )
+
+
+def _numbers(model: "PreTrainedModel") -> Iterable[tuple[str, torch.Tensor]]:
+    """Yield tensors of floating-point numbers by name; of quantised weights their scales."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        state = getattr(tensor, "quant_state", None)
+        if state is not None:
+            # Double quantisation stores scales as bytes and their mean apart: one NaN makes the mean NaN.
+            yield name, state.absmax if state.offset is None else state.offset
+        elif getattr(tensor, "SCB", None) is not None:
+            yield name, tensor.SCB
+        elif tensor.is_floating_point():
+            yield name, tensor
+
+
+def check_nf4_parts(folder: Path, *, llm: str) -> None:
+    """Check that each 4-bit weight of a copy has its scales, and that no scales lack their weight.
+
+    Raises:
+        ModelError: it names the tensors that are missing.
+    """
+    from safetensors import safe_open
+
+    names: set[str] = set()
+    for file in visible(folder.glob("*.safetensors")):
+        with safe_open(file, framework="numpy") as tensors:
+            names |= set(tensors.keys())
+    ends = {part for part in _NF4_PARTS if any(name.endswith(f".{part}") for name in names)}
+    weights = {name.removesuffix(f".{part}") for part in ends for name in names if name.endswith(f".{part}")}
+    whole = {f"{weight}{end}" for weight in weights for end in ("", *(f".{part}" for part in ends))}
+    if missing := whole - names:
+        raise ModelError(
+            f"--llm {llm} must hold each weight with its scales, but {describe_misfit(missing=missing)}.\n"
+            f"{_PULL}"
+        )
+
+
+def check_tokenizer(tokenizer: Any, folder: Path | None, *, llm: str) -> None:
+    """Check that a tokenizer was read from files: transformers makes an empty one where there are none.
+
+    Raises:
+        ModelError: the model's folder holds no file of a tokenizer.
+    """
+    names = {*_TOKENIZER_FILES, *tokenizer.vocab_files_names.values()}
+    if folder is not None and not any((folder / name).is_file() for name in names):
+        raise ModelError(
+            f"--llm {llm} must hold a tokenizer ({', '.join(sorted(names))}), but {folder} does not.\n"
+            "Copy the tokenizer's files beside the weights."
+        )

@@ -1,0 +1,134 @@
+"""The files of a stage-two run: their names, and the check that all are there. torch is not needed for it.
+
+::
+
+    run.json                what was tuned, on what: base model and revision, quantisation, prompt, encoder
+    config.yaml             every setting
+    lora/                   the adapters, in PEFT's format, where those are trained
+    llm/                    the whole language model with its tokenizer, where all of it is trained or merged
+    projector.safetensors   the projector; of several streams, one of each
+    kept_ids.json           the tokens that the language model kept, where its vocabulary was trimmed
+
+The trained parts are several files, and every way of losing one of them is refused by name.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ..core.config import load_config
+from ..core.errors import ConfigError, ModelError, RunError
+from ..core.files import read_json
+from ..core.hub import looks_like_path
+from ..core.weights import check_file
+from .config import Train, TuneConfig
+
+RUN_FORMAT = 1
+CONFIG, RUN, PROJECTOR, LORA, LLM = "config.yaml", "run.json", "projector.safetensors", "lora", "llm"
+KEPT_IDS = "kept_ids.json"
+LORA_WEIGHTS = "adapter_model.safetensors"
+LORA_PARTS = ("adapter_config.json", LORA_WEIGHTS)
+SHARED_PARTS = (RUN, CONFIG, PROJECTOR)
+PARTS = (*SHARED_PARTS, *(f"{LORA}/{part}" for part in LORA_PARTS))
+"""What a run with adapters must hold."""
+_NEEDED: dict[str, type] = {
+    "llm": str, "llm_revision": str, "feature_fingerprint": str, "feature_size": int, "languages": list,
+}  # fmt: skip
+"""Entries of ``run.json`` without which a run cannot be loaded."""
+
+
+def parts_of(train: Train) -> tuple[str, ...]:
+    """Return the files that a run must hold."""
+    if train == "full":
+        return (*SHARED_PARTS, f"{LLM}/config.json")
+    return SHARED_PARTS if train == "projector" else PARTS
+
+
+def check_parts(run: Path) -> dict[str, Any]:
+    """Check that a directory is a finished stage-two run whose files are whole, and return its ``run.json``.
+
+    Raises:
+        RunError: a part is missing, or the directory is of another kind.
+        ModelError: a file of weights is cut, empty, or a Git LFS pointer.
+        DataError: ``run.json`` is no JSON.
+    """
+    described = read_json(run / RUN) if (run / RUN).is_file() else {}
+    if not isinstance(described, dict):
+        raise RunError(f"{run / RUN} must describe a stage-two run, but holds {type(described).__name__}.")
+    parts = [
+        *parts_of(described.get("train", "lora+projector")),
+        *[KEPT_IDS] * bool(described.get("trimmed_to")),
+    ]
+    missing = [part for part in parts if not (run / part).is_file()]
+    if missing:
+        raise RunError(
+            f"{run} must hold a stage-two run, but lacks {', '.join(missing)}.\n"
+            "Run: fla tune, with --resume if it was interrupted."
+        )
+    if described.get("stage") != 2 or described.get("format") != RUN_FORMAT:
+        raise RunError(f"{run / RUN} must describe a stage-two run of format {RUN_FORMAT}, but does not.")
+    lacking = [name for name, kind in _NEEDED.items() if not isinstance(described.get(name), kind)]
+    if lacking:
+        raise RunError(f"{run / RUN} must say {', '.join(lacking)}, but does not.\nPut the run's own back.")
+    for part in parts:
+        if part.endswith(".safetensors"):
+            check_file(run / part)
+    return described
+
+
+def read_settings(run: Path) -> TuneConfig:
+    """Return the settings that a run was tuned with.
+
+    Raises:
+        ConfigError: ``config.yaml`` holds other settings than stage two has.
+    """
+    return load_config(TuneConfig, source=str(run / CONFIG))
+
+
+def base_of(run: Path, described: dict[str, Any], *, llm: str | None) -> str:
+    """Return where the language model under a run's adapters lies.
+
+    Args:
+        run: the run's directory; a path in ``run.json`` that is relative starts there.
+        described: its ``run.json``.
+        llm: where the user says that the model lies now; None for what ``run.json`` says.
+
+    Raises:
+        ConfigError: ``llm`` is given for a run that holds its whole language model.
+        ModelError: no model is at the place that ``run.json`` names.
+    """
+    if described.get("train") == "full":
+        if llm is not None:
+            raise ConfigError(
+                f"--llm must be left out for {run}, which holds its whole language model, but is {llm}."
+            )
+        return str(run / LLM)
+    if llm is not None:
+        return llm
+    return recorded_base(run, described["llm"])
+
+
+def recorded_base(run: Path, llm: str) -> str:
+    """Return the model that a run names: its id, or the folder where it is.
+
+    Raises:
+        ModelError: there is no such folder.
+    """
+    if (run / llm).is_dir():  # of an absolute path that is the path itself
+        return str(run / llm)
+    if looks_like_path(llm):
+        raise ModelError(
+            f"{run} was tuned on the language model {llm}, but there is no such directory.\n"
+            "Say by --llm where the model lies now."
+        )
+    return llm
+
+
+def relative_to(run: Path, source: str) -> str:
+    """Return how ``run.json`` names a model: by a relative path if the model lies inside the run.
+
+    A run with its model inside can then be moved as a whole.
+    """
+    path = Path(source)
+    if path.is_absolute() and path.is_relative_to(run.resolve()):
+        return path.relative_to(run.resolve()).as_posix()
+    return source
