@@ -15,6 +15,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from ..core.signals import end_quietly
+from ..training.workers import prepare_worker
 from .clips import ClipDataset, Item
 
 CLIPS_AHEAD = 2
@@ -29,8 +30,8 @@ _SHARED_MEMORY = Path("/dev/shm")
 class Lost:
     """A worker that died."""
 
-    index: int
-    """The clip it was reading, or the last it had read."""
+    index: int | None
+    """The clip it was reading, or the last it had read; None before the first."""
     exitcode: int
     """How it ended: its exit status, or minus the signal's number."""
 
@@ -40,6 +41,7 @@ class Decoders:
 
     def __init__(self, clips: ClipDataset, *, count: int) -> None:
         """Prepare ``count`` processes, which are started by the first clip asked for; 0: read clips here."""
+        count = min(count, len(clips))
         self._reading = RawArray("q", 2 * count)  # each worker's process id and the clip it reads
         self._processes: list[BaseProcess] = []
         shared = _fits_shared_memory(clips, workers=count)
@@ -64,7 +66,8 @@ class Decoders:
         """Return the workers that are no more; at the end of the clips that is all of them."""
         reading = dict(zip(self._reading[::2], self._reading[1::2], strict=True))
         dead = [process for process in self._processes if not process.is_alive()]
-        return [Lost(index=reading[process.pid], exitcode=process.exitcode or 0) for process in dead]
+        # A process that dies while it starts has read none.
+        return [Lost(index=reading.get(process.pid or 0), exitcode=process.exitcode or 0) for process in dead]
 
     def end(self) -> None:
         """End the processes now, whatever they are reading."""
@@ -108,6 +111,7 @@ def _fits_shared_memory(clips: ClipDataset, *, workers: int) -> bool:
 def _begin(worker: int, *, niceness: int) -> None:
     """Set up a worker: it gives way to the encoder, and ends without a word when the signals come."""
     os.nice(niceness)
+    prepare_worker()
     end_quietly()
 
 

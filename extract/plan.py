@@ -230,8 +230,24 @@ def _check_videos(plan: ShardPlan, manifest: Manifest) -> None:
 
 def disk_free(folder: Path) -> int:
     """Return the free bytes of the disk that ``folder`` is on or will be on."""
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(existing_parent(folder)).free
+
+
+def existing_parent(folder: Path) -> Path:
+    """Return ``folder``, or the nearest folder above it that exists.
+
+    Raises:
+        CacheError: ``folder`` is a file or lies in one, or the file system does not accept its name.
+    """
+    try:
+        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    except OSError as error:  # such as a name of more than 255 bytes
+        raise CacheError(
+            f"--out must name a folder, but {folder} cannot be one: {error.strerror}."
+        ) from error
+    if not there.is_dir():
+        raise CacheError(f"--out must name a folder, but {there} is a file.\nChoose another folder.")
+    return there
 
 
 def _splits(manifest: Manifest, wanted: Sequence[str]) -> list[str]:

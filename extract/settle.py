@@ -24,7 +24,7 @@ from ..core.progress import say
 from ..core.sample import SPLITS
 from ..encoder.frozen import FrozenEncoder
 from .config import FRAME_BATCH, ExtractConfig
-from .plan import level_of
+from .plan import existing_parent, level_of
 from .probe import choose_frame_batch, seconds_to_encode
 
 
@@ -54,9 +54,10 @@ def settle(
 
     Raises:
         ConfigError: CUDA has too little memory for the smallest frame batch tried.
-        CacheError: a shard in the folder is damaged.
+        CacheError: ``out`` cannot be a folder, or a shard in it is damaged.
         ModelError: the level is ``sign`` and the encoder has no temporal module.
     """
+    existing_parent(out)
     own = [partial_folder(out / shard_name(split, *shard)) for split in splits or SPLITS]
     threads = config.threads or next(_in_journals(own, fingerprint, "threads"), None)
     frame_batch = config.frame_batch or next(_frame_batches(out, own, fingerprint), None)

@@ -7,6 +7,7 @@ from types import TracebackType
 import numpy as np
 
 from ..core.errors import DataError
+from ..training.workers import LOADER_ERRORS
 from .clips import ClipDataset
 from .decoders import Decoders, Lost
 from .result import Extracted
@@ -65,17 +66,17 @@ class ClipStream:
         lost = self._decoders.lost()
         self._decoders.end()
         # torch finds out wherever this process happens to be, and says no more than that a process died.
-        if lost and isinstance(error, RuntimeError) and str(error).startswith("DataLoader worker"):
+        if lost and isinstance(error, RuntimeError) and str(error).startswith(LOADER_ERRORS):
             raise DataError(self._epitaph(lost)) from error
 
     def _epitaph(self, lost: Sequence[Lost]) -> str:
         lost = [worker for worker in lost if worker.exitcode] or lost  # the others were told to end
         code = lost[0].exitcode
         how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-        read = ", ".join(repr(self._ids[worker.index]) for worker in lost)
+        read = ", ".join(repr(self._ids[worker.index]) for worker in lost if worker.index is not None)
+        when = f"while it read {read}, or just after" if read else "before it read a clip"
         return (
-            f"Processes that decode must live to the end, but one ended by {how} while it read {read}, "
-            "or just after.\n"
+            f"Processes that decode must live to the end, but one ended by {how} {when}.\n"
             "What is done is kept: run the same command again. If it ends here again, --set workers=0 tells "
             "whether it is this clip; then remove it from the manifest. SIGKILL often means that memory ran "
             "out: take fewer workers."

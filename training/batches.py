@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, Sampler
 from ..core.errors import DataError
 from ..core.sample import Unreadable
 from ..core.seeds import derive_seed
+from .workers import prepare_item
 
 Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
 FILLING = "is_filling"
@@ -114,15 +115,7 @@ class BatchDataset(Dataset[dict[str, Any]]):
         Raises:
             DataError: no clip of any batch can be read.
         """
-        start = min(index, len(self) - 1)  # the last is among the shortest: it is computed on for nothing
-        unreadable: list[Unreadable] = []
-        for turn in range(len(self)):
-            batch, missing = self.read((start + turn) % len(self))
-            unreadable += missing.values()
-            if batch is not None:
-                filling = {FILLING: True} if turn or index != start else {}
-                return batch | filling | ({UNREADABLE: unreadable} if unreadable else {})
-        raise DataError(f"No training clip can be read any more; {unreadable[0]}")
+        return prepare_item(lambda: self._filled(index))
 
     def read(self, index: int) -> tuple[dict[str, Any] | None, dict[int, Unreadable]]:
         """Return the readable clips of batch ``index`` collated, None without any; the others by item."""
@@ -134,6 +127,17 @@ class BatchDataset(Dataset[dict[str, Any]]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch random choices are drawn for; accelerate's loader calls this, however wrapped."""
         self.epoch = epoch
+
+    def _filled(self, index: int) -> dict[str, Any]:
+        start = min(index, len(self) - 1)  # the last is among the shortest: it is computed on for nothing
+        unreadable: list[Unreadable] = []
+        for turn in range(len(self)):
+            batch, missing = self.read((start + turn) % len(self))
+            unreadable += missing.values()
+            if batch is not None:
+                filling = {FILLING: True} if turn or index != start else {}
+                return batch | filling | ({UNREADABLE: unreadable} if unreadable else {})
+        raise DataError(f"No training clip can be read any more; {unreadable[0]}")
 
 
 class EpochOrder(Sampler[int]):

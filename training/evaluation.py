@@ -19,6 +19,7 @@ from .batches import BatchDataset
 from .config import DecodingConfig
 from .model import TranslationModel
 from .processes import begin_worker, gather_all
+from .workers import prepare_item
 
 T = TypeVar("T")
 METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l")
@@ -172,7 +173,7 @@ class _AsRead(Dataset[Any]):
         return len(self._batches)
 
     def __getitem__(self, index: int) -> tuple[dict[str, Any] | None, dict[int, Unreadable]]:
-        return self._batches.read(index)
+        return prepare_item(lambda: self._batches.read(index))
 
 
 def _loader(batches: BatchDataset, numbers: list[int], workers: int) -> Iterable[Any]:

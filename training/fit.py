@@ -16,6 +16,7 @@ from .evaluation import EvaluationSet
 from .model import TranslationModel
 from .selection import best_evaluation, is_due, is_out_of_patience, warn_of_zeros
 from .trainer import StageTrainer
+from .workers import worker_errors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,8 @@ def _train(trainer: StageTrainer, last: Path | None) -> None:
         say("The run has ended already: dev has not improved for training.patience_epochs epochs.")
         return
     try:
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        with worker_errors(remedy="Run the same command with --resume."):
+            trainer.train(resume_from_checkpoint=str(last) if last else None)
     finally:
         # Takes accelerate's autocast off the model's forward: the model goes on to other uses.
         trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)

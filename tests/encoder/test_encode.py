@@ -83,6 +83,20 @@ def test_features_float16_cannot_hold_are_refused(make_encoder, clips, value: fl
         run(encoder, clips)
 
 
+@pytest.mark.parametrize("value", [-1e5, float("-inf"), -65505.0])
+def test_features_below_what_float16_holds_are_refused(
+    make_encoder, clips, value: float, monkeypatch
+) -> None:
+    def unit_features(self: VisualEncoder, frames: torch.Tensor) -> torch.Tensor:
+        features = torch.zeros(len(frames), self.frame_size)
+        features[-1, 0] = value
+        return features
+
+    monkeypatch.setattr(VisualEncoder, "unit_features", unit_features)
+    with pytest.raises(DataError, match=f"clip 'clip4' must give .* at most 65504, .* is {abs(value)}"):
+        run(make_encoder(), clips, level="frame")
+
+
 def test_level_sign_without_temporal_module_is_refused_at_once(make_encoder, clips) -> None:
     with pytest.raises(ModelError, match="level must be frame, but is sign"):
         run(make_encoder(temporal=False), clips)

@@ -123,6 +123,41 @@ def test_a_worker_that_dies_is_named_with_its_clip(
     assert 0 < run_extract(splits=["train"]).clips <= 6
 
 
+@pytest.mark.parametrize("shard", [(0, 1), (1, 2), (2, 3)])
+def test_a_shard_of_fewer_clips_than_processes_is_written(
+    run_extract: Run, tmp_path: Path, shard: tuple[int, int]
+) -> None:
+    """The split dev has two clips: these shards have two, one and none."""
+    run_extract(config=WORKERS, splits=["dev"], shard=shard)
+    run_extract(out=tmp_path / "here", splits=["dev"], shard=shard)
+    assert bytes_in(tmp_path / "cache") == bytes_in(tmp_path / "here")
+
+
+def test_a_worker_that_dies_before_its_first_clip_is_named_without_one(
+    run_extract: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("fla_llm.extract.decoders.prepare_worker", lambda: os._exit(5))
+        with pytest.raises(DataError, match=r"one ended by exit code 5 before it read a clip\."):
+            run_extract(config=WORKERS, splits=["dev"])
+    assert not active_children()
+    assert run_extract(splits=["dev"]).clips == 2
+
+
+def test_a_temporary_folder_too_deep_for_a_socket_changes_nothing(
+    run_extract: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_extract(out=tmp_path / "here", splits=["dev"])
+    deep = tmp_path / ("deep" * 28)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    monkeypatch.setattr("fla_llm.extract.decoders._fits_shared_memory", lambda clips, workers: True)
+    signal.alarm(60)  # a lost clip would be waited for
+    run_extract(config=WORKERS, splits=["dev"])
+    signal.alarm(0)
+    assert bytes_in(tmp_path / "cache") == bytes_in(tmp_path / "here")
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_clips_travel_unchanged(
     run_extract: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool

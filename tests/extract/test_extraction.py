@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -175,6 +176,47 @@ def test_bad_videos_are_listed_and_the_others_done(
     assert again.clips == 0
 
 
+def test_a_video_with_more_pictures_than_packets_is_left_out_by_name(
+    run_extract: Run, manifest: Manifest, tmp_path: Path
+) -> None:
+    """Else its features would not be those of the frames that were counted and selected."""
+    path = two_pictures_in_one_packet(tmp_path / "joined.ivf")
+    samples = [replace(manifest.samples[0], video="joined.ivf", num_frames=5), *manifest.split("dev")]
+    for sample in manifest.split("dev"):
+        (tmp_path / sample.video).symlink_to(manifest.root / sample.video)
+    joined = replace(manifest, root=tmp_path, samples=tuple(samples))
+    result = run_extract(manifest=joined)
+    assert [(video.id, video.reason) for video in result.rejected] == [
+        (
+            "train/0",
+            f"{path} must give 5 frames, as many as it has packets, but gives 6.\n"
+            "Write it anew, for instance: ffmpeg -i old.mp4 -c:v libx264 new.mp4",
+        )
+    ]
+    assert len(FeatureCache(tmp_path / "cache", "dev")) == 2
+    kept = run_extract(manifest=joined, out=tmp_path / "kept", config=replace(CONFIG, keep_partial=True))
+    assert not kept.rejected
+    assert FeatureCache(tmp_path / "kept", "train").num_steps.tolist() == [3]  # of 6 frames, at stride 2
+
+
+def two_pictures_in_one_packet(path: Path) -> Path:
+    """Write five packets of VP9; the last is a superframe of two shown pictures."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libvpx-vp9", rate=10, options={"lag-in-frames": "0"})
+        stream.width, stream.height, stream.pix_fmt = 48, 32, "yuv420p"
+        grays = (np.full((32, 48, 3), 20 + 20 * number, np.uint8) for number in range(6))
+        packets = [packet for gray in grays for packet in stream.encode(av.VideoFrame.from_ndarray(gray))]
+        packets += stream.encode()
+        *before, first, second = packets
+        mark = bytes([0b11011001])  # of a superframe's index: four bytes a size, two frames
+        sizes = b"".join(packet.size.to_bytes(4, "little") for packet in (first, second))
+        joined = av.Packet(bytes(first) + bytes(second) + mark + sizes + mark)
+        joined.pts, joined.dts, joined.time_base = first.pts, first.dts, first.time_base
+        joined.stream = stream
+        container.mux([*before, joined])
+    return path
+
+
 def test_finished_shards_are_skipped(run_extract: Run, tmp_path: Path) -> None:
     run_extract(splits=("dev",))
     before = (tmp_path / "cache" / "dev-0-of-1.h5").stat()
@@ -235,6 +277,19 @@ def test_a_disk_that_is_too_small_is_refused_before_the_start(
     with pytest.raises(CacheError, match=r"cache needs about 0.00 GB, but its disk has 0.00 GB free"):
         run_extract()
     assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("taken", "taken is a file"), ("taken/in", "taken is a file"), ("x" * 300, "one: File name too long")],
+)
+def test_an_out_that_cannot_be_a_folder_is_refused(
+    run_extract: Run, tmp_path: Path, name: str, why: str
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(CacheError, match=f"--out must name a folder, but .*{why}"):
+        run_extract(out=tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
 def test_a_corpus_that_lies_elsewhere_is_refused(
