@@ -1,4 +1,4 @@
-"""The feature cache: embedding sequences and sentences in HDF5, all that stage two reads."""
+"""Feature cache: embedding sequences and sentences in HDF5, the only input of stage two."""
 
 from .format import CacheRow, Provenance, shard_name
 from .reader import FeatureCache, splits_in

@@ -1,7 +1,8 @@
-"""The process in which ``verify`` parses a shard: ``python -m fla_llm.cache.check SHARD SECONDS``.
+"""Process in which ``verify`` parses a shard: ``python -m fla_llm.cache.check SHARD SECONDS``.
 
-Prints a JSON list [video, fault] a line on standard output: first [id, null] when a video is begun,
-so that the parent knows which one it was at if this process dies, then one line for each fault.
+Print a JSON list [video, fault] a line on standard output. The line [id, null] comes first when a video
+is begun, so that the parent knows the current video if this process dies. Then comes a line for each
+fault.
 """
 
 import json
@@ -19,11 +20,11 @@ from ..core.errors import CacheError
 from .shard import ShardIndex, check_stored, read_index
 
 MEMORY_BYTES = 4 << 30
-"""Address space: libraries take about 1 GB of it, one video a few MB."""
+"""Limit of address space. Libraries take about 1 GB, a video a few MB."""
 
 
 def check_shard(path: Path) -> Iterator[tuple[str | None, str | None]]:
-    """Yield (video, None) for each video that is looked at, and (video, fault) for each fault."""
+    """Yield (video, None) for each video that is begun, and (video, fault) for each fault."""
     try:
         index = read_index(path)
     except CacheError as error:
@@ -42,7 +43,7 @@ def check_shard(path: Path) -> Iterator[tuple[str | None, str | None]]:
 
 
 def _fault_of(dataset: Any, index: ShardIndex, number: int) -> str | None:
-    """Return what is wrong with one video's features, or None."""
+    """Return the fault of a video's features, or None."""
     if not isinstance(dataset, h5py.Dataset):
         return f"/features/{number} must be a dataset, but is {dataset}."
     expected = (int(index.num_steps[number]), index.provenance.feature_size)

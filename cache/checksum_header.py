@@ -1,7 +1,7 @@
-"""The 512 bytes in front of a shard: what it is, and the SHA-256 of everything behind them.
+"""Checksum header: the first 512 bytes of a shard, with a format tag and the SHA-256 of all bytes behind.
 
-HDF5 calls this a user block and does not look into it. So a shard can be told from other HDF5
-files, and checked for damage, without a parser ever touching what may be damaged.
+HDF5 calls the header a user block and skips it. A shard can be told from other HDF5 files, and checked for
+damage, before any parser touches bytes that may be damaged.
 """
 
 import os
@@ -26,32 +26,32 @@ def write_checksum_header(path: Path) -> None:
 
 
 def read_checksum(path: Path) -> str:
-    """Return the SHA-256 that a shard's user block promises.
+    """Return the SHA-256 in the checksum header of a shard.
 
     Raises:
-        CacheError: the file is no feature cache, or of a newer format.
+        CacheError: the file is not a feature cache, or has another format version.
     """
     lines = _read_block(path).rstrip(b"\0").decode("ascii", errors="replace").split("\n")
     return lines[1].removeprefix("sha256 ") if len(lines) > 1 else ""
 
 
 def checksum_matches(path: Path) -> bool:
-    """Tell whether a shard is as it was written, its user block too; HDF5 is not opened.
+    """Return whether a shard, header included, has the bytes that were written, without opening HDF5.
 
     Raises:
-        CacheError: as :func:`read_checksum`.
+        CacheError: the file is not a feature cache, or has another format version.
     """
     return _read_block(path) == _header_of(path)
 
 
 def _header_of(path: Path) -> bytes:
-    """Return the user block that belongs in front of what is behind it."""
+    """Return the checksum header for the bytes behind it in the file."""
     text = f"{_TAG} {FORMAT_VERSION}\nsha256 {sha256_file(path, offset=HEADER_BYTES)}\n"
     return text.encode("ascii").ljust(HEADER_BYTES, b"\0")
 
 
 def _read_block(path: Path) -> bytes:
-    """Return the user block of a file that has the name and version of a shard."""
+    """Return the checksum header of a file that has the tag and version of a shard."""
     try:
         with path.open("rb") as file:
             block = file.read(HEADER_BYTES)

@@ -1,4 +1,4 @@
-"""Which disk a file is on: of this machine, or reached over a network."""
+"""Detection of network file systems."""
 
 import os
 from pathlib import Path
@@ -8,9 +8,9 @@ _MOUNTS = Path("/proc/self/mountinfo")
 
 
 def is_local(path: Path) -> bool:
-    """Tell whether a file is on a disk of this machine; where the system does not list its mounts, it is.
+    """Return whether a file is on a disk of this machine, True where the system does not list its mounts.
 
-    FUSE counts as a network: SSHFS and the mounts of object stores are made with it.
+    FUSE counts as a network, because SSHFS and mounts of object stores use FUSE.
     """
     if not _MOUNTS.exists():
         return True

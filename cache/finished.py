@@ -1,4 +1,4 @@
-"""Tell whether a shard that is on disk is the one that would be written now."""
+"""Comparison of a finished shard with the shard that would be written now."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,12 +10,12 @@ from .shard import ShardIndex, read_index
 
 
 def read_finished(path: Path, *, rows: Sequence[CacheRow], provenance: Provenance) -> ShardIndex | None:
-    """Return the index of a shard that is finished already, or None if it is still to be written.
+    """Return the index of a finished shard, or None if the shard does not exist.
 
-    A journal that was left when its process was killed just after finishing the shard is removed.
+    The journal of a process that was killed just after the shard was finished is removed.
 
     Raises:
-        CacheError: the shard there was made by something else, or of other videos; it names the difference.
+        CacheError: the finished shard has another origin or other videos. The message names the difference.
     """
     if not path.exists():
         return None
@@ -23,7 +23,7 @@ def read_finished(path: Path, *, rows: Sequence[CacheRow], provenance: Provenanc
     if difference := _difference(index, rows, provenance):
         raise CacheError(
             f"{path} is finished, but not the same: {difference}.\n"
-            "Write to another folder, or delete the shard to write it anew."
+            "Write to another folder, or delete the shard to write it again."
         )
     discard_journal(partial_folder(path))
     return index

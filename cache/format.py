@@ -1,6 +1,6 @@
-"""What a feature cache is: names of shards, what is known of a video, and what made its features.
+"""Format of a feature cache: names of shards, and the records of a video and of the origin of features.
 
-A cache is a folder of shards ``<split>-<i>-of-<n>.h5``; see docs/cache.md for the bytes.
+A cache is a folder of shards ``<split>-<i>-of-<n>.h5``. docs/cache-format.md describes the bytes.
 """
 
 import json
@@ -23,52 +23,52 @@ _SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-(\d+)-of-(\d+)\.h5")
 
 @dataclass(frozen=True, kw_only=True)
 class CacheRow:
-    """One video of a cache: what stage two knows of it besides its features."""
+    """One video of a cache, without its features."""
 
     id: str
-    """The sample's id, unique in its split together with ``view``."""
+    """Id of the sample. (id, view) is unique in a split."""
     text: str
-    """The sentence, raw."""
+    """Sentence, unchanged."""
     language: str
     """ISO 639-1 code of ``text``."""
     signer: str
-    """Who signs; empty where the corpus does not say."""
+    """Signer, empty where the corpus has none."""
     num_frames: int
-    """Frames of the clip, before any were left out."""
+    """Frames of the clip before thinning."""
     view: int = 0
-    """0 is the clean pass; 1 and above are augmented passes over the same clip."""
-    offset: int = 0
-    """The frame phase: the first frame that was looked at."""
+    """0 for the clean pass, 1 and above for augmented passes over the same clip."""
+    frame_offset: int = 0
+    """First frame that was sampled (the phase). The HDF5 column is called ``offset``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """What made the features of a shard: equal provenance and equal videos give equal bytes."""
+    """Origin of the features of a shard. Equal provenance and equal videos give equal bytes."""
 
     encoder_fingerprint: str
-    """SHA-256 over the encoder's config and weights."""
+    """SHA-256 over the config and weights of the encoder."""
     encoder_config: dict[str, Any]
-    """The encoder's whole config."""
+    """Whole config of the encoder."""
     level: str
-    """``sign`` (after the temporal module) or ``frame`` (before it)."""
+    """``sign`` (after the temporal module) or ``frame`` (before the module)."""
     preprocessing: dict[str, Any]
-    """How a video became the encoder's frames: sizes, fit, normalisation, frame sampling."""
+    """Settings from video to frames of the encoder: sizes, fit, normalisation, frame sampling."""
     frame_batch: int
-    """Frames the backbone saw at a time."""
+    """Frames that the backbone computes at a time."""
     compute_dtype: str
-    """The number format the encoder computed in, such as ``float32``."""
+    """Number format of the computation, such as ``float32``."""
     device_kind: str
     """``cpu``, ``cuda`` or ``mps``."""
     corpus: str
-    """The corpus's name, as in the manifest."""
+    """Name of the corpus, as in the manifest."""
     split: str
     """``train``, ``dev`` or ``test``."""
     feature_size: int
     """D, the width of a feature."""
     step_seconds: float | None
-    """Seconds from one step to the next; None where the split's videos differ in frame rate."""
+    """Seconds between steps, or None where the videos of the split differ in frame rate."""
     versions: dict[str, str]
-    """Versions of the packages that had a say in the numbers."""
+    """Versions of the packages that can change feature values."""
 
 
 def shard_name(split: str, index: int, count: int) -> str:
@@ -81,7 +81,7 @@ def shard_name(split: str, index: int, count: int) -> str:
 
 
 def parse_shard_name(name: str) -> tuple[str, int, int] | None:
-    """Return (split, index, count) of a shard's file name, or None if it is not one.
+    """Return (split, index, count) of a shard's file name, or None for another name.
 
     >>> parse_shard_name("dev-2-of-4.h5")
     ('dev', 2, 4)
@@ -91,7 +91,7 @@ def parse_shard_name(name: str) -> tuple[str, int, int] | None:
 
 
 def partial_folder(shard: Path) -> Path:
-    """Return the folder of a shard's journal, which is there while the shard is unfinished."""
+    """Return the folder of a shard's journal, which exists while the shard is unfinished."""
     return shard.with_suffix(".partial")
 
 
@@ -109,10 +109,10 @@ def to_attributes(provenance: Provenance) -> dict[str, str | int | float]:
 
 
 def from_attributes(attributes: Mapping[str, Any], *, origin: str) -> Provenance:
-    """Read back what :func:`to_attributes` gave.
+    """Return the provenance from HDF5 attributes, as :func:`to_attributes` gives them.
 
     Raises:
-        CacheError: an attribute is missing, or the format is of another version.
+        CacheError: an attribute is missing, or the format has another version.
     """
     version = attributes.get("format_version")
     if version != FORMAT_VERSION:
@@ -139,11 +139,11 @@ def from_attributes(attributes: Mapping[str, Any], *, origin: str) -> Provenance
 def provenance_difference(
     left: Provenance, right: Provenance, *, ignore: tuple[str, ...] = ()
 ) -> tuple[str, Any, Any] | None:
-    """Return (dotted key, left value, right value) of the first thing that differs, or None."""
+    """Return (dotted key, left value, right value) of the first difference, or None."""
     return first_difference(_as_json(left, ignore), _as_json(right, ignore))
 
 
 def _as_json(provenance: Provenance, ignore: tuple[str, ...]) -> dict[str, Any]:
-    """Return the fields as JSON gives them back: tuples have become lists."""
+    """Return the fields after a round trip through JSON, in which tuples become lists."""
     kept = {key: value for key, value in vars(provenance).items() if key not in ignore}
     return json.loads(json.dumps(kept))

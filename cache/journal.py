@@ -1,13 +1,13 @@
-"""The journal of an unfinished shard: nothing that was written to it is lost when the process is killed.
+"""Journal of an unfinished shard. A killed process loses nothing that was written to the journal.
 
 ``<shard>.partial/features.bin``   feature bytes of one video after another
-``<shard>.partial/index.jsonl``    first the plan's digest and what the writer notes, then a line for each
-                                   video, after its bytes
+``<shard>.partial/index.jsonl``    first the digest of the plan and the note of the writer, then a line for
+                                   each video, written after the bytes of the video
 ``<shard>.partial/lock``           held while a process writes
 
-An HDF5 file cannot do this: killed between two of the library's writes, it is often unreadable as
-a whole. On start, the journal is cut back to its last line whose bytes are all there and agree with
-their checksum, so that not even a power cut needs a sync after each video.
+HDF5 files give no such guarantee: a kill between two writes of the library often leaves the whole file
+unreadable. On start, the journal is cut back to the last line with complete bytes and a correct checksum.
+A power cut therefore needs no sync after each video.
 """
 
 import json
@@ -30,37 +30,37 @@ from .output import write_all
 
 @dataclass(frozen=True, kw_only=True)
 class JournalEntry:
-    """A line of the journal: one video that is done."""
+    """Line of the journal: one finished video."""
 
     id: str
     view: int
     start: int = 0
-    """Where its bytes begin in ``features.bin``."""
+    """Start of the video's bytes in ``features.bin``."""
     num_steps: int = 0
-    """Its steps; 0 where it could not be read."""
+    """Steps of the video, 0 for a rejected video."""
     crc32: int = 0
-    """zlib.crc32 over its bytes."""
+    """zlib.crc32 of the video's bytes."""
     rejected: str | None = None
-    """Why it could not be read, or None."""
+    """Reason why the video could not be read, or None."""
 
 
 class Journal:
-    """The open, locked journal of one shard."""
+    """Open, locked journal of one shard."""
 
     def __init__(
         self, folder: Path, *, plan: str, feature_size: int, note: Mapping[str, object] | None = None
     ) -> None:
-        """Open a journal, or begin it anew where it belongs to another plan.
+        """Open a journal. A journal of another plan is emptied.
 
         Args:
-            folder: ``<shard>.partial``; made if it is not there.
-            plan: digest of all that decides the shard's bytes; a journal of another plan is emptied.
+            folder: ``<shard>.partial``, created if missing.
+            plan: digest of everything that decides the bytes of the shard.
             feature_size: D.
-            note: what the header line tells besides; of a journal that is gone on with, the old note stays.
+            note: further entries of the header line. A continued journal keeps its old note.
 
         Raises:
-            CacheError: another process has it open.
-            OSError: the disk is full, or fails.
+            CacheError: another process has the journal open.
+            OSError: the disk is full or fails.
         """
         self.folder = folder
         self.entries: list[JournalEntry] = []
@@ -75,10 +75,10 @@ class Journal:
             self._opened = opened.pop_all()
 
     def add(self, *, id: str, view: int, features: np.ndarray) -> None:
-        """Write a video's features (T, D), then the line that makes them count.
+        """Write the features (T, D) of a video, then the line that makes them valid.
 
         Raises:
-            OSError: the disk is full, or fails; the journal is closed then.
+            OSError: the disk is full or fails. The journal is then closed.
         """
         data = features.astype(FEATURE_DTYPE, copy=False).tobytes()
         start = self._end
@@ -89,16 +89,16 @@ class Journal:
             )
 
     def reject(self, *, id: str, view: int, reason: str) -> None:
-        """Write down that a video could not be read.
+        """Record a video that could not be read.
 
         Raises:
-            OSError: as :meth:`add`.
+            OSError: the disk is full or fails. The journal is then closed.
         """
         with self._closed_on_error():
             self._write_line(JournalEntry(id=id, view=view, start=self._end, rejected=reason))
 
     def features(self) -> Iterator[np.ndarray]:
-        """Yield the features (T, D) of each video that has some, in the order they were added."""
+        """Yield the features (T, D) of each video that was not rejected, in the order of writing."""
         self._features.seek(0)
         for entry in self.entries:
             if entry.rejected is None:
@@ -106,17 +106,17 @@ class Journal:
                 yield np.frombuffer(data, dtype=FEATURE_DTYPE).reshape(entry.num_steps, self._feature_size)
 
     def remove(self) -> None:
-        """Delete the journal; its shard is finished."""
+        """Delete the journal of a finished shard."""
         _delete(self.folder, self._lock)
         self.close()
 
     def close(self) -> None:
-        """Close the files and give back the lock; what was added stays."""
+        """Close the files and release the lock. The content stays on disk."""
         self._opened.close()
 
     @property
     def _end(self) -> int:
-        """Where the next video's bytes begin."""
+        """End of the valid bytes in ``features.bin``."""
         return self.entries[-1].start + self._num_bytes(self.entries[-1]) if self.entries else 0
 
     def _num_bytes(self, entry: JournalEntry) -> int:
@@ -124,7 +124,7 @@ class Journal:
 
     @contextmanager
     def _closed_on_error(self) -> Iterator[None]:
-        """Let nothing be added behind half a video: only opening the journal anew cuts that off."""
+        """Close the journal on any error. Only opening it again cuts off half a video."""
         try:
             yield
         except BaseException:
@@ -137,12 +137,15 @@ class Journal:
         self.entries.append(entry)
 
     def _recover(self) -> None:
-        """Keep the whole lines whose bytes are there; cut off everything behind them."""
+        """Keep the complete lines whose bytes are present, and cut off the rest."""
         self._index.seek(0)
         header, *lines = self._index.read().split(b"\n")[:-1] or [b""]  # a torn last line has no newline
         if _parse_header(header).get("plan") != self._header["plan"]:
             if header:
-                say(f"{self.folder} was begun for other videos or another encoder, and is begun anew.")
+                say(
+                    f"{self.folder} was begun for other videos or another encoder, "
+                    "and starts again from the first video."
+                )
             self._index.truncate(0)
             header, lines = _line(self._header)[:-1], []
             write_all(self._index, header + b"\n")
@@ -158,7 +161,7 @@ class Journal:
         self._features.truncate(self._end)
 
     def _parse(self, line: bytes) -> JournalEntry | None:
-        """Return the entry of a line if it and the next bytes of ``features.bin`` are sound."""
+        """Return the entry of a line, or None if the line or its bytes in ``features.bin`` are damaged."""
         try:
             entry = JournalEntry(**json.loads(line))
         except (ValueError, TypeError):
@@ -170,7 +173,7 @@ class Journal:
 
 
 def read_header(folder: Path) -> dict[str, Any]:
-    """Return a journal's header line: the plan's digest and what the writer noted; {} where there is none."""
+    """Return the header line of a journal (digest of the plan, note of the writer), {} without a journal."""
     try:
         with (folder / "index.jsonl").open("rb") as file:
             return _parse_header(file.readline())
@@ -187,10 +190,10 @@ def _parse_header(line: bytes) -> dict[str, Any]:
 
 
 def discard_journal(folder: Path) -> None:
-    """Remove the journal that a process left when it was killed just after finishing its shard.
+    """Remove the journal of a process that was killed just after finishing its shard.
 
     Raises:
-        CacheError: a process is at work in it.
+        CacheError: a process is writing to the journal.
     """
     if folder.is_dir():
         lock = FolderLock(folder)
@@ -199,7 +202,7 @@ def discard_journal(folder: Path) -> None:
 
 
 def count_videos(folder: Path) -> int:
-    """Return how many videos a journal holds, those counted that could not be read; no lock is taken."""
+    """Return the number of videos in a journal, rejected ones included, without taking the lock."""
     index = folder / "index.jsonl"
     return max(0, index.read_bytes().count(b"\n") - 1) if index.exists() else 0
 

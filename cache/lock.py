@@ -1,4 +1,4 @@
-"""One process at a time in a folder, held by the operating system and gone with the process."""
+"""Lock on a folder: one process at a time, released by the operating system when the process ends."""
 
 import errno
 import fcntl
@@ -12,7 +12,7 @@ _held: set[int] = set()
 
 
 def _close_in_child() -> None:
-    """Drop what a fork copied: a worker that outlives a killed parent must not keep its lock."""
+    """Close the locks that a fork copied. A worker that outlives a killed parent must not hold the lock."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -22,9 +22,9 @@ os.register_at_fork(after_in_child=_close_in_child)
 
 
 class FolderLock:
-    """An exclusive lock on a folder, which is made if it is not there.
+    """Exclusive lock on a folder, which is created if missing.
 
-    The lock file ``lock`` names the host and process that hold it.
+    The lock file ``lock`` names the host and process of the holder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,7 +45,7 @@ class FolderLock:
             raise
 
     def release(self) -> None:
-        """Give the lock back; a second call does nothing."""
+        """Release the lock. A second call does nothing."""
         if self._descriptor in _held:
             _held.remove(self._descriptor)
             os.close(self._descriptor)

@@ -1,4 +1,4 @@
-"""Writing whole, or failing in one place: files on a disk that may be full at any moment."""
+"""Complete writes to a disk that may become full at any moment."""
 
 from collections.abc import Callable
 from io import SEEK_SET, FileIO
@@ -8,23 +8,23 @@ from typing import Self
 
 
 def write_all(file: FileIO, data: bytes | memoryview) -> None:
-    """Write all of ``data``: an unbuffered file may take less than it is given."""
+    """Write all of ``data``. One write of an unbuffered file may take only a part."""
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]
 
 
 class HDF5Output:
-    """A new file for h5py to write to, which hides from it that a write failed until it has closed.
+    """New file for h5py that keeps a write error until h5py has closed the file.
 
     ::
 
         with HDF5Output(path) as output, h5py.File(output, "w") as file: ...
 
-    Left to itself, HDF5 on a full disk leaves objects open that it could not write, h5py raises now OSError
-    and now RuntimeError, and Python ends with a segmentation fault (HDF5 2.0, on a disk of a megabyte).
-    So the first error is kept, what HDF5 does afterwards changes nothing, and leaving the block raises
-    the error. h5py also passes over how many bytes a write took; here every byte is written.
+    On a full disk, HDF5 leaves unwritten objects open, h5py raises OSError or RuntimeError, and Python ends
+    with a segmentation fault (HDF5 2.0, on a disk of a megabyte). This class keeps the first error, ignores
+    later operations, and raises the error at the end of the block. h5py also ignores the number of bytes that
+    a write took, and this class writes every byte.
     """
 
     def __init__(self, path: Path) -> None:
@@ -49,15 +49,15 @@ class HDF5Output:
         return self._file.readinto(data) or 0
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        """Go to a place and return it."""
+        """Move to a position and return the position."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Return the current place."""
+        """Return the current position."""
         return self._file.tell()
 
     def flush(self) -> None:
-        """Do nothing: there is no buffer."""
+        """Do nothing, because there is no buffer."""
 
     def __enter__(self) -> Self:
         return self

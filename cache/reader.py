@@ -1,4 +1,4 @@
-"""Read a feature cache: one sequence of videos over all its shards."""
+"""Reader of a feature cache: one sequence of videos over all shards."""
 
 import os
 from collections.abc import Sequence
@@ -18,35 +18,35 @@ from .shard import ShardIndex, check_stored, damaged, read_index
 
 
 class FeatureCache:
-    """The videos of one split, or of all, by number: ``cache[i]`` is (T, D) float16, an array of its own.
+    """Videos of one split or of all splits, by number: ``cache[i]`` is a new array (T, D) float16.
 
-    Rows stand in the order of split, shard and place in the shard. The object can be pickled and
-    forked: each process opens the files for itself, when it first reads from them.
+    Rows are ordered by split, shard and position in the shard. The object can be pickled and forked: each
+    process opens the files for itself at the first read.
     """
 
     folder: Path
-    """Where the shards lie."""
+    """Folder of the shards."""
     rows: list[CacheRow]
-    """What is known of each video; a further view of a clip is a row of its own."""
+    """Record of each video. An augmented view of a clip is a row of its own."""
     num_steps: np.ndarray
     """Steps of each row, (N,) int64."""
     crc32: np.ndarray
-    """The checksum of each row's features as it was written, (N,) int64."""
+    """Stored checksum of each row's features, (N,) int64."""
     rejected: list[tuple[str, int]]
-    """(id, view) of the planned videos that have no row, because extraction could not encode them."""
+    """(id, view) of the planned videos without a row, which extraction could not encode."""
     provenance: Provenance
-    """What made the features; of several splits, the first one's."""
+    """Origin of the features, of the first split if several are open."""
 
     def __init__(self, folder: Path | str, split: str | None = None, *, in_memory: bool = False) -> None:
-        """Read the indices of all shards, and none of the features.
+        """Read the indices of all shards, and no features.
 
         Args:
-            folder: a cache as ``fla extract`` writes it.
-            split: ``train``, ``dev`` or ``test``; None takes all.
-            in_memory: keep every array that was read; where all fit, this is the quickest.
+            folder: a cache of ``fla extract``.
+            split: ``train``, ``dev`` or ``test``, or None for all.
+            in_memory: keep every array that was read, the fastest choice where all fit.
 
         Raises:
-            CacheError: the folder holds no cache or other files, lacks a shard, or its shards disagree.
+            CacheError: the folder holds no cache or other files, lacks a shard, or the shards disagree.
         """
         self.folder = Path(folder)
         shards = read_shards(self.folder, split)
@@ -63,15 +63,14 @@ class FeatureCache:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the encoder that made the features."""
+        """Fingerprint of the encoder."""
         return self.provenance.encoder_fingerprint
 
     @cached_property
     def views(self) -> dict[str, tuple[int, ...]]:
-        """The numbers of each id's rows, in the order of their views: ``cache[cache.views["x"][0]]``.
+        """Row numbers of each id in the order of views: ``cache[cache.views["x"][0]]``.
 
-        Ids stand in the order of their first rows. Where all splits are open, an id that is in two has
-        the rows of both.
+        Ids are ordered by their first rows. With all splits open, an id of two splits has the rows of both.
         """
         views: dict[str, list[int]] = {}
         for number in sorted(range(len(self)), key=lambda number: self.rows[number].view):
@@ -103,10 +102,10 @@ class FeatureCache:
 
 
 class _ShardFile:
-    """One open shard: HDF5 says where a video's bytes are, the memory map hands them out.
+    """One open shard. HDF5 gives the position of a video's bytes, and a memory map gives the bytes.
 
-    Over a network all goes through HDF5: when a server fails, a read raises an error, and a map ends the
-    process with SIGBUS.
+    On a network disk, HDF5 reads everything: when the server fails, a read through HDF5 raises an error, but
+    a memory map would end the process with SIGBUS.
     """
 
     def __init__(self, path: Path) -> None:
@@ -164,10 +163,10 @@ def read_shards(folder: Path, split: str | None = None) -> list[ShardIndex]:
 
 
 def read_agreeing(paths: Sequence[Path]) -> list[ShardIndex]:
-    """Return the indices of shards that belong together, perhaps not all that do.
+    """Return the indices of shards of one cache, which may be incomplete.
 
     Raises:
-        CacheError: one is damaged, two disagree, or an id comes twice in a split.
+        CacheError: a shard is damaged, two shards disagree, or an id is twice in a split.
     """
     shards = [read_index(path) for path in paths]
     firsts: dict[str, ShardIndex] = {}
@@ -195,14 +194,14 @@ def shard_paths(folder: Path, split: str | None = None) -> list[Path]:
 
 
 def planned_paths(folder: Path, split: str | None = None) -> list[Path]:
-    """Return all shards of the splits a cache has any of, those too that are not there yet.
+    """Return all shards of the splits in a cache, missing shards included.
 
     Raises:
-        CacheError: there are none, some of two sets, or an ``*.h5`` file is not named like a shard.
+        CacheError: there are no shards, shards of two sets, or an ``*.h5`` file with another name.
     """
     if not folder.is_dir():
         raise CacheError(
-            f"{folder} must be the folder of a feature cache, but is not there.\nRun: fla extract"
+            f"{folder} must be the folder of a feature cache, but does not exist.\nRun: fla extract"
         )
     counts = _count_shards(folder)
     if not counts or (split is not None and split not in counts):
@@ -213,7 +212,7 @@ def planned_paths(folder: Path, split: str | None = None) -> list[Path]:
 
 
 def _count_shards(folder: Path) -> dict[str, int]:
-    """Return how many shards each split is to have, by the names of those that are there."""
+    """Return the planned number of shards of each split, by the names of the existing shards."""
     counts: dict[str, int] = {}
     for path in visible(folder.glob("*.h5")):
         name = parse_shard_name(path.name)
@@ -229,7 +228,7 @@ def _count_shards(folder: Path) -> dict[str, int]:
 
 
 def _check_agreement(first: ShardIndex, other: ShardIndex) -> None:
-    """Refuse shards of different makes; another split may have another frame rate."""
+    """Refuse shards of different origin. Splits may differ in frame rate."""
     name = parse_shard_name(other.path.name)
     if name and name[0] != other.provenance.split:
         raise CacheError(f"{other.path} must hold the split {name[0]}, but holds {other.provenance.split}.")
@@ -250,7 +249,7 @@ def _check_unique(shards: Sequence[ShardIndex]) -> None:
         for row in shard.rows:
             if (row.id, row.view) in owners:
                 raise CacheError(
-                    f"An id must come once in a split, but {row.id!r} (view {row.view}) is in "
+                    f"An id must be unique in a split, but {row.id!r} (view {row.view}) is in "
                     f"{owners[row.id, row.view].name} and in {shard.path.name} of {shard.path.parent}."
                 )
             owners[row.id, row.view] = shard.path

@@ -1,8 +1,8 @@
-"""The inside of a shard: written in one pass, and its index read back.
+"""Content of a shard: write all in one pass, read the index.
 
-``/features/<row>``   one contiguous dataset a video, (T, D) float16
+``/features/<row>``   one contiguous dataset for each video, (T, D) float16
 ``/index/<column>``   one-dimensional, entry i describes ``/features/<i>``
-``/rejected/{id,view}``  the planned videos that could not be read, and so are not in the shard
+``/rejected/{id,view}``  planned videos that could not be read and have no row
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,12 +19,14 @@ from .format import FEATURE_DTYPE, CacheRow, Provenance, from_attributes, to_att
 from .output import HDF5Output
 
 TEXT_COLUMNS = ("id", "text", "language", "signer")
-NUMBER_COLUMNS = ("num_steps", "num_frames", "view", "offset", "crc32")
+ROW_NUMBERS = {"num_frames": "num_frames", "view": "view", "offset": "frame_offset"}
+"""HDF5 column -> field of a row."""
+NUMBER_COLUMNS = ("num_steps", *ROW_NUMBERS, "crc32")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardIndex:
-    """All of a shard but its features."""
+    """Content of a shard without the features."""
 
     path: Path
     provenance: Provenance
@@ -32,7 +34,7 @@ class ShardIndex:
     num_steps: np.ndarray
     """Steps of each row, (N,) int64."""
     crc32: np.ndarray
-    """zlib.crc32 over the bytes of each row's features, (N,) int64."""
+    """zlib.crc32 of the bytes of each row's features, (N,) int64."""
     rejected: tuple[tuple[str, int], ...]
     """(id, view) of the planned videos that could not be read."""
 
@@ -49,15 +51,15 @@ def write_shard(
     """Write an HDF5 file whose bytes depend on the arguments alone.
 
     Args:
-        path: where to; replaced if it is there.
+        path: the file, replaced if present.
         rows: N rows, in order.
-        features: N arrays (T, D) float16, in the same order; read one at a time.
-        crc32: the checksum of each row's feature bytes.
-        rejected: (id, view) of planned videos that are missing here.
-        provenance: what made the features.
+        features: N arrays (T, D) float16, in the same order, read one at a time.
+        crc32: checksum of each row's feature bytes.
+        rejected: (id, view) of planned videos without a row.
+        provenance: origin of the features.
 
     Raises:
-        OSError: the disk is full, or fails.
+        OSError: the disk is full or fails.
     """
     # The oldest file format: its object headers have no room for times, and every HDF5 reads it.
     layout: dict[str, Any] = {"userblock_size": HEADER_BYTES, "libver": "earliest", "track_order": False}
@@ -70,8 +72,8 @@ def write_shard(
         index = file.create_group("index")
         for name in TEXT_COLUMNS:
             _write_text(index, name, [getattr(row, name) for row in rows])
-        for name in ("num_frames", "view", "offset"):
-            _write_numbers(index, name, [getattr(row, name) for row in rows])
+        for name, field in ROW_NUMBERS.items():
+            _write_numbers(index, name, [getattr(row, field) for row in rows])
         _write_numbers(index, "num_steps", num_steps)
         _write_numbers(index, "crc32", crc32)
         group = file.create_group("rejected")
@@ -80,10 +82,10 @@ def write_shard(
 
 
 def read_index(path: Path) -> ShardIndex:
-    """Read what a shard says of itself and of its rows.
+    """Read the index and the attributes of a shard.
 
     Raises:
-        CacheError: the file is no shard, or damaged.
+        CacheError: the file is not a shard, or is damaged.
     """
     read_checksum(path)
     try:
@@ -101,17 +103,15 @@ def read_index(path: Path) -> ShardIndex:
 
 
 def damaged(path: Path, reason: str) -> CacheError:
-    """Return the error for a shard that does not parse."""
+    """Return the error for a damaged shard."""
     return CacheError(f"{path} is damaged: {reason}.\nRun: fla cache verify --deep {path.parent}")
 
 
 def check_stored(dataset: Any, *, file_bytes: int) -> int:
-    """Return where the bytes of a contiguous dataset begin, 0 for an empty one.
-
-    HDF5 lets a file declare any shape without storing a number, and h5py allocates the declared shape.
+    """Return the position of a contiguous dataset's bytes in the file, 0 for an empty dataset.
 
     Raises:
-        ValueError: the dataset is not laid out in one piece inside the file.
+        ValueError: the bytes are not in the file, or not in one piece.
     """
     size = dataset.size * dataset.id.get_type().get_size()
     start = dataset.id.get_offset() if size else 0
@@ -129,15 +129,9 @@ def _parse_index(file: Any, path: Path) -> ShardIndex:
     lengths = {name: len(column) for name, column in (texts | numbers).items()}
     if len({*lengths.values(), len(file["features"])}) != 1:
         raise ValueError(f"columns of /index differ in length: {lengths}")
+    columns = texts | {field: numbers[name].tolist() for name, field in ROW_NUMBERS.items()}
     rows = tuple(
-        CacheRow(
-            id=id_, text=text, language=language, signer=signer, num_frames=frames, view=view, offset=offset
-        )
-        for id_, text, language, signer, frames, view, offset in zip(
-            *texts.values(),
-            *(numbers[name].tolist() for name in ("num_frames", "view", "offset")),
-            strict=True,
-        )
+        CacheRow(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)
     )
     return ShardIndex(
         path=path,

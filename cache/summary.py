@@ -1,4 +1,4 @@
-"""What a cache holds, and what it still lacks, for ``fla cache info``."""
+"""Summary of a cache for ``fla cache info``: content, missing shards, origin."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +12,13 @@ from .shard import ShardIndex
 
 
 def summarise(folder: Path) -> dict[str, Any]:
-    """Return what a cache holds, what it lacks, and what made it, as JSON can hold it.
+    """Return the content, the gaps and the origin of a cache, ready for JSON.
 
-    ``missing``: the shards that belong to a split that is there, and are not. ``unfinished``: those that
-    are being written, or were when their process ended, with the number of videos they have.
+    ``missing`` lists absent shards of splits that have other shards. ``unfinished`` lists shards that have a
+    journal, with the number of videos in the journal.
 
     Raises:
-        CacheError: the folder holds no cache or other files, or its shards are damaged or disagree.
+        CacheError: the folder holds no cache or other files, or the shards are damaged or disagree.
     """
     unfinished = _unfinished(folder)
     begun_only = unfinished and not visible(folder.glob("*.h5"))
@@ -48,12 +48,12 @@ def describe(summary: dict[str, Any]) -> str:
         lines += [f"    could not be read, and is left out: {id_}" for id_ in held["rejected"]]
     lines += [f"  missing: {name}" for name in summary["missing"]]
     lines += [f"  unfinished: {part['shard']}, {part['videos']} videos" for part in summary["unfinished"]]
-    lines += [f"  {key}: {_in_words(value)}" for key, value in summary["provenance"].items()]
+    lines += [f"  {key}: {_format_value(value)}" for key, value in summary["provenance"].items()]
     return "\n".join(lines)
 
 
 def _unfinished(folder: Path) -> list[dict[str, Any]]:
-    """Return the shards that have a journal and are not there yet."""
+    """Return the shards that have a journal and do not exist yet."""
     paths = {path.with_suffix(".h5"): path for path in visible(folder.glob("*.partial"))}
     return [
         {"shard": shard.name, "videos": count_videos(journal)}
@@ -66,19 +66,19 @@ def _describe_split(held: dict[str, Any], feature_size: int) -> str:
     seconds = held["step_seconds"]
     step = "steps of different lengths" if seconds is None else f"{seconds:.4g} s a step"
     return (
-        f"{held['videos']} videos in {held['shards']} shard(s), {_in_views(held['views'])}"
+        f"{held['videos']} videos in {held['shards']} shard(s), {_format_views(held['views'])}"
         f"{held['steps']} steps of {feature_size}, {held['shortest']} to {held['longest']} a video, "
         f"{step}, {held['size_bytes'] / 1e6:.1f} MB"
     )
 
 
-def _in_words(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {inner}" for key, inner in value.items())
     return str(value)
 
 
-def _in_views(views: int) -> str:
+def _format_views(views: int) -> str:
     return f"{views} augmented views of each, " if views else ""
 
 

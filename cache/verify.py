@@ -1,8 +1,8 @@
-"""Check a cache for damage: quickly by the seals, or down to each video.
+"""Check of a cache for damage: quickly by checksum headers, or deeply by videos.
 
-The quick check reads bytes and compares digests; it opens HDF5 only where they agree. The deep one
-parses every shard, damaged ones too, and does so in a process of its own with limits on time and
-memory, since a parser fed with damaged bytes may crash, loop, or ask for any amount of memory.
+The quick check compares digests and opens HDF5 only for intact shards. The deep check parses every shard,
+damaged or not, in a separate process with limits on time and memory: a parser of damaged bytes may crash,
+loop, or request any amount of memory.
 """
 
 import json
@@ -20,30 +20,30 @@ from .reader import read_shards, shard_paths
 
 _BASE_SECONDS = 60
 _BYTES_PER_SECOND = 10e6
-"""The slowest disk that is given the time it needs."""
+"""Speed of the slowest supported disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Something that is wrong with a cache."""
+    """Fault of a cache."""
 
     shard: str
-    """The shard's file name, or the cache's folder for what concerns all shards."""
+    """File name of the shard, or the folder of the cache for a fault of several shards."""
     video: str | None
-    """The damaged video's id, where the fault is one video's."""
+    """Id of the damaged video, or None."""
     reason: str
-    """What is wrong, as a sentence."""
+    """Description of the fault, as a sentence."""
 
 
 def verify(folder: Path, *, deep: bool = False) -> list[Fault]:
-    """Return everything that is wrong with the shards of a cache.
+    """Return all faults of a cache.
 
     Args:
         folder: the cache.
         deep: also check every video: checksum, NaN and infinity, agreement with the index.
 
     Raises:
-        CacheError: there is no such folder, or no ``*.h5`` file in it.
+        CacheError: the folder is missing or has no ``*.h5`` file.
     """
     paths = visible(folder.glob("*.h5"))
     if not paths:
@@ -74,11 +74,11 @@ def _verify_shard(path: Path, *, deep: bool) -> Iterator[Fault]:
 
 
 def _check_videos(path: Path, *, seconds: float) -> Iterator[Fault]:
-    """Parse a shard in a child process; name the video it was at if the child does not come back."""
+    """Parse a shard in a child process. If the child ends early, name the video that was being read."""
     command = [sys.executable, "-m", f"{__package__}.check", str(path), str(int(seconds))]
     try:
         result = subprocess.run(command, capture_output=True, timeout=seconds, check=False)
-        output, end = result.stdout, _how_it_ended(result.returncode, result.stderr)
+        output, end = result.stdout, _describe_exit(result.returncode, result.stderr)
     except subprocess.TimeoutExpired as error:
         output, end = error.stdout or b"", f"took longer than {seconds:.0f} s"
     at = None
@@ -90,7 +90,7 @@ def _check_videos(path: Path, *, seconds: float) -> Iterator[Fault]:
         yield Fault(shard=path.name, video=at, reason=f"Parsing it {end}.")
 
 
-def _how_it_ended(status: int, stderr: bytes) -> str | None:
+def _describe_exit(status: int, stderr: bytes) -> str | None:
     if status == 0:
         return None
     if status < 0:

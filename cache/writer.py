@@ -1,4 +1,4 @@
-"""Write one shard so that being killed at any point loses nothing and changes no byte."""
+"""Writer of one shard. A kill at any moment loses no finished video and changes no byte of the shard."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ from .shard import write_shard
 
 
 class ShardWriter:
-    """Collects features in a journal, in the order planned, then writes the shard in one pass.
+    """Writer that collects features in a journal, in planned order, then writes the shard in one pass.
 
     ::
 
@@ -40,71 +40,71 @@ class ShardWriter:
         provenance: Provenance,
         note: Mapping[str, object] | None = None,
     ) -> None:
-        """Begin a shard, or go on with one that was begun by the same plan.
+        """Begin a shard, or continue a journal of the same plan.
 
         Args:
-            folder: the cache; made if it is not there.
-            split: the split all rows belong to.
-            index: which shard of the split, from 0.
-            count: how many shards the split has.
-            rows: all rows planned, in order.
-            provenance: what makes the features.
-            note: what the journal's header line tells besides the plan, for whoever goes on with it.
+            folder: the cache, created if missing.
+            split: the split of all rows.
+            index: number of the shard in the split, from 0.
+            count: number of shards in the split.
+            rows: all planned rows, in order.
+            provenance: origin of the features.
+            note: further entries of the journal's header line, for a process that continues the journal.
 
         Raises:
-            CacheError: an (id, view) comes twice, a text cannot be stored, the shard is there already,
-                another process is writing it, or the disk is full.
+            CacheError: an (id, view) is there twice, a text cannot be stored, the shard exists already,
+                another process is writing the shard, or the disk is full.
         """
         _check_rows(rows)
         self.path = folder / shard_name(split, index, count)
         self._rows = tuple(rows)
         self._provenance = provenance
         plan = _digest(rows, provenance)
-        with _full_disk_named(self.path):
+        with _name_full_disk(self.path):
             self._journal = Journal(
                 partial_folder(self.path), plan=plan, feature_size=provenance.feature_size, note=note
             )
         if self.path.exists():
             self._journal.remove()
             raise CacheError(
-                f"{self.path} is finished, and shards are never changed.\nDelete it to write it anew."
+                f"{self.path} is finished, and shards are never changed.\nDelete it to write it again."
             )
 
     @property
     def num_rows(self) -> int:
-        """All rows planned."""
+        """Number of planned rows."""
         return len(self._rows)
 
     @property
     def num_written(self) -> int:
-        """The rows that are in, or rejected."""
+        """Number of rows that are written or rejected."""
         return len(self._journal.entries)
 
     @property
     def pending(self) -> tuple[CacheRow, ...]:
-        """The rows that are still to come, in order."""
+        """Rows that are not yet written, in order."""
         return self._rows[self.num_written :]
 
     @property
     def next_row(self) -> CacheRow | None:
-        """The row that comes next, or None when all are in."""
+        """Next row to write, or None after the last row."""
         return self._rows[self.num_written] if self.num_written < self.num_rows else None
 
     @property
     def steps_written(self) -> int:
-        """Steps of all videos that are in, before and since the writer was opened."""
+        """Steps of all written videos, those of earlier processes included."""
         return sum(entry.num_steps for entry in self._journal.entries)
 
     @property
     def rejected(self) -> list[JournalEntry]:
-        """The videos that could not be read, with their reasons."""
+        """Entries of the videos that could not be read, with the reasons."""
         return [entry for entry in self._journal.entries if entry.rejected is not None]
 
     def append(self, row: CacheRow, features: np.ndarray) -> None:
-        """Add the features (T, D) float16, T >= 1, of the next pending row; they survive a kill from here on.
+        """Add the features (T, D) float16, T >= 1, of the next pending row. A later kill does not lose them.
 
         Raises:
-            ValueError: ``row`` is not the next one, or the array has another shape or type.
+            ValueError: ``row`` is not the next row, or the array has another shape or type.
             CacheError: the disk is full.
         """
         self._check_next(row)
@@ -119,22 +119,22 @@ class ShardWriter:
                 f"features of {row.id!r} must be (T >= 1, {width}) float16, "
                 f"but are {features.shape} {features.dtype}"
             )
-        with _full_disk_named(self.path):
+        with _name_full_disk(self.path):
             self._journal.add(id=row.id, view=row.view, features=features)
 
     def reject(self, row: CacheRow, reason: str) -> None:
         """Leave out the next pending row, whose video cannot be read.
 
         Raises:
-            ValueError: ``row`` is not the next one.
+            ValueError: ``row`` is not the next row.
             CacheError: the disk is full.
         """
         self._check_next(row)
-        with _full_disk_named(self.path):
+        with _name_full_disk(self.path):
             self._journal.reject(id=row.id, view=row.view, reason=reason)
 
     def finish(self) -> Path:
-        """Write the shard, make it durable, remove the journal, and return the shard's path.
+        """Write the shard, sync and rename the file, remove the journal, and return the path of the shard.
 
         Raises:
             ValueError: rows are still pending.
@@ -144,7 +144,7 @@ class ShardWriter:
             raise ValueError(f"{len(self.pending)} of {self.num_rows} rows are still pending")
         temporary = self._journal.folder / "shard.tmp"
         done = list(zip(self._rows, self._journal.entries, strict=True))
-        with _full_disk_named(self.path):
+        with _name_full_disk(self.path):
             write_shard(
                 temporary,
                 rows=[row for row, entry in done if entry.rejected is None],
@@ -164,7 +164,7 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _full_disk_named(self.path):  # some file systems tell only now
+        with _name_full_disk(self.path):  # some file systems tell only now
             self._journal.close()
 
     def _check_next(self, row: CacheRow) -> None:
@@ -178,7 +178,7 @@ def _check_rows(rows: Sequence[CacheRow]) -> None:
     for row in rows:
         if (row.id, row.view) in seen:
             raise CacheError(
-                f"An id must come once in a split, but {row.id!r} (view {row.view}) comes twice."
+                f"An id must be unique in a split, but {row.id!r} (view {row.view}) is there twice."
             )
         seen.add((row.id, row.view))
         for name in ("id", "text", "language", "signer"):
@@ -197,13 +197,13 @@ def _is_utf8(text: str) -> bool:
 
 
 def _digest(rows: Sequence[CacheRow], provenance: Provenance) -> str:
-    """Return the SHA-256 of all that decides a shard's bytes, but the videos."""
+    """Return the SHA-256 of everything that decides the bytes of a shard, except the videos."""
     plan = json.dumps([asdict(provenance), [asdict(row) for row in rows]], sort_keys=True)
     return hashlib.sha256(plan.encode()).hexdigest()
 
 
 @contextmanager
-def _full_disk_named(path: Path) -> Iterator[None]:
+def _name_full_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:

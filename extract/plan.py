@@ -66,7 +66,7 @@ class ShardPlan:
                 signer=view.sample.signer or "",
                 num_frames=view.sample.num_frames,
                 view=view.number,
-                offset=view.phase,
+                frame_offset=view.phase,
             )
             for view in self.views
         ]

@@ -1,4 +1,4 @@
-"""Arrays of features in ``.npy`` and ``.pt`` files, opened without running anything that is in the files.
+"""Arrays of features in ``.npy`` and ``.pt`` files, opened without running any code in the files.
 
 ``.npy`` is mapped into memory without pickle, ``.pt`` is read with ``weights_only=True``.
 """
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 OpenedArray = tuple[np.ndarray, str]
-"""Features (T, D), or (1, T, D), and the name of the number format they were in."""
+"""Features (T, D) or (1, T, D), and the name of their number format in the file."""
 READ_ERRORS = (
     pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, OSError, EOFError, MemoryError, OverflowError,
     RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError, NameError, SyntaxError,
     struct.error, tokenize.TokenError,
 )  # fmt: skip
-"""What numpy, pickle and torch raise on bytes that are not what they should be."""
+"""Errors of numpy, pickle and torch on damaged bytes."""
 
 
 def open_npy(path: Path) -> OpenedArray:
@@ -60,7 +60,7 @@ def check_dtype(name: str) -> None:
 
 
 def _check_npy_header(path: Path) -> None:
-    """Refuse a header that declares more bytes than the file has: numpy allocates them before it reads."""
+    """Refuse a header with a declared length beyond the end of the file."""
     with path.open("rb") as file:
         start = file.read(
             12
@@ -71,11 +71,11 @@ def _check_npy_header(path: Path) -> None:
 
 
 def open_pt(path: Path) -> OpenedArray:
-    """Open the tensor that ``torch.save`` wrote: alone, or the only one of features in a dict.
+    """Open a file of ``torch.save`` with one tensor, or with a dict of one tensor of features.
 
     Raises:
-        DataError: the file is damaged, compressed, holds anything but tensors and plain values, or no
-            tensor or several that could be meant.
+        DataError: the file is damaged or compressed, holds other objects than tensors and plain values, or
+            holds no tensor or several tensors of features.
     """
     import torch
 
@@ -100,16 +100,15 @@ def open_pt(path: Path) -> OpenedArray:
 
 
 def from_tensor(tensor: "Tensor", *, origin: str, max_bytes: int | None = None) -> OpenedArray:
-    """Return a tensor as an array; bfloat16, which numpy lacks, as float32.
+    """Return a tensor as an array. bfloat16 becomes float32, because numpy lacks bfloat16.
 
     Args:
         tensor: any tensor.
-        origin: where it is from, for errors.
-        max_bytes: what it may take, besides its own memory; None: any number.
+        origin: source of the tensor, for errors.
+        max_bytes: limit of the tensor's size, or None.
 
     Raises:
-        DataError: it is sparse, is in a number format that is not among ``DTYPES``, or takes more bytes than
-            it has: a small file could then fill any disk.
+        DataError: the tensor is sparse, has a number format outside ``DTYPES``, or repeats numbers.
     """
     import torch
 
@@ -129,7 +128,7 @@ def from_tensor(tensor: "Tensor", *, origin: str, max_bytes: int | None = None) 
 
 
 def blocked_class(error: BaseException) -> str | None:
-    """Return the class that torch refused to make, by its error, or None."""
+    """Return the name of the class in torch's error about a blocked class, or None for another error."""
     found = re.search(r"GLOBAL ([\w.]+)", str(error))
     return found[1] if found and isinstance(error, pickle.UnpicklingError) else None
 
@@ -145,7 +144,7 @@ def _pickle_fault(error: BaseException) -> str:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse an archive that could unpack to more bytes than it has: ``torch.save`` compresses nothing."""
+    """Refuse an archive with compressed parts, or with declared sizes beyond the size of the file."""
     size = path.stat().st_size
     with zipfile.ZipFile(path) as archive:
         entries = archive.infolist()

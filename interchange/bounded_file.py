@@ -1,4 +1,4 @@
-"""Files that are read up to a limit of bytes, in small blocks."""
+"""Files with a limit of bytes, read in small blocks."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ class BoundedFile:
         self._left -= len(data)
         if self._left < 0:
             raise DataError(
-                f"{self._name} must unpack to at most {self._limit} bytes, but goes on.\n"
+                f"{self._name} must unpack to at most {self._limit} bytes, but is longer.\n"
                 "If you trust it, unpack it with gunzip and import the unpacked file."
             )
         return data

@@ -9,7 +9,7 @@ import re
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f%/\\:*?"<>|]|^\.')
 _MAX_BYTES = 200
-"""File systems allow 255; what is left is for a suffix, and for a temporary name around it."""
+"""Limit of a name in bytes. File systems allow 255, a suffix and a temporary name take the rest."""
 _KEPT_BYTES = 120
 
 
@@ -35,7 +35,7 @@ def _bytes(text: str) -> bytes:
 
 
 def view_mark(view: int) -> str:
-    """Return what a view's name has behind the clip's: nothing for the clean pass.
+    """Return the end of a file name for a view, empty for the clean pass.
 
     >>> view_mark(1)
     '%view1'

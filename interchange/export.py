@@ -1,7 +1,7 @@
-"""A cache's features as ``.npy`` files or as safetensors, for code that knows nothing of fla.
+"""Export of a cache as ``.npy`` files or as safetensors, for code without fla.
 
-``OUT/<split>.jsonl`` says for each video where its features are and what was signed;
-``OUT/export.json`` says what made them. Whatever has its final name is whole.
+``OUT/<split>.jsonl`` lists the file and the sentence of each video. ``OUT/export.json`` describes the origin
+of the features. A file with its final name is complete.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,21 +24,21 @@ DESCRIPTION = "export.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult:
-    """What an export left."""
+    """Result of an export."""
 
     out: Path
-    """Its folder."""
+    """Folder of the export."""
     clips: dict[str, int]
-    """Videos and their views in each split."""
+    """Number of rows (videos and their views) of each split."""
     files: dict[str, int]
-    """Files of features of each split."""
+    """Number of feature files of each split."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return the result, ready for JSON."""
         return {"out": str(self.out), "clips": self.clips, "files": self.files}
 
     def describe(self) -> str:
-        """Return it as lines for people."""
+        """Return the result as lines of text."""
         lines = [
             f"{self.out / f'{split}.jsonl'}: {count} clips in {self.files[split]} file(s)"
             for split, count in self.clips.items()
@@ -54,22 +54,22 @@ def export_cache(
     splits: Sequence[str] = (),
     max_file_bytes: int = MAX_FILE_BYTES,
 ) -> ExportResult:
-    """Write a cache's features, float16 as they are, into files that other code can read.
+    """Write the features of a cache, unchanged float16, into files for other code.
 
-    The same call on the same cache goes on where an earlier one was ended.
+    The same call on the same cache continues an interrupted export.
 
     Args:
         folder: the cache.
-        out: an empty folder, made if it is not there, or one where the same export was begun.
-        layout: ``npy``, a file ``OUT/<split>/<name>.npy`` a video, named by
-            :func:`~fla_llm.interchange.clip_names.clip_name`; or ``safetensors``, files
-            ``OUT/<split>-<i>-of-<n>.safetensors`` keyed by id.
-        splits: which splits; none named: all there are.
-        max_file_bytes: of features in a safetensors file; a longer video has a file of its own.
+        out: an empty or missing folder, or the folder of the same export.
+        layout: ``npy`` for a file ``OUT/<split>/<name>.npy`` for each video, with the name of
+            :func:`~fla_llm.interchange.clip_names.clip_name`, or ``safetensors`` for files
+            ``OUT/<split>-<i>-of-<n>.safetensors`` with ids as keys.
+        splits: the splits to export, all if empty.
+        max_file_bytes: limit of features in a safetensors file. A longer video has a file of its own.
 
     Raises:
-        CacheError: the folder holds no such cache, ``out`` holds something else, or an id cannot be
-            a key in safetensors.
+        CacheError: the folder holds no complete cache, ``out`` holds other files, or an id cannot be a key in
+            safetensors.
         DataError: ``OUT/export.json`` is not JSON.
     """
     caches = {split: FeatureCache(folder, split) for split in splits or _splits(folder)}
@@ -93,7 +93,7 @@ def _splits(folder: Path) -> list[str]:
 
 
 def _describe(folder: Path, caches: Mapping[str, FeatureCache], layout: Layout) -> dict[str, Any]:
-    """Return what decides every byte of an export: a shard's seal stands for all that is in it."""
+    """Return everything that decides the bytes of an export. A shard's checksum stands for its content."""
     return {
         "format": FORMAT,
         "layout": layout,
@@ -143,7 +143,7 @@ def _list(cache: FeatureCache, places: Sequence[dict[str, str]]) -> list[dict[st
             "num_frames": row.num_frames,
             "num_steps": int(steps),
             "view": row.view,
-            "offset": row.offset,
+            "frame_offset": row.frame_offset,
             "crc32": int(crc32),
         }
         for row, place, steps, crc32 in zip(cache.rows, places, cache.num_steps, cache.crc32, strict=True)

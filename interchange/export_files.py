@@ -1,6 +1,6 @@
-"""The files of an export: one ``.npy`` a video, or safetensors of many.
+"""Files of an export: one ``.npy`` for each video, or safetensors of many videos.
 
-Each is written under another name and renamed when it is whole, so a rerun skips what is there.
+A file is written under a temporary name and renamed when complete. A rerun skips complete files.
 """
 
 import json
@@ -16,13 +16,13 @@ from ..core.progress import progress
 from .clip_names import clip_name, view_mark
 
 MAX_FILE_BYTES = 512 << 20
-"""Of features in a safetensors file: the library holds them in memory, twice, while it writes."""
+"""Limit of features in a safetensors file. The library holds the features in memory twice while writing."""
 _NPY_HEADER_BYTES = 128
 _RESERVED_KEY = "__metadata__"  # safetensors writes a tensor of that name, but does not read it back
 
 
 def write_npy_files(cache: FeatureCache, out: Path, split: str) -> list[dict[str, str]]:
-    """Write ``OUT/<split>/<name>.npy`` for each row; return each row's ``file``, relative to ``OUT``."""
+    """Write ``OUT/<split>/<name>.npy`` for each row, and return the row's ``file`` relative to ``OUT``."""
     (out / split).mkdir(exist_ok=True)
     files = [f"{split}/{clip_name(row.id, view=row.view)}.npy" for row in cache.rows]
     for index, file in enumerate(progress(files, desc=f"export {split}", unit="clip")):
@@ -37,12 +37,12 @@ def write_npy_files(cache: FeatureCache, out: Path, split: str) -> list[dict[str
 def write_safetensors_files(
     cache: FeatureCache, out: Path, split: str, *, max_file_bytes: int
 ) -> list[dict[str, str]]:
-    """Write ``OUT/<split>-<i>-of-<n>.safetensors``; return each row's ``file`` and ``key``.
+    """Write ``OUT/<split>-<i>-of-<n>.safetensors``, and return the ``file`` and ``key`` of each row.
 
-    Each file's metadata holds, as JSON under ``made_by``, what the cache's attributes say of its making.
+    The metadata of each file holds the cache's attributes as JSON under ``made_by``.
 
     Raises:
-        CacheError: two rows would have one key, or an id is safetensors' own word.
+        CacheError: two rows have the same key, or an id is reserved by safetensors.
     """
     from safetensors.numpy import save_file
 
@@ -70,7 +70,7 @@ def _write_npy(path: Path, features: np.ndarray) -> None:
 
 
 def _keys(rows: list[CacheRow]) -> list[str]:
-    """Return each row's key: its id, and behind it the view where it is not the clean pass."""
+    """Return the key of each row: the id, followed by the view where the row is not the clean pass."""
     keys = [f"{row.id}{view_mark(row.view)}" for row in rows]
     seen = {_RESERVED_KEY}
     for key in keys:
@@ -83,7 +83,7 @@ def _keys(rows: list[CacheRow]) -> list[str]:
 
 
 def _group(sizes: np.ndarray, *, max_bytes: int) -> list[range]:
-    """Return runs of rows whose sizes sum up to at most ``max_bytes``, or that are one row.
+    """Return ranges of rows with at most ``max_bytes`` in total. A larger row is alone.
 
     >>> _group(np.array([3, 3, 3, 9]), max_bytes=6)
     [range(0, 2), range(2, 3), range(3, 4)]

@@ -1,4 +1,4 @@
-"""Folders that ``fla cache export`` wrote, read back: their lists hold all that the cache held."""
+"""Reader of folders that ``fla cache export`` wrote. Lists and description hold everything of the cache."""
 
 import json
 from functools import lru_cache, partial
@@ -14,17 +14,25 @@ from .array_files import READ_ERRORS, OpenedArray, open_npy
 from .export import DESCRIPTION, FORMAT
 from .external import ExternalClip
 
-_ROW = {"id": str, "text": str, "language": str, "signer": str, "num_frames": int, "view": int, "offset": int}
+_ROW = {
+    "id": str,
+    "text": str,
+    "language": str,
+    "signer": str,
+    "num_frames": int,
+    "view": int,
+    "frame_offset": int,
+}
 _AGAIN = "Export the cache again."
 
 
 class ExportedSplit(NamedTuple):
-    """One split of an export."""
+    """Content of an exported split."""
 
     clips: list[ExternalClip]
-    """All rows of the cache in the order of the cache, then the clips that the cache rejected."""
+    """All rows of the cache in the order of the cache, then the rejected clips of the cache."""
     provenance: Provenance
-    """Origin of the features, as the cache had it."""
+    """Origin of the features, as in the cache."""
     files: frozenset[str]
     """Files of features, relative to the folder."""
 
@@ -56,7 +64,7 @@ class Export:
 
     @property
     def splits(self) -> list[str]:
-        """Splits that were exported."""
+        """Names of the exported splits."""
         return list(self._made_by)
 
     def read(self, split: str) -> ExportedSplit:
@@ -100,7 +108,7 @@ class Export:
         return found
 
     def _read_rejected(self, split: str) -> list[ExternalClip]:
-        """Return the clips that were not in the cache, so that the imported cache lists them too."""
+        """Return the rejected clips of the exported cache, to be listed in the imported cache too."""
         pairs = self._rejected.get(split, [])
         if not all(isinstance(pair, list) and [*map(type, pair)] == [str, int] for pair in pairs):
             raise DataError(
@@ -133,10 +141,10 @@ def _never_encoded() -> OpenedArray:
 
 
 def _open_safetensors(path: Path, key: str) -> OpenedArray:
-    """Read one tensor.
+    """Read a tensor.
 
     Raises:
-        DataError: the file is damaged, or holds no such tensor.
+        DataError: the file is damaged, or lacks the key.
     """
     from safetensors import SafetensorError
 
@@ -149,7 +157,7 @@ def _open_safetensors(path: Path, key: str) -> OpenedArray:
 
 @lru_cache(maxsize=1)
 def _opened(path: Path) -> Any:
-    """Open a safetensors file. The last one is kept: a header of thousands of clips takes milliseconds."""
+    """Open a safetensors file and keep the last file open."""
     from safetensors import safe_open
 
     return safe_open(path, framework="numpy")

@@ -1,8 +1,4 @@
-"""Features in other people's files, opened without running anything that is in them.
-
-``.npy`` is mapped into memory without pickle, ``.pt`` is read with ``weights_only=True``. Shape and
-number format are looked at before any feature is read.
-"""
+"""Clips of other code: inspect the shape and number format, then read the features as float16."""
 
 import zlib
 from collections.abc import Callable
@@ -20,18 +16,18 @@ class ExternalClip:
     """A clip whose features lie in somebody's file."""
 
     row: CacheRow
-    """What the cache will tell of it; where only the features know its length, ``num_frames`` is T."""
+    """Record of the clip in the cache. Without a manifest, ``num_frames`` is T."""
     open: Callable[[], OpenedArray]
-    """Opens its features; raises a DataError where it cannot."""
+    """Function that opens the features, or raises a DataError."""
     crc32: int | None = None
-    """Checksum of the float16 features, where the source states one."""
+    """Checksum of the float16 features, where the source has checksums."""
 
 
 def inspect_clip(clip: ExternalClip) -> tuple[int, int, str]:
-    """Return T, D and the number format of a clip's features, without reading them.
+    """Return T, D and the number format of a clip's features, without reading the features.
 
     Raises:
-        DataError: it cannot be opened, or is no sequence of features.
+        DataError: the file cannot be opened, or holds no (T, D) features.
     """
     array, dtype = clip.open()
     shape = array.shape[1:] if array.ndim == 3 and array.shape[0] == 1 else array.shape
@@ -42,15 +38,15 @@ def inspect_clip(clip: ExternalClip) -> tuple[int, int, str]:
 
 
 def read_float16(clip: ExternalClip, *, width: int) -> np.ndarray:
-    """Return a clip's features (T, D) as float16; D must be ``width``.
+    """Return the features (T, D) of a clip as float16, where D must be ``width``.
 
     Raises:
-        DataError: as :func:`inspect_clip`; D has changed meanwhile; a value is NaN or infinite, or too large
-            for float16; or the features are not those of the stated checksum.
+        DataError: the file cannot be opened, D differs from ``width``, a value is NaN, infinite or too large
+            for float16, or the features have another checksum.
     """
     num_steps, found, _ = inspect_clip(clip)
     if found != width:
-        raise DataError(f"Its features must be {width} wide, as they were before, but are {found} wide now.")
+        raise DataError(f"Its features must be {width} wide, as in the first pass, but are {found} wide now.")
     features = clip.open()[0].reshape(num_steps, width)
     if not np.isfinite(features).all():
         raise DataError("Its features hold NaN or infinity.")

@@ -1,4 +1,4 @@
-"""Folders of one file a clip, as other toolkits leave them, and the manifest that says what was signed."""
+"""Folders with one file for each clip, as other toolkits write them."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -21,21 +21,21 @@ _PREFIX_LETTERS = 5  # ssvp_slt sorts its files into folders by so many letters 
 def clips_in_folder(
     source: Path, sentences: Sentences, *, split: str, ending: str, suffix: str = ""
 ) -> list[ExternalClip]:
-    """Return a split's clips in the manifest's order; a missing file is named when it is opened.
+    """Return the clips of a split in the order of the manifest. Opening a missing file raises an error.
 
     Args:
-        source: the folder; a clip's file is ``<id><suffix><ending>``, in it, in ``<split>/`` or in a
-            folder of the id's first five letters, or has the name ``fla cache export`` gives it.
-        sentences: gives ids, sentences, languages, signers and frames.
+        source: the folder. The file of a clip is ``<id><suffix><ending>``, in the folder, in ``<split>/`` or
+            in a folder of the first five letters of the id, or has the name of ``fla cache export``.
+        sentences: ids, sentences, languages, signers and frames.
         split: the split.
         ending: ``.npy`` or ``.pt``.
-        suffix: what stands in the files' names behind the id, such as ``_s2wrapping``.
+        suffix: end of the file names behind the id, such as ``_s2wrapping``.
 
     Raises:
-        DataError: ``source`` is no folder.
+        DataError: ``source`` is not a folder.
     """
     if not source.is_dir():
-        raise DataError(f"{source} must be a folder of *{ending} files, but is none.")
+        raise DataError(f"{source} must be a folder of *{ending} files, but is not a folder.")
     opener = _OPENERS[ending]
     return [
         ExternalClip(
@@ -53,14 +53,14 @@ def clips_in_folder(
 
 
 def files_without_row(source: Path, sentences: Sentences, *, ending: str, suffix: str = "") -> list[str]:
-    """Return the files, relative to ``source``, that no sample of the manifest asks for."""
+    """Return the files, relative to ``source``, without a sample in the manifest."""
     wanted = {place for sample in sentences.samples for place in _places(sample, f"{suffix}{ending}")}
     files = {path.relative_to(source).as_posix() for path in visible(source.rglob(f"*{ending}"))}
     return sorted(files - wanted)
 
 
 def _places(sample: Sample, ending: str) -> list[str]:
-    """Return where a clip's file may lie, relative to the folder; the first that is there is taken."""
+    """Return the possible files of a clip, relative to the folder. The first existing file counts."""
     folders = (f"{sample.split}/", "")
     places = [f"{folder}{clip_name(sample.id)}{ending}" for folder in folders]
     if any(part in ("", ".", "..") for part in sample.id.split("/")):
@@ -76,4 +76,4 @@ def _open(opener: Callable[[Path], OpenedArray], source: Path, places: list[str]
     for place in places:
         if os.path.isfile(source / place):  # unlike Path.is_file, says no to a name that is too long
             return opener(source / place)
-    raise DataError(f"It is missing: {source} holds none of {', '.join(places)}.")
+    raise DataError(f"It is missing: {source} has none of {', '.join(places)}.")

@@ -1,4 +1,4 @@
-"""What an import needs to be told."""
+"""Settings of an import."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ FORMATS: tuple[Format, ...] = ("npy", "pt", "safetensors", "signjoey")
 
 
 class Sentences(Protocol):
-    """Sentences of a corpus, for files that hold features alone. A manifest has all of this."""
+    """Sentences of a corpus, for files without sentences. A manifest has all of these members."""
 
     @property
     def corpus(self) -> str:
@@ -32,22 +32,24 @@ class Sentences(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ImportConfig:
-    """What features of other code are, as far as their files do not say it."""
+    """Description of features of other code, as far as the files lack a description."""
 
     format: Format
-    """``npy`` or ``pt``: a folder of files, one a clip. ``signjoey``: a gzipped pickle of a split.
-    ``npy`` or ``safetensors``: a folder that ``fla cache export`` wrote."""
+    """``npy`` or ``pt``: a folder with one file for each clip. ``signjoey``: a gzipped pickle of a split.
+    ``npy`` or ``safetensors``: a folder that ``fla cache export`` wrote.
+    """
     encoder: str | None = None
-    """Your name for the origin of the features: splits imported under one name belong together. Needed for
-    all sources but an export, whose ``export.json`` describes the encoder."""
+    """Your name for the origin of the features. Splits with the same name belong together. Needed for all
+    sources but an export, whose ``export.json`` describes the encoder.
+    """
     split: str | None = None
-    """``signjoey``: the split it holds. Else the only one to import; None: all of the manifest."""
+    """``signjoey``: the split of the file. Other formats: the only split to import, or None for all."""
     language: str | None = None
-    """``signjoey``: ISO 639-1 code of the sentences. Else the manifest says it."""
+    """``signjoey``: ISO 639-1 code of the sentences. Other formats: in the manifest."""
     corpus: str | None = None
-    """``signjoey``: the corpus's name. Else the manifest says it."""
+    """``signjoey``: name of the corpus. Other formats: in the manifest."""
     suffix: str = ""
-    """``npy`` and ``pt``: what stands in the files' names behind the id, such as ``_s2wrapping``."""
+    """``npy`` and ``pt``: end of the file names behind the id, such as ``_s2wrapping``."""
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:

@@ -1,4 +1,4 @@
-"""An import that was planned, written; and what it ends with."""
+"""Import of features that other code made, into a cache."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ _NAMED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class RejectedClip:
-    """A clip that is not in the cache."""
+    """Clip that is not in the cache."""
 
     split: str
     id: str
@@ -27,21 +27,21 @@ class RejectedClip:
 
 @dataclass(kw_only=True)
 class ImportResult:
-    """What an import did, or is going to do."""
+    """Result of an import, or expected result of a planned import."""
 
     shards: list[Path] = field(default_factory=list)
-    """All shards asked for, written now or earlier."""
+    """All planned shards, written now or earlier."""
     skipped: list[Path] = field(default_factory=list)
-    """Those of them that were finished earlier."""
+    """Shards that were finished earlier."""
     rejected: list[RejectedClip] = field(default_factory=list)
-    """The clips that are missing or cannot be used, and are not in the shards."""
+    """Clips that are missing or unusable, and not in the shards."""
     clips: int = 0
-    """Clips that are in the shards."""
+    """Number of clips in the shards."""
     without_row: Sequence[str] = ()
-    """Files in the source that no row of the manifest asks for."""
+    """Files of the source without a row in the manifest."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON can hold it."""
+        """Return the result, ready for JSON."""
         return {
             "shards": [str(path) for path in self.shards],
             "skipped": [str(path) for path in self.skipped],
@@ -51,7 +51,7 @@ class ImportResult:
         }
 
     def describe(self) -> str:
-        """Return it as lines for people."""
+        """Return the result as lines of text."""
         lines = [f"{path}{' (finished earlier)' if path in self.skipped else ''}" for path in self.shards]
         lines.append(f"{self.clips} clips")
         if self.rejected:
@@ -67,25 +67,26 @@ class ImportResult:
 def import_features(
     source: Path, *, out: Path, config: ImportConfig, sentences: Sentences | None = None
 ) -> ImportResult:
-    """Write a cache of features that other code made; go on where an earlier run was ended.
+    """Write a cache from features of other code, or continue an interrupted import.
 
     Args:
-        source: a folder of ``.npy`` or ``.pt`` files, one a clip, or signjoey's file of a split.
-        out: the cache's folder; other splits in it are left alone.
-        config: what the files do not say.
-        sentences: the sentences of the files in a folder; signjoey's file has them.
+        source: a folder of ``.npy`` or ``.pt`` files, an export, or a pickle of signjoey.
+        out: folder of the cache. Other splits in the folder stay unchanged.
+        config: description of the source.
+        sentences: sentences of the files in a folder. A pickle of signjoey and an export hold sentences.
 
     Raises:
-        ConfigError: as :func:`~fla_llm.interchange.import_plan.plan_import`.
-        DataError: as :func:`~fla_llm.interchange.import_plan.plan_import`.
-        CacheError: a shard is there that was made of something else, another process is writing it,
-            a text cannot be stored, or the disk is full.
+        ConfigError: an option is missing, or not allowed for the source.
+        DataError: the source cannot be read, a split has no usable clip, or clips differ in width or number
+            format.
+        CacheError: a shard with another content exists, another process is writing a shard, a text cannot be
+            stored, or the disk is full.
     """
     return write_import(plan_import(source, out=out, config=config, sentences=sentences))
 
 
 def describe_plan(plan: ImportPlan) -> ImportResult:
-    """Return what an import would end with, as far as can be told before the features are read."""
+    """Return the expected result of an import, before any features are read."""
     result = ImportResult(without_row=plan.without_row)
     for split in plan.splits:
         result.shards.append(split.path)
@@ -98,10 +99,11 @@ def describe_plan(plan: ImportPlan) -> ImportResult:
 
 
 def write_import(plan: ImportPlan) -> ImportResult:
-    """Write a shard of each split that was planned.
+    """Write a shard for each planned split.
 
     Raises:
-        CacheError: as :func:`import_features`.
+        CacheError: a shard with another content exists, another process is writing a shard, a text cannot be
+            stored, or the disk is full.
     """
     result = ImportResult(without_row=plan.without_row)
     for split in plan.splits:
@@ -113,7 +115,9 @@ def write_import(plan: ImportPlan) -> ImportResult:
         say(f"{split.path} is finished: skipped")
         result.skipped.append(split.path)
         result.clips += len(finished.rows)
-        reason = f"It could not be used when {split.path.name} was written; mend it and delete that shard."
+        reason = (
+            f"It was unusable when {split.path.name} was written. Repair it, delete the shard, import again."
+        )
         result.rejected += [
             RejectedClip(split=split.provenance.split, id=id_, reason=reason) for id_, _ in finished.rejected
         ]

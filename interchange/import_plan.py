@@ -1,6 +1,6 @@
-"""Features that other code made, as a cache: looked at first, then written as an extraction writes.
+"""Plan of an import: inspect all clips of the source before anything is written.
 
-A clip whose features cannot be used is left out and listed with its reason, never dropped silently.
+A clip with unusable features is left out and listed with the reason, never dropped silently.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from .import_config import ImportConfig, Sentences
 from .signjoey import read_signjoey
 
 RowKey = tuple[str, int]
-"""(id, view): unique in a split."""
+"""Unique key of a row in a split: (id, view)."""
 
 
 def row_key(row: CacheRow) -> RowKey:
@@ -34,18 +34,18 @@ def row_key(row: CacheRow) -> RowKey:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitPlan:
-    """What will be imported of a split."""
+    """Planned shard of a split."""
 
     folder: Path
-    """The cache."""
+    """Folder of the cache."""
     clips: tuple[ExternalClip, ...]
-    """All its clips, in order."""
+    """All clips of the split, in order."""
     faults: Mapping[RowKey, str]
-    """Reason why a row, by its id and view, cannot be used."""
+    """Reason for each unusable row, by (id, view)."""
     num_steps: int
-    """Steps of the others."""
+    """Steps of all usable clips."""
     provenance: Provenance
-    """What the shard will say of its making."""
+    """Origin of the features, as the shard will record it."""
 
     @property
     def path(self) -> Path:
@@ -54,22 +54,22 @@ class SplitPlan:
 
     @property
     def rows(self) -> list[CacheRow]:
-        """What the cache will tell of each clip."""
+        """Records of all clips in the cache."""
         return [clip.row for clip in self.clips]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportPlan:
-    """An import that was looked at and can begin."""
+    """Inspected import, ready to write."""
 
     splits: tuple[SplitPlan, ...]
-    """What will be imported."""
+    """Planned shards."""
     without_row: tuple[str, ...]
-    """Files in the source folder that no row of the manifest asks for."""
+    """Files in the source folder without a row in the manifest."""
 
 
 class _SplitSource(NamedTuple):
-    """Clips of a split, and the origin of their features where the source states one."""
+    """Clips of a split, and the origin of the features where the source describes the origin."""
 
     clips: list[ExternalClip]
     provenance: Provenance | None = None
@@ -77,7 +77,7 @@ class _SplitSource(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _Inspection:
-    """What was seen of a split's clips."""
+    """Result of the inspection of a split's clips."""
 
     faults: Mapping[RowKey, str]
     num_steps: int
@@ -86,18 +86,18 @@ class _Inspection:
 
 
 def plan_import(source: Path, *, out: Path, config: ImportConfig, sentences: Sentences | None) -> ImportPlan:
-    """Look at all that an import would read, and write nothing.
+    """Inspect the source of an import, and write nothing.
 
     Args:
-        source: the folder of files, or signjoey's file.
-        out: the cache's folder.
-        config: what the files do not say.
-        sentences: the sentences; None for signjoey's file, which has them.
+        source: a folder of files, an export, or a pickle of signjoey.
+        out: folder of the cache.
+        config: description of the source.
+        sentences: the sentences, or None for a source with sentences.
 
     Raises:
-        ConfigError: an option is missing that the source needs, or given that the source rules out.
-        DataError: the source cannot be read, none of a split's clips can be used, or clips differ in
-            width or number format.
+        ConfigError: an option is missing, or not allowed for the source.
+        DataError: the source cannot be read, a split has no usable clip, or clips differ in width or number
+            format.
     """
     source = Path(os.path.abspath(source))
     sources, without_row = _find(source, config, sentences)
@@ -145,7 +145,7 @@ def _unknown_origin(config: ImportConfig, *, corpus: str, split: str, width: int
 
 
 def imported_fingerprint(name: str) -> str:
-    """Return what stands for an encoder's fingerprint where only its name is known.
+    """Return the fingerprint for an encoder of which only the name is known.
 
     >>> imported_fingerprint("clip-vit")[:8]
     '3ec2d686'
@@ -156,7 +156,7 @@ def imported_fingerprint(name: str) -> str:
 def _find(
     source: Path, config: ImportConfig, sentences: Sentences | None
 ) -> tuple[dict[str, _SplitSource], list[str]]:
-    """Return the clips of each split, and the files that belong to none."""
+    """Return the clips of each split, and the unlisted files."""
     if config.format == "signjoey":
         if sentences is not None:
             raise ConfigError(
@@ -186,7 +186,7 @@ def _find(
 def _find_exported(
     export: Export, config: ImportConfig, sentences: Sentences | None
 ) -> tuple[dict[str, _SplitSource], list[str]]:
-    """Return the splits of an export, and the files that its lists do not name."""
+    """Return the splits of an export, and the unlisted files."""
     for option, value, expected in [
         ("--format", config.format, export.layout),
         ("--suffix", config.suffix, ""),
@@ -237,7 +237,7 @@ def _common_kind(inspections: Mapping[str, _Inspection]) -> tuple[int, str]:
     """Return the width and number format of all clips.
 
     Raises:
-        DataError: they differ; it names two clips that do.
+        DataError: clips differ. The message names two clips.
     """
     seen = {kind: (split, id_) for split, look in inspections.items() for kind, id_ in look.kinds.items()}
     (width, dtype), *others = seen

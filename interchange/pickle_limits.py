@@ -1,4 +1,4 @@
-"""Limits on pickles: declared sizes are checked before an unpickler allocates memory for them.
+"""Limits on pickles: declared sizes are checked before an unpickler allocates memory.
 
 A pickle of ten bytes can make an unpickler allocate gigabytes, because an opcode declares a size and the
 unpickler believes the opcode. Here a pickle may build about as much as the file holds, and no more.
@@ -13,7 +13,7 @@ from typing import Any
 from .bounded_file import BoundedFile
 
 MAX_OPCODES = 10_000_000
-"""Limit of opcodes in a pickle. A clip takes about 60, and an empty dict of one byte takes 72 in memory."""
+"""Limit of opcodes in a pickle. A clip takes about 60 opcodes."""
 _MEMO = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _LEGACY_PICKLES = 5  # magic number, version, system, content, keys of the storages; then the raw numbers
 _REBUILD = (
@@ -57,16 +57,15 @@ def check_opcodes(file: BoundedFile) -> None:
 
 
 class LimitedUnpickler(pickle.Unpickler):
-    """Unpickler that calls the functions it is given, on a limited number of bytes in total."""
+    """Unpickler with a limited choice of functions and a limited number of bytes for all calls."""
 
     def __init__(self, file: BoundedFile, *, functions: Mapping[str, Callable[..., Any]], limit: int) -> None:
         """Prepare to read one pickle.
 
         Args:
             file: a file whose opcodes have been checked by :func:`check_opcodes`.
-            functions: the names that a pickle may call, and the functions that are called instead.
-            limit: bytes and items that all arguments may have together, usually the size of the file. One
-                text in the pickle could otherwise be copied by ten thousand calls.
+            functions: the allowed names, and the functions to call instead.
+            limit: bytes and items of all arguments together, usually the size of the file.
         """
         super().__init__(file)
         self._functions = functions
@@ -74,7 +73,7 @@ class LimitedUnpickler(pickle.Unpickler):
         self._left = limit
 
     def find_class(self, module: str, name: str, /) -> Any:
-        """Return the function that stands for a name.
+        """Return the function for an allowed name.
 
         Raises:
             UnpicklingError: the name is not among ``functions``.
@@ -92,7 +91,7 @@ class LimitedUnpickler(pickle.Unpickler):
 
 
 class _Callable:
-    """Function that a pickle may call, and can neither change nor subclass."""
+    """Function for a pickle to call. A pickle can neither change nor subclass the function."""
 
     __slots__ = ("_function",)
 
@@ -107,11 +106,10 @@ class _Callable:
 
 
 def encode_latin1(text: str, encoding: str) -> bytes:
-    """Return bytes as protocol 2 writes them.
+    """Return bytes from text, as protocol 2 stores bytes.
 
     Raises:
-        UnpicklingError: another encoding is named. ``hex`` doubles a text, and thirty nested calls would
-            make gigabytes of one letter.
+        UnpicklingError: the encoding is not latin1.
     """
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes must be encoded as latin1, but are as {encoding!r}")
@@ -119,22 +117,22 @@ def encode_latin1(text: str, encoding: str) -> bytes:
 
 
 def empty_dict() -> dict[Any, Any]:
-    """Return an empty dict, for an ``OrderedDict`` that is filled afterwards."""
+    """Return an empty dict for an ``OrderedDict``. The pickle fills the dict afterwards."""
     return {}
 
 
 def check_torch_pickles(file: BoundedFile, *, size: int, count: int = _LEGACY_PICKLES) -> None:
-    """Check the pickles that ``torch.save`` wrote: names, opcodes, and the sizes of all storages.
+    """Check the pickles of a ``torch.save`` file: names, opcodes, and the sizes of all storages.
 
     Args:
-        file: begins with the pickles.
-        size: bytes of the whole file, which holds the storages too.
-        count: how many pickles follow one another; 1 in a zip archive, 5 in the older format.
+        file: a file with the pickles at the start.
+        size: bytes of the whole file, storages included.
+        count: number of pickles: 1 in a zip archive, 5 in the older format.
 
     Raises:
-        UnpicklingError: a name is not among those of a tensor, or a storage declares more bytes than the
-            file has.
-        Exception: whatever ``pickle`` raises on a damaged file.
+        UnpicklingError: a name does not belong to a tensor, or a storage declares more bytes than the file
+            has.
+        Exception: an error of ``pickle`` on a damaged file.
     """
     for _ in range(count):
         check_opcodes(file)
@@ -144,7 +142,7 @@ def check_torch_pickles(file: BoundedFile, *, size: int, count: int = _LEGACY_PI
 
 
 class _StorageCheck(LimitedUnpickler):
-    """Unpickler that makes no tensor, and compares each storage's declared size with the file."""
+    """Unpickler without tensors, which compares the declared size of each storage with the file."""
 
     def __init__(self, file: BoundedFile, *, size: int) -> None:
         functions = {**dict.fromkeys(_TORCH_NAMES, _no_tensor), "_codecs.encode": encode_latin1}

@@ -1,7 +1,8 @@
-"""Pickles of lists and dicts of tensors, read without running the code that they ask for.
+"""Unpickling of lists and dicts of tensors, without running any code in the file.
 
-A pickle may call whatever it names. Here it may name four functions, and each is replaced by one of this
-package: the memory of a tensor is read with ``weights_only=True``, and a tensor is built over such memory.
+A pickle may call any function by name. Here four names are allowed, and each is replaced by a function of
+this package: the memory of a tensor is read with ``weights_only=True``, and a tensor is built over such
+memory.
 """
 
 import gzip
@@ -21,15 +22,15 @@ MAX_RATIO = 20
 
 
 def read_pickles(path: Path, *, max_bytes: int | None = None) -> list[Any]:
-    """Return the objects that a file holds, one pickle after another.
+    """Return the objects of a file, one pickle after another.
 
     Args:
-        path: gzipped, or unpacked.
-        max_bytes: limit of the unpacked file; None: 20 times the packed one, 1 GiB at least.
+        path: a gzipped or unpacked file.
+        max_bytes: limit of the unpacked file. None: 20 times the packed size, at least 1 GiB.
 
     Raises:
-        DataError: the file is damaged, too large unpacked, declares sizes that it does not have, or asks
-            for anything but lists, dicts, text, numbers and tensors.
+        DataError: the file is damaged, too large unpacked, declares sizes beyond the file, or holds other
+            objects than lists, dicts, text, numbers and tensors.
     """
     content: list[Any] = []
     try:
@@ -73,7 +74,7 @@ def _load_storage(data: bytes) -> Any:
 
 
 def _rebuild_tensor(flat: Any, offset: int, size: Any, stride: Any, *_: Any) -> Any:
-    """Return a tensor over that memory. Torch refuses sizes that go beyond the memory."""
+    """Return a tensor over the given memory. Torch refuses sizes beyond the memory."""
     return flat.as_strided(size, stride, offset)
 
 
@@ -88,5 +89,5 @@ _FUNCTIONS = {
 def _refusal(path: Path, name: str) -> DataError:
     return DataError(
         f"{path} must hold only lists, dicts, text, numbers and tensors, but asks for {name}.\n"
-        "It may run anything when it is unpickled: do not open it otherwise either, unless you made it."
+        "Unpickling such a file can run any program. Do not open it with other tools, unless you made it."
     )

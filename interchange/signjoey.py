@@ -1,4 +1,4 @@
-"""signjoey's files: a gzipped pickle, a list of {name, signer, gloss, text, sign: FloatTensor (T, D)}."""
+"""Pickles of signjoey: a gzipped list of {name, signer, gloss, text, sign: FloatTensor (T, D)}."""
 
 from collections import Counter
 from functools import partial
@@ -18,19 +18,20 @@ _TEXTS = ("name", "text", "signer")
 def read_signjoey(
     path: Path, *, split: str, language: str, max_bytes: int | None = None
 ) -> list[ExternalClip]:
-    """Read a split, all of it at once: it takes about twice its unpacked size in memory.
+    """Read all clips of a split at once, in about twice the unpacked size of memory.
 
-    An id is the name in the file, less the ``train/`` that every name of split ``train`` may begin with.
+    An id is the name in the file, without the prefix ``train/`` where all names of split ``train`` have the
+    prefix.
 
     Args:
-        path: gzipped, or unpacked; several pickles one after another are read as one list.
-        split: the split it holds.
-        language: ISO 639-1 code of its sentences.
-        max_bytes: of the unpacked file; None: 20 times the packed one, 1 GiB at least.
+        path: a gzipped or unpacked file. Several pickles one after another count as one list.
+        split: the split of the file.
+        language: ISO 639-1 code of the sentences.
+        max_bytes: limit of the unpacked file. None: 20 times the packed size, at least 1 GiB.
 
     Raises:
-        DataError: the file is damaged, too large unpacked, asks for anything but lists, dicts, text,
-            numbers and tensors, or an entry lacks something.
+        DataError: the file is damaged, too large unpacked, holds other objects than lists, dicts, text,
+            numbers and tensors, or an entry lacks a value.
     """
     entries = _read_entries(path, max_bytes)
     prefix = f"{split}/"
@@ -55,7 +56,7 @@ def read_signjoey(
 
 
 def _length(sign: Any) -> int:
-    """Return T of (T, D) or (1, T, D); 0 of a tensor that has no T."""
+    """Return T of (T, D) or (1, T, D), or 0 for a tensor of another rank."""
     return int(sign.shape[-2]) if sign.ndim >= 2 else 0
 
 
@@ -71,10 +72,10 @@ def _read_entries(path: Path, max_bytes: int | None) -> list[dict[str, Any]]:
 
 
 def _check(entry: Any, place: str) -> dict[str, Any]:
-    """Return an entry with the texts it needs and its tensor.
+    """Return an entry with its texts and tensor.
 
     Raises:
-        DataError: the entry lacks one, or a text that no cache can hold.
+        DataError: a text or the tensor is missing, or a text cannot be stored in a cache.
     """
     import torch
 

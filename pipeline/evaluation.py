@@ -10,7 +10,7 @@ from ..core.sample import Split, Unreadable
 from ..finetune.store import EvaluationBounds
 from ..scoring.protocols import DEFAULT_PROTOCOL
 from ..scoring.score import Scores
-from ..scoring.scorecard import Row, describe_rows
+from ..scoring.scorecard import ProtocolScores, describe_rows
 
 Decoding = tuple[str | None, tuple[str, ...]]
 """What ``--config`` and ``--set`` say about the search; it goes over the run's own settings."""
@@ -65,9 +65,9 @@ class Evaluation:
     trial: Sequence[str]
     """Every setting in which the evaluation differs from the run's own; none: a full result."""
     coverage: Coverage
-    rows: list[Row]
+    rows: list[ProtocolScores]
     """One for each protocol that was asked for; the first has scores."""
-    earlier_rows: list[Row]
+    earlier_rows: list[ProtocolScores]
     """One for each other protocol that ``scores.json`` already had under this name."""
     decoding: dict[str, Any]
     bounds: EvaluationBounds | None
@@ -96,7 +96,7 @@ class Evaluation:
         )
         return self._content(scored)
 
-    def _content(self, rows: Sequence[Row]) -> dict[str, Any]:
+    def _content(self, rows: Sequence[ProtocolScores]) -> dict[str, Any]:
         coverage = self.coverage
         return {
             "name": self.name,

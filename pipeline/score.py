@@ -19,7 +19,7 @@ from ..scoring.pairing import (
 )
 from ..scoring.protocols import DEFAULT_PROTOCOL, named_protocols
 from ..scoring.score import DEFAULT_RESAMPLES
-from ..scoring.scorecard import Row, Systems, describe_rows, score_systems
+from ..scoring.scorecard import ProtocolScores, Systems, describe_rows, score_systems
 from ..scoring.sentences import SentenceFile, Sentences, read_sentence_file
 
 SHOWN = 3
@@ -60,7 +60,7 @@ class ScoreRequest:
 class Scorecard:
     """All that was found."""
 
-    rows: Sequence[Row]
+    rows: Sequence[ProtocolScores]
     missing: Sequence[str]
     """Ids that were left out, since a file lacks them."""
     differing: Sequence[str]

@@ -1,4 +1,4 @@
-"""Text in, numbers out: BLEU, chrF and ROUGE-L under named protocols, and the files they are read from."""
+"""Scores of sentences: BLEU, chrF and ROUGE-L under named protocols, and readers of sentence files."""
 
 from .compare import Comparison, compare
 from .pairing import check_same_references, common_language, pair

@@ -1,4 +1,4 @@
-"""Is one system better than another, or is it this test set? Paired bootstrap by sacrebleu."""
+"""Significance of the difference between two systems: paired bootstrap by sacrebleu."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from .score import DEFAULT_RESAMPLES, check_pairs, prepare
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Two systems under one metric, 0-100."""
+    """Scores of two systems under one metric, 0-100."""
 
     first: float
     """Score of the first system."""
@@ -22,9 +22,9 @@ class Comparison:
     first_interval: float
     """Half the width of the 95 % interval of the first score."""
     second_interval: float
-    """The same of the second."""
+    """Half the width of the 95 % interval of the second score."""
     p_value: float
-    """How likely so large a difference is if the systems are equally good."""
+    """Probability of a difference as large as this if the systems are equally good."""
     signature: str
     """sacrebleu's signature, with the number of resamples and the seed."""
 
@@ -44,22 +44,23 @@ def compare(
 ) -> dict[str, Comparison]:
     """Compare two systems by resampling the same sentences for both.
 
-    Sources: Koehn 2004; sacrebleu's ``PairedTest``, whose seed is 12345 unless ``SACREBLEU_SEED`` is set.
+    Sources: Koehn 2004, and sacrebleu's ``PairedTest`` with seed 12345 unless ``SACREBLEU_SEED`` is set.
 
     Args:
         first: hypotheses of the first system.
-        second: hypotheses of the second, in the same order.
-        references: one for each pair.
-        language: as in ``score``.
-        protocol: as in ``score``.
-        resamples: how many test sets are drawn; the smallest p-value is 1 / (resamples + 1).
+        second: hypotheses of the second system, in the same order.
+        references: one reference for each pair.
+        language: ISO 639 code of the text.
+        protocol: a name of ``PROTOCOLS``.
+        resamples: number of resampled test sets. The smallest p-value is 1 / (resamples + 1).
 
     Returns:
-        ``bleu4``, ``chrf`` and, where the protocol has it for the language, ``rouge_l``.
+        ``bleu4``, ``chrf`` and, where the protocol defines ROUGE-L for the language, ``rouge_l``.
 
     Raises:
-        DataError: as ``score``.
-        ConfigError: no such protocol.
+        DataError: no pairs, unequal counts, an empty reference, text without spaces under a tokenizer of
+            words, or a language outside the protocol.
+        ConfigError: no protocol of this name.
     """
     rules = find_protocol(protocol)
     check_pairs(first, references)

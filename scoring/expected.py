@@ -1,4 +1,4 @@
-"""Compare measured scores with expected ones: of a paper, or of an earlier run."""
+"""Comparison of measured scores with expected scores of a paper or an earlier run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,22 +9,22 @@ from typing import Any
 from ..core.errors import DataError
 from ..core.files import read_json
 from .protocols import DEFAULT_PROTOCOL, PROTOCOLS
-from .scorecard import COLUMNS, Row, table
+from .scorecard import COLUMNS, ProtocolScores, table
 
 TOLERANCE = 0.01
-"""Papers print two decimals; figures that differ by less are taken for the same."""
+"""Two figures closer than this count as equal, because papers print two decimals."""
 METRICS = tuple(COLUMNS.values())
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
-    """One figure, expected and found, 0-100."""
+class ExpectedScore:
+    """Expected figure beside the measured figure, 0-100."""
 
     protocol: str
     metric: str
     expected: float
     found: float | None
-    """None where the protocol gave no such figure."""
+    """Measured figure, or None where the protocol has no such figure."""
 
     @property
     def is_same(self) -> bool:
@@ -57,7 +57,9 @@ def read_expected(path: Path) -> dict[str, dict[str, float]]:
     return expected
 
 
-def compare_with_expected(rows: Sequence[Row], expected: Mapping[str, Mapping[str, float]]) -> list[Compared]:
+def compare_with_expected(
+    rows: Sequence[ProtocolScores], expected: Mapping[str, Mapping[str, float]]
+) -> list[ExpectedScore]:
     """Return every expected figure beside the first system's own.
 
     Raises:
@@ -73,7 +75,7 @@ def compare_with_expected(rows: Sequence[Row], expected: Mapping[str, Mapping[st
             )
         own = scored[protocol].own
         compared += [
-            Compared(
+            ExpectedScore(
                 protocol=protocol,
                 metric=metric,
                 expected=figure,
@@ -84,7 +86,7 @@ def compare_with_expected(rows: Sequence[Row], expected: Mapping[str, Mapping[st
     return compared
 
 
-def describe_compared(compared: Sequence[Compared]) -> str:
+def describe_compared(compared: Sequence[ExpectedScore]) -> str:
     """Return the comparison as a table for people."""
     cells = [["", "expected", "found", "difference"]]
     for row in compared:

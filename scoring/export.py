@@ -1,4 +1,4 @@
-"""Hand pairs to metrics that need an environment of their own: BLEURT, BERTScore, COMET."""
+"""Export of sentence pairs for metrics with an environment of their own: BLEURT, BERTScore, COMET."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,17 +12,17 @@ HYPOTHESES_FILE, REFERENCES_FILE, PAIRS_FILE = "hypotheses.txt", "references.txt
 def export_pairs(
     folder: Path, *, ids: Sequence[str], hypotheses: Sequence[str], references: Sequence[str], language: str
 ) -> None:
-    """Write raw sentences a line each, and both sides together as JSON Lines.
+    """Write unchanged sentences in lines, and both sides together as JSON Lines.
 
     Args:
-        folder: made if it is not there; the three files in it are replaced.
-        ids: one a pair.
-        hypotheses: as many; an empty one is an empty line.
-        references: as many.
+        folder: created if missing. The three files in the folder are replaced.
+        ids: one id for each pair.
+        hypotheses: one sentence for each pair. An empty hypothesis is an empty line.
+        references: one sentence for each pair.
         language: ISO 639 code.
 
     Raises:
-        DataError: a sentence holds a line break; it names the pair.
+        DataError: a sentence contains a line break. The message names the pair.
     """
     for name, *sentences in zip(ids, hypotheses, references, strict=True):
         if any("\n" in sentence or "\r" in sentence for sentence in sentences):

@@ -1,4 +1,4 @@
-"""Definitions of ROUGE-L that other packages hold; they come with the extra ``fla-llm[rouge]``."""
+"""Definitions of ROUGE-L in other packages, installed by the extra ``fla-llm[rouge]``."""
 
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -10,7 +10,7 @@ from .rouge import CHARACTER_LANGUAGES
 
 
 def not_installed(module: str) -> str | None:
-    """Say that a package is missing, and how to get it; None where it is there."""
+    """Return a sentence with the command to install a missing package, or None for an installed package."""
     if find_spec(module) is not None:
         return None
     return f"needs the package {module}: pip install 'fla-llm[rouge]'"
@@ -25,10 +25,10 @@ class GoogleRouge:
     """
 
     stemmed: bool
-    """Whether words lose their English endings (Porter's stemmer)."""
+    """Remove English endings of words (Porter's stemmer)."""
 
     def undefined(self, language: str) -> str | None:
-        """Say why there is no figure in a language, or return None."""
+        """Return the reason why a language has no figure, or None."""
         if language in CHARACTER_LANGUAGES:
             return f"rouge_score keeps a-z and 0-9 alone, and so nothing of {language!r}"
         return not_installed("rouge_score")
@@ -39,7 +39,7 @@ class GoogleRouge:
         return 100 * _google_scorer(self.stemmed).score(reference, hypothesis)["rougeL"].fmeasure
 
     def signature(self, language: str) -> str:
-        """Return what reproduces the figure."""
+        """Return the settings that reproduce the figure."""
         del language
         stemmer = "porter" if self.stemmed else "no"
         return f"avg:sentence|beta:1|tok:a-z0-9|stem:{stemmer}|rouge_score:{version('rouge_score')}"
@@ -47,26 +47,27 @@ class GoogleRouge:
 
 @dataclass(frozen=True, kw_only=True)
 class PipRouge:
-    """The package ``rouge``: full stops end sentences, the union of their subsequences is counted, beta 1.
+    """ROUGE-L of the package ``rouge``: beta 1, and the union of subsequences of sentences.
 
-    Words that come twice in a sentence count once. The package refuses a hypothesis without words; here it
-    scores 0.
+    A full stop ends a sentence.
+    A word that is twice in a sentence counts once. The package refuses a hypothesis without words, which
+    scores 0 here.
     """
 
     def undefined(self, language: str) -> str | None:
-        """Say that the package is missing, or return None: it is defined for all languages."""
+        """Return a sentence about the missing package, or None. All languages are defined."""
         del language
         return not_installed("rouge")
 
     def sentence_score(self, hypothesis: str, reference: str, *, language: str) -> float:
-        """Return the F of one pair, 0-100."""
+        """Return the F measure of one pair, 0-100."""
         del language
         if not hypothesis.replace(".", "").strip() or not reference.replace(".", "").strip():
             return 0.0
         return 100 * _pip_scorer().get_scores(hypothesis, reference)[0]["rouge-l"]["f"]
 
     def signature(self, language: str) -> str:
-        """Return what reproduces the figure."""
+        """Return the settings that reproduce the figure."""
         del language
         return f"avg:sentence|beta:1|tok:space|sentences:full-stop|rouge:{version('rouge')}"
 
@@ -76,7 +77,7 @@ class NoRouge:
     """No ROUGE at all, and why."""
 
     reason: str
-    """What stands in place of the figure."""
+    """Reason, printed in place of the figure."""
 
     def undefined(self, language: str) -> str | None:
         """Return the reason."""
@@ -84,17 +85,17 @@ class NoRouge:
         return self.reason
 
     def sentence_score(self, hypothesis: str, reference: str, *, language: str) -> float:
-        """Raise: nobody may ask for it."""
+        """Raise an error, because no caller may ask for this figure."""
         raise NotImplementedError(f"{hypothesis!r}, {reference!r}, {language}: {self.reason}")
 
     def signature(self, language: str) -> str:
-        """Return what stands for no figure."""
+        """Return "none"."""
         del language
         return "none"
 
 
 class _StemmedTokens:
-    """``rouge_score``'s tokens with its stemmer, which looks at each word once: half its time went there."""
+    """Tokenizer of ``rouge_score`` with a stemmer that stems each word once."""
 
     def __init__(self) -> None:
         from nltk.stem.porter import PorterStemmer  # type: ignore[import-not-found]  # comes with rouge_score
@@ -102,7 +103,7 @@ class _StemmedTokens:
         self.stem = lru_cache(maxsize=1 << 16)(PorterStemmer().stem)
 
     def tokenize(self, text: str) -> list[str]:
-        """Return the tokens of a text, as ``RougeScorer`` asks for them."""
+        """Return the tokens of a text, as ``RougeScorer`` expects."""
         from rouge_score.tokenize import tokenize  # type: ignore[import-not-found]  # an extra
 
         return tokenize(text, self)

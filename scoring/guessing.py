@@ -1,4 +1,4 @@
-"""What is scored without seeing a video: sentences seen in training, and systems that only guess."""
+"""Baselines without video: references that occur in training, and systems that only guess."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ def count_verbatim(references: Sequence[str], training: Sequence[str]) -> int:
 def guesses(
     hypotheses: Sequence[str], references: Sequence[str], training: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return the sentences of systems that see no video.
+    """Return the sentences of systems without video.
 
     Args:
-        hypotheses: a real system's sentences.
-        references: as many.
-        training: the training split's sentences.
+        hypotheses: sentences of a real system.
+        references: one reference for each hypothesis.
+        training: sentences of the training split.
 
     Returns:
-        ``most_frequent``: the training sentence that comes most often (of several, the first), each time;
-        ``nearest_length``: the training sentence whose number of characters is nearest to the reference's (of
-        several, the first), so it is told how long each answer is;
-        ``shuffled``: the system's own sentences, each in the place of a pair with another reference.
+        ``most_frequent``: the most frequent training sentence for every reference, the first of several.
+        ``nearest_length``: the training sentence nearest in number of characters, the first of several. This
+        baseline knows the length of each reference.
+        ``shuffled``: the sentences of the system, each in the place of a pair with another reference.
 
     Raises:
         DataError: there is no training sentence, or all references are the same.

@@ -1,4 +1,4 @@
-"""Bring hypotheses into the order of their references, or say why they do not belong together."""
+"""Pairing of hypotheses with references."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,10 +12,10 @@ SHOWN_IDS = 3
 def pair(hypotheses: Sentences, references: Sentences) -> list[str]:
     """Return the hypotheses in the order of the references.
 
-    Where both sides have ids they are matched by id, else line by line.
+    Sentences are matched by id where both sides have ids, and by line otherwise.
 
     Raises:
-        DataError: ids are doubled, missing or left over; counts differ; a side is or a reference is empty.
+        DataError: ids are duplicated, missing or unknown, counts differ, or a side or a reference is empty.
     """
     for side in (hypotheses, references):
         if not side.texts:
@@ -34,14 +34,13 @@ def pair(hypotheses: Sentences, references: Sentences) -> list[str]:
 def drop_missing(
     references: Sentences, sides: Sequence[Sentences]
 ) -> tuple[Sentences, list[Sentences], list[str]]:
-    """Keep what all files have.
+    """Keep the sentences with ids in all files.
 
     Returns:
-        The references and sides of the ids that every side has, and the reference ids that one lacks.
+        The references and sides with common ids, and the ids of references that a side lacks.
 
     Raises:
-        DataError: a file has no ids, so that nobody can say which sentence is missing; or an id that is not
-            among the references, or one twice.
+        DataError: a file has no ids, an unknown id, or the same id twice.
     """
     for side in (references, *sides):
         if side.ids is None:
@@ -59,7 +58,7 @@ def drop_missing(
 
 
 def differing_references(own: Sentences, references: Sentences) -> list[str]:
-    """Return a sentence for each reference that is not what it should be; it names the place and both texts.
+    """Return a sentence with the place and both texts for each differing reference.
 
     Raises:
         DataError: the ids or counts differ.
@@ -72,10 +71,10 @@ def differing_references(own: Sentences, references: Sentences) -> list[str]:
 
 
 def check_same_references(own: Sentences, references: Sentences) -> None:
-    """Refuse two predictions files that were made against different references.
+    """Refuse two predictions files with different references.
 
     Raises:
-        DataError: a reference differs, or the ids or counts do; it names the first.
+        DataError: a reference, an id or the count differs. The message names the first difference.
     """
     if differences := differing_references(own, references):
         raise DataError(
@@ -85,10 +84,10 @@ def check_same_references(own: Sentences, references: Sentences) -> None:
 
 
 def common_language(*sides: Sentences) -> str | None:
-    """Return the one language the files give, or None where they give none.
+    """Return the common language of all files, or None where no file has a language.
 
     Raises:
-        DataError: they give several; one tokenizer cannot serve them.
+        DataError: the files have several languages, but a tokenizer serves one language.
     """
     languages = sorted(frozenset[str]().union(*(side.languages for side in sides)))
     if len(languages) > 1:

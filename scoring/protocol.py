@@ -1,4 +1,4 @@
-"""What a scoring convention is: how text is prepared, cut into tokens, and counted."""
+"""Scoring protocol: steps on the text, tokenizer, smoothing and definition of ROUGE-L."""
 
 import re
 from collections.abc import Mapping
@@ -17,41 +17,41 @@ LANGUAGE_CODE = re.compile(r"([a-z]{2,3})([-_][A-Za-z0-9]+)*")
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """One way of scoring, whole."""
+    """Complete description of a scoring convention."""
 
     name: str
-    """What ``--protocol`` and a table's row call it."""
+    """Name for ``--protocol`` and for a row of a table."""
     reproduces: str
-    """The code bases whose figures follow it."""
+    """Code bases with figures of this protocol."""
     source: str
-    """Where the convention was read."""
+    """Source of the description."""
     unknown: str = ""
-    """What of the convention is not known here, or cannot be had from text files."""
+    """Unknown or missing parts of the convention."""
     hypothesis: tuple[Step, ...] = ()
-    """What is done to a hypothesis before any metric sees it, in order."""
+    """Steps on a hypothesis before any metric, in order."""
     reference: tuple[Step, ...] = ()
-    """The same for a reference."""
+    """Steps on a reference before any metric, in order."""
     bleu_tokenizer: str = "13a"
     """sacrebleu's name of the BLEU tokenizer for languages not named below."""
     bleu_tokenizers: Mapping[str, str] = field(default_factory=dict[str, str])
     """ISO 639 code -> sacrebleu's name of the BLEU tokenizer."""
     bleu_smoothing: Literal["exp", "none"] = "exp"
-    """sacrebleu's name of what is done where no n-gram of an order is right."""
+    """sacrebleu's name of the smoothing for orders without a correct n-gram."""
     rouge: Rouge = RougeL()
     """The definition of ROUGE-L."""
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
-    """ISO 639 code -> why text in it is not scored."""
+    """ISO 639 code -> reason why the protocol refuses the language."""
 
     def prepare_hypothesis(self, sentence: str, language: str) -> str:
-        """Return a hypothesis as it is scored."""
+        """Return a hypothesis after all steps."""
         return _prepared(sentence, self.hypothesis, primary_code(language))
 
     def prepare_reference(self, sentence: str, language: str) -> str:
-        """Return a reference as it is scored."""
+        """Return a reference after all steps."""
         return _prepared(sentence, self.reference, primary_code(language))
 
     def bleu(self, language: str) -> BLEU:
-        """Return the BLEU metric for a language; BLEU-1 to BLEU-4 come from the one corpus call."""
+        """Return the BLEU metric for a language. BLEU-1 to BLEU-4 come from one corpus call."""
         # `force` only silences the advice that text ending in " ." looks tokenized, as PHOENIX-2014T does.
         return BLEU(tokenize=self.tokenizer(language), smooth_method=self.bleu_smoothing, force=True)
 
@@ -60,7 +60,7 @@ class Protocol:
         return CHRF()
 
     def rouge_metric(self, language: str) -> RougeMetric | None:
-        """Return the ROUGE-L metric for a language, or None where it is undefined."""
+        """Return the ROUGE-L metric for a language, or None where the protocol has no ROUGE-L."""
         undefined = self.rouge.undefined(primary_code(language))
         return None if undefined else RougeMetric(self.rouge, primary_code(language))
 
@@ -69,7 +69,7 @@ class Protocol:
         return self.bleu_tokenizers.get(primary_code(language), self.bleu_tokenizer)
 
     def signature(self, language: str) -> str:
-        """Return the part of a signature that says what was scored, before the metrics' own.
+        """Return the first part of a signature: protocol, language and steps.
 
         >>> from .protocols import find_protocol
         >>> find_protocol("gfslt").signature("de")
@@ -91,7 +91,7 @@ def primary_code(language: str) -> str:
     'zh'
 
     Raises:
-        DataError: it is no such code; a name like ``chinese`` would silently be scored by words.
+        DataError: the text is not an ISO 639 code. A name like ``chinese`` would silently be scored by words.
     """
     match = LANGUAGE_CODE.fullmatch(language)
     if match is None:

@@ -1,8 +1,8 @@
-"""The scoring conventions of this field by name.
+"""Scoring protocols of sign language translation, by name.
 
-Figures of two papers can be compared only where their conventions agree: the tokenizer, a final full stop
-or the case of letters move BLEU-4 by one to five points on the same sentences. To add a convention is to
-add a row here. METEOR, BLEURT and BERTScore are left out; docs/scoring.md says how to get them.
+Figures of two papers can be compared only under the same protocol: the tokenizer, a final full stop or the
+case of letters change BLEU-4 by one to five points on the same sentences. A new protocol is a new row here.
+docs/scoring.md describes METEOR, BLEURT and BERTScore, which are not included.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from .text import (
 
 DEFAULT_PROTOCOL = "sacrebleu"
 ALL_PROTOCOLS = "all"
-"""What ``--protocol`` takes for every one of them."""
+"""Value of ``--protocol`` for all protocols."""
 _DECODED = "Their references are decoded from token ids, which may lose characters; ours are scored as given."
 
 _ROWS = (
@@ -111,10 +111,10 @@ PROTOCOLS: Mapping[str, Protocol] = {protocol.name: protocol for protocol in _RO
 
 
 def find_protocol(name: str) -> Protocol:
-    """Return the protocol of that name.
+    """Return the protocol of a name.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: no protocol has this name.
     """
     if name not in PROTOCOLS:
         known = list(PROTOCOLS)
@@ -125,9 +125,9 @@ def find_protocol(name: str) -> Protocol:
 
 
 def named_protocols(name: str) -> list[str]:
-    """Return the names ``--protocol`` stands for: one, or every one for ``all``.
+    """Return the names for a value of ``--protocol``: the name, or all names for ``all``.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: no protocol has this name.
     """
     return list(PROTOCOLS) if name == ALL_PROTOCOLS else [find_protocol(name).name]

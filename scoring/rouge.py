@@ -1,8 +1,8 @@
-"""ROUGE-L as sign language translation reports it: the F of the longest common subsequence, by sentence.
+"""ROUGE-L of sign language translation: F measure of the longest common subsequence, by sentence.
 
-Published ROUGE columns mix at least four definitions. The one here is that of the MS COCO caption
-evaluation (``coco-caption``, ``rouge.py``), which signjoey and nlg-eval copied and most later papers
-inherit. It keeps umlauts and Chinese characters. Those of other packages are in ``external_rouge.py``.
+Published ROUGE columns mix at least four definitions. This file has the definition of the MS COCO caption
+evaluation (``coco-caption``, ``rouge.py``), which signjoey and nlg-eval copied and most later papers inherit.
+Umlauts and Chinese characters are kept. ``external_rouge.py`` has the definitions of other packages.
 """
 
 from collections.abc import Sequence
@@ -13,39 +13,40 @@ from typing import Any, Literal, Protocol
 from sacrebleu.metrics.base import Metric, Score
 
 CHARACTER_LANGUAGES = ("zh", "ja", "th")
-"""Written without spaces between words. Korean has them, so its words are counted as they stand."""
+"""Languages without spaces between words. Korean has spaces and is counted by words."""
 
 
 class Rouge(Protocol):
     """A definition of ROUGE-L. Languages are primary ISO 639 codes."""
 
     def undefined(self, language: str) -> str | None:
-        """Why there is no figure in a language, or None where there is one."""
+        """Return the reason why a language has no figure, or None."""
         ...
 
     def sentence_score(self, hypothesis: str, reference: str, *, language: str) -> float:
-        """Return the ROUGE-L of one pair, 0-100; an empty hypothesis scores 0."""
+        """Return the ROUGE-L of one pair, 0-100. An empty hypothesis scores 0."""
         ...
 
     def signature(self, language: str) -> str:
-        """Return what reproduces the figure, in the manner of sacrebleu's signatures."""
+        """Return the settings that reproduce the figure, in the style of sacrebleu's signatures."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class RougeL:
-    """The definition of coco-caption: how tokens are cut and how recall is weighed against precision."""
+    """Definition of coco-caption, with a choice of tokens and of the weight of recall."""
 
     beta: float = 1.2
-    """Weight of recall over precision; 1.2 in coco-caption and signjoey."""
+    """Weight of recall over precision, 1.2 in coco-caption and signjoey."""
     tokens: Literal["whitespace", "space"] = "whitespace"
-    """Where words end: at any run of white space, or at every single space, so that two spaces in a row
-    have an empty word between them (coco-caption and nlg-eval)."""
+    """Ends of words: any run of white space, or every single space. With ``space``, two spaces in a row have
+    an empty word between them, as in coco-caption and nlg-eval.
+    """
     character_languages: tuple[str, ...] = ()
-    """Where each character but white space is a token instead."""
+    """Languages counted by characters without white space."""
 
     def undefined(self, language: str) -> str | None:
-        """Return None: it is defined for all languages."""
+        """Return None, because all languages are defined."""
         del language
 
     def sentence_score(self, hypothesis: str, reference: str, *, language: str) -> float:
@@ -64,7 +65,7 @@ class RougeL:
         return 100 * (1 + self.beta**2) * precision * recall / (recall + self.beta**2 * precision)
 
     def signature(self, language: str) -> str:
-        """Return what reproduces the figure.
+        """Return the settings that reproduce the figure.
 
         >>> RougeL(character_languages=("zh",)).signature("zh")
         'avg:sentence|beta:1.2|tok:char'
@@ -81,7 +82,7 @@ class RougeL:
 
 
 class RougeMetric(Metric):
-    """ROUGE-L as a metric of sacrebleu's, which so resamples and compares it like its own."""
+    """ROUGE-L as a sacrebleu metric, for resampling and comparison by sacrebleu."""
 
     def __init__(self, rouge: Rouge, language: str) -> None:
         super().__init__()
@@ -107,9 +108,9 @@ class RougeMetric(Metric):
 def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
     """Return the length of the longest common subsequence of two token sequences.
 
-    Each row of the usual table is one integer, bit j standing for token j of ``second``; a bit is cleared
-    where the row's value rises by one, so the cleared bits of the last row are the length. One addition
-    moves a whole row on, where the table needs ``len(second)`` comparisons.
+    Each row of the usual table is one integer. Bit j stands for token j of ``second``, and a bit is cleared
+    where the value of the row rises by one. The number of cleared bits in the last row is the length. One
+    addition computes a whole row, where the table needs ``len(second)`` comparisons.
 
     Source: Hyyrö, "Bit-Parallel LCS-length Computation Revisited" (2004), figure 3.
 

@@ -1,4 +1,4 @@
-"""BLEU-1 to BLEU-4, chrF and ROUGE-L of a corpus, each with the signature that reproduces it."""
+"""BLEU-1 to BLEU-4, chrF and ROUGE-L of a corpus, each with a signature."""
 
 import re
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from .protocols import DEFAULT_PROTOCOL, find_protocol
 
 BLEU_ORDERS = (1, 2, 3, 4)
 CHARACTER_TOKENIZERS = ("char", "zh")
-"""sacrebleu's tokenizers that need no spaces."""
+"""sacrebleu's tokenizers for text without spaces."""
 DEFAULT_RESAMPLES = 1000
 """Test sets drawn for an interval or a comparison, as sacrebleu draws."""
 
 UNSPACED_TEXT = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]{2}")
-"""Two neighbours of Thai, kana or Han: text that must be counted by character."""
+"""Two neighbouring characters of Thai, kana or Han: text to be counted by characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """What a system scores on a corpus; every figure 0-100, higher is better."""
+    """Scores of a system on a corpus. Every figure is 0-100, higher is better."""
 
     bleu1: float
     """Cumulative: the geometric mean of the n-gram precisions up to n, times the brevity penalty."""
@@ -32,7 +32,7 @@ class Scores:
     bleu3: float
     bleu4: float
     rouge_l: float | None
-    """The mean over sentences; None where the protocol has none for the language."""
+    """Mean over sentences, or None where the protocol has no ROUGE-L for the language."""
     chrf: float
     """chrF2: character n-grams up to 6, recall counted twice."""
     count: int
@@ -42,16 +42,16 @@ class Scores:
     language: str
     """ISO 639 code the text was scored as."""
     signature: str
-    """All that reproduces the figures: what was done to the text, and the metrics' own signatures."""
+    """Steps on the text and signatures of the metrics, enough to reproduce the figures."""
     rouge_reason: str | None = None
-    """Why ``rouge_l`` is None."""
+    """Reason for a missing ``rouge_l``."""
     unicode_note: str | None = None
-    """Where the two sides, as the protocol scores them, are in different Unicode normal forms."""
+    """Note about sides in different Unicode normal forms, after the steps of the protocol."""
     intervals: dict[str, float] | None = None
     """Half the width of the 95 % bootstrap interval of ``bleu4``, ``chrf`` and ``rouge_l``, if asked for."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name, unrounded; what was not asked for, or needs no reason, is left out."""
+        """Return the fields by name, unrounded, without optional fields that are None."""
         optional = ("rouge_reason", "unicode_note", "intervals")
         return {key: value for key, value in asdict(self).items() if key not in optional or value is not None}
 
@@ -66,21 +66,21 @@ def score(
 ) -> Scores:
     """Score hypotheses against one reference each.
 
-    An empty hypothesis is legal and scores 0. The sentences are taken raw: nothing is lower-cased,
-    stripped of punctuation or normalised unless the protocol says so.
+    An empty hypothesis is allowed and scores 0. The sentences are not lower-cased, stripped of punctuation or
+    normalised unless the protocol has such a step.
 
     Args:
-        hypotheses: one sentence a pair.
-        references: as many, none empty.
-        language: ISO 639 code; by it a protocol chooses its tokenizer and what it does to the text.
+        hypotheses: one sentence for each pair.
+        references: one sentence for each pair, none empty.
+        language: ISO 639 code. Tokenizer and steps of a protocol depend on the language.
         protocol: a name of ``PROTOCOLS``.
-        resamples: test sets drawn for 95 % intervals; 0: no intervals. sacrebleu draws them, by the seed
-            12345 unless ``SACREBLEU_SEED`` is set.
+        resamples: number of resampled test sets for 95 % intervals, 0 for no intervals. sacrebleu draws the
+            test sets with seed 12345 unless ``SACREBLEU_SEED`` is set.
 
     Raises:
         DataError: no pairs, unequal counts, an empty reference, text without spaces under a tokenizer of
-            words, or a language the protocol does not score.
-        ConfigError: no such protocol.
+            words, or a language outside the protocol.
+        ConfigError: no protocol of this name.
     """
     rules = find_protocol(protocol)
     check_pairs(hypotheses, references)
@@ -111,10 +111,10 @@ def score(
 def prepare(
     hypotheses: Sequence[str], references: Sequence[str], *, rules: Protocol, language: str
 ) -> tuple[list[str], list[str]]:
-    """Return both sides as the protocol scores them.
+    """Return both sides after the steps of the protocol.
 
     Raises:
-        DataError: a language the protocol does not score, or text it would take for one word a sentence.
+        DataError: the protocol refuses the language, or would take each sentence for one word.
     """
     if reason := rules.refused.get(primary_code(language)):
         raise DataError(
@@ -132,9 +132,9 @@ def _signature(rules: Protocol, language: str, *, bleu: str, chrf: str) -> str:
 
 
 def cumulative_bleu(corpus: BLEUScore, *, metric: BLEU) -> list[float]:
-    """Return BLEU-1 to BLEU-4 from the counts of one corpus call, by sacrebleu's own formula.
+    """Return BLEU-1 to BLEU-4 from the counts of one corpus call, by sacrebleu's formula.
 
-    Equal to four calls with ``max_ngram_order`` 1 to 4, at a quarter of the cost.
+    The result equals four calls with ``max_ngram_order`` 1 to 4, at a quarter of the cost.
     """
     return [
         BLEU.compute_bleu(
@@ -152,10 +152,11 @@ def cumulative_bleu(corpus: BLEUScore, *, metric: BLEU) -> list[float]:
 
 
 def check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
-    """Refuse what cannot be scored.
+    """Check the pairs of a score.
 
     Raises:
-        DataError: no pairs, unequal counts, or an empty reference; it names the pair, counted from 1.
+        DataError: no pairs, unequal counts, or an empty reference. The message names the pair, counted from
+            1.
     """
     if len(hypotheses) != len(references):
         raise DataError(
@@ -170,7 +171,7 @@ def check_pairs(hypotheses: Sequence[str], references: Sequence[str]) -> None:
 
 
 def _check_spaces(references: Sequence[str], *, rules: Protocol, language: str) -> None:
-    """Refuse text without spaces under a tokenizer of words: a sentence would be one token, and BLEU 0."""
+    """Refuse text without spaces under a tokenizer of words, where BLEU would be 0."""
     if rules.tokenizer(language) in CHARACTER_TOKENIZERS:
         return
     unspaced = [number for number, text in enumerate(references, 1) if UNSPACED_TEXT.search(text)]

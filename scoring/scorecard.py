@@ -1,4 +1,4 @@
-"""Systems scored under one protocol or all: as figures, and as a table for people."""
+"""Scores of several systems under one protocol or all protocols, and a table of the scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,17 +21,17 @@ NO_FIGURE = "-"
 
 @dataclass(frozen=True, kw_only=True)
 class Systems:
-    """Who is scored, on the same references."""
+    """Systems on the same references."""
 
     own: Sequence[tuple[str, Sequence[str]]]
-    """File and hypotheses, of one system or two."""
+    """File and hypotheses of one system or two systems."""
     guesses: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
-    """Name -> the sentences of a system that sees no video."""
+    """Name -> sentences of a baseline without video."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """What one protocol makes of the systems."""
+class ProtocolScores:
+    """Scores of all systems under one protocol."""
 
     protocol: str
     own: Sequence[tuple[str, Scores]] = ()
@@ -39,10 +39,10 @@ class Row:
     comparison: Mapping[str, Comparison] = field(default_factory=dict[str, Comparison])
     """Metric -> the first system against the second, where there are two."""
     refused: str | None = None
-    """Why the protocol does not score this text; then there are no scores."""
+    """Reason why the protocol refuses the text. Then there are no scores."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the first system's figures, and under names of their own what else there is."""
+        """Return the figures of the first system, and further figures under other keys."""
         if self.refused is not None:
             return {"refused": self.refused}
         first, *others = ({"file": name, **scores.to_dict()} for name, scores in self.own)
@@ -63,24 +63,24 @@ def score_systems(
     also: Sequence[str] = (),
     resamples: int = DEFAULT_RESAMPLES,
     intervals: bool = False,
-) -> list[Row]:
+) -> list[ProtocolScores]:
     """Score all systems under each protocol.
 
     Args:
-        systems: who is scored; two are compared.
-        references: one for each hypothesis.
+        systems: one system, or two systems to compare.
+        references: one reference for each hypothesis.
         language: ISO 639 code.
         protocols: names of ``PROTOCOLS``.
-        also: further ones, whose rows come last.
-        resamples: test sets drawn for a comparison, and for intervals.
-        intervals: whether there are any.
+        also: further protocols, whose rows come last.
+        resamples: number of resampled test sets for a comparison and for intervals.
+        intervals: compute intervals.
 
     Raises:
-        DataError: as ``score``, if there is one protocol. One of several that refuses the text gives a row
-            that says why, and so does one of ``also``.
+        DataError: the only protocol refuses the text. One of several protocols, or one of ``also``, gives a
+            row with the reason instead.
     """
 
-    def row(protocol: str) -> Row:
+    def row(protocol: str) -> ProtocolScores:
         drawn = resamples if intervals else 0
         rules: dict[str, Any] = {"language": language, "protocol": protocol}
         own = [(name, score(each, references, **rules, resamples=drawn)) for name, each in systems.own]
@@ -89,7 +89,7 @@ def score_systems(
         if len(systems.own) == 2:
             (_, first), (_, second) = systems.own
             compared = compare(first, second, references, **rules, resamples=resamples)
-        return Row(protocol=protocol, own=own, guesses=guessed, comparison=compared)
+        return ProtocolScores(protocol=protocol, own=own, guesses=guessed, comparison=compared)
 
     rows = []
     for protocol in (*protocols, *also):
@@ -98,16 +98,16 @@ def score_systems(
         except DataError as error:
             if [protocol] == list(protocols):
                 raise
-            rows.append(Row(protocol=protocol, refused=str(error).split("\n")[0]))
+            rows.append(ProtocolScores(protocol=protocol, refused=str(error).split("\n")[0]))
     return rows
 
 
-def describe_rows(rows: Sequence[Row], *, missing: int = 0) -> str:
-    """Return the rows for people: a table, comparisons, and what reproduces each figure.
+def describe_rows(rows: Sequence[ProtocolScores], *, missing: int = 0) -> str:
+    """Return the rows as text: a table, comparisons and signatures.
 
     Args:
-        rows: at least one.
-        missing: sentences that could not be scored, for a column of their own if there are any.
+        rows: at least one row.
+        missing: number of sentences without a hypothesis, for a column of the table.
     """
     lacking = [str(missing)] if missing else []
     cells = [["", "", *COLUMNS, "sentences", *["missing" for _ in lacking]]]
@@ -133,7 +133,7 @@ def _figure(scores: Scores, key: str) -> str:
     return f"{value:.2f}" if interval is None else f"{value:.2f} ± {interval:.2f}"
 
 
-def _compared(row: Row) -> str:
+def _compared(row: ProtocolScores) -> str:
     cells = [[f"{row.protocol}, paired bootstrap", *(name for name, _ in row.own), "p"]]
     for label, metric in COLUMNS.items():
         if found := row.comparison.get(metric):
@@ -148,8 +148,8 @@ def _compared(row: Row) -> str:
     return table(cells)
 
 
-def _notes(rows: Sequence[Row]) -> str:
-    """Return the signatures, the reasons for figures that are not there, and warnings about Unicode."""
+def _notes(rows: Sequence[ProtocolScores]) -> str:
+    """Return signatures, reasons for missing figures, and warnings about Unicode."""
     lines = []
     for row in rows:
         if row.refused is not None:
@@ -162,8 +162,8 @@ def _notes(rows: Sequence[Row]) -> str:
     return "\n".join(lines + _unicode_notes(rows))
 
 
-def _unicode_notes(rows: Sequence[Row]) -> list[str]:
-    """Return a line for each note on Unicode, with all protocols that it holds for."""
+def _unicode_notes(rows: Sequence[ProtocolScores]) -> list[str]:
+    """Return a line for each note on Unicode, with the names of all protocols concerned."""
     protocols: dict[str, list[str]] = {}
     for row in rows:
         for name, scores in row.own:
@@ -177,7 +177,7 @@ def _unicode_notes(rows: Sequence[Row]) -> list[str]:
 
 
 def table(rows: list[list[str]]) -> str:
-    """Return rows in columns, the first to the left and the others to the right."""
+    """Return rows as aligned columns, the first column to the left and the others to the right."""
     first, *widths = (max(map(len, column)) for column in zip(*rows, strict=True))
     return "\n".join(
         "  ".join(

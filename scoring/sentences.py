@@ -1,6 +1,6 @@
 """Files of sentences: plain lines, tables with a header, JSON Lines.
 
-All become columns. A file of plain lines is a table with the one column ``text``; a predictions file has
+All files become columns. A file of plain lines is a table with the column ``text``. A predictions file has
 ``id``, ``prediction``, ``reference`` and ``language``.
 """
 
@@ -16,26 +16,26 @@ from ..core.files import read_jsonl, read_text
 from ..core.text import find_unstorable
 
 COLUMNS = ("id", "prediction", "reference", "text", "language")
-"""What is read of a table or JSON Lines; other columns are passed over."""
+"""Columns that are read from a table or JSON Lines. Other columns are ignored."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sentences:
-    """One side of what is scored: hypotheses or references."""
+    """One side of a score: hypotheses or references."""
 
     source: str
-    """The file, as errors name it."""
+    """File name, for errors."""
     texts: tuple[str, ...]
     """Raw, in the order of the file."""
     ids: tuple[str, ...] | None = None
-    """As many, where the file has them."""
+    """One id for each text, or None."""
     languages: frozenset[str] = frozenset()
-    """ISO 639 codes the file gives, if any."""
+    """ISO 639 codes in the file."""
     lines: tuple[int, ...] | None = None
     """Line of each sentence in the file, counted from 1."""
 
     def only(self, kept: Sequence[int]) -> "Sentences":
-        """Return the sentences of these numbers, in their order."""
+        """Return the sentences with the given numbers, in the given order."""
         return replace(
             self,
             texts=tuple(self.texts[index] for index in kept),
@@ -52,17 +52,17 @@ class Sentences:
 
 @dataclass(frozen=True, kw_only=True)
 class SentenceFile:
-    """A file's columns, all of one length."""
+    """Columns of a file, all of one length."""
 
     path: Path
     columns: Mapping[str, tuple[str, ...]]
-    """Name -> one value a row."""
+    """Name -> one value for each row."""
     lines: tuple[int, ...]
-    """Line of each row in the file, counted from 1; of a row over several lines, the last."""
+    """Line number of each row, counted from 1. A row over several lines has the number of the last line."""
 
     @property
     def is_predictions(self) -> bool:
-        """Whether it holds both sides, as the predictions files of a run do."""
+        """Whether the file holds both sides, like the predictions file of a run."""
         return {"prediction", "reference"} <= self.columns.keys()
 
     def hypotheses(self) -> Sentences:
@@ -90,15 +90,15 @@ class SentenceFile:
 
 
 def read_sentence_file(path: Path) -> SentenceFile:
-    """Read a file of sentences, knowing its form by its name and its first line.
+    """Read a file of sentences. The name and the first line decide the format.
 
-    JSON Lines end in ``.jsonl`` or begin with ``{``. Tables end in ``.tsv`` or ``.csv`` or have a tab in
-    their first line, the header; they are cut at tabs, or at commas where the header has no tab. All else
-    is one sentence a line, an empty line being an empty sentence.
+    JSON Lines end in ``.jsonl`` or begin with ``{``. Tables end in ``.tsv`` or ``.csv``, or have a tab in the
+    first line, the header. The delimiter is a tab, or a comma where the header has no tab. Any other file has
+    one sentence a line, and an empty line is an empty sentence.
 
     Raises:
-        DataError: the file is unreadable, not UTF-8, empty, or malformed, or a text holds U+0000 or half of
-            a surrogate pair. The error names the line.
+        DataError: the file is unreadable, not UTF-8, empty, or malformed, or a text contains U+0000 or half
+            of a surrogate pair. The message names the line.
     """
     file = _read(path)
     for name, texts in file.columns.items():

@@ -1,4 +1,4 @@
-"""Give every clip the features of a clip with a different sentence: what a model scores by guessing."""
+"""Shuffled control: each clip gets another clip's features, to measure guessing."""
 
 import random
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from ..core.seeds import derive_seed
 
 
 def other_sentences(ids: Sequence[str], texts: Sequence[str], *, seed: int) -> list[int]:
-    """Return for each clip the index of another one, whose sentence is a different one.
+    """Return for each clip the index of a clip with a different sentence.
 
-    The choice for a clip is drawn from (seed, id), whatever was drawn for others.
+    The choice for a clip is drawn from (seed, id), independently of other clips.
 
     Raises:
         DataError: all clips have the same sentence.

@@ -1,4 +1,4 @@
-"""What protocols do to a sentence before any metric sees it: small steps with names that signatures carry."""
+"""Steps of protocols on a sentence before any metric. Signatures carry the names of the steps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One change of a sentence, in some languages."""
+    """Change of a sentence, in some languages."""
 
     name: str
-    """What a signature calls it."""
+    """Name in a signature."""
     change: Callable[[str], str]
-    """The sentence -> the sentence changed."""
+    """Function from a sentence to the changed sentence."""
     languages: tuple[str, ...] | None = None
-    """ISO 639 codes it is for; None: all."""
+    """ISO 639 codes of the languages, or None for all."""
 
     def concerns(self, language: str) -> bool:
-        """Whether anything is done in a language, given by its primary code."""
+        """Return whether the step changes text in a language, given by its primary code."""
         return self.languages is None or language in self.languages
 
 
 def remove_final_stop(sentence: str) -> str:
-    """Remove one final full stop that stands as a word of its own.
+    """Remove a final full stop that is a word of its own.
 
     >>> remove_final_stop("morgen regen .")
     'morgen regen'
@@ -30,7 +30,7 @@ def remove_final_stop(sentence: str) -> str:
 
 
 def add_final_stop(sentence: str) -> str:
-    """Append a full stop as a word of its own where there is none; an empty sentence stays empty.
+    """Append a missing full stop as a word of its own. An empty sentence stays empty.
 
     >>> add_final_stop("morgen regen"), add_final_stop("morgen regen .")
     ('morgen regen .', 'morgen regen .')
@@ -39,7 +39,7 @@ def add_final_stop(sentence: str) -> str:
 
 
 def glue_final_stop(sentence: str) -> str:
-    """Append a full stop to the last word where there is none; an empty sentence stays empty.
+    """Append a missing full stop to the last word. An empty sentence stays empty.
 
     >>> glue_final_stop("morgen regen"), glue_final_stop("morgen regen .")
     ('morgen regen.', 'morgen regen .')
@@ -48,7 +48,7 @@ def glue_final_stop(sentence: str) -> str:
 
 
 def space_characters(sentence: str) -> str:
-    """Put a space between the characters of a sentence that has none yet.
+    """Put a space between the characters of a sentence without spaces.
 
     >>> space_characters("他几岁?"), space_characters("他 几 岁?")
     ('他 几 岁 ?', '他 几 岁?')
@@ -57,7 +57,7 @@ def space_characters(sentence: str) -> str:
 
 
 def respace_characters(sentence: str) -> str:
-    """Take all spaces out, then put one between any two characters.
+    """Remove all spaces, then put a space between any two characters.
 
     >>> respace_characters("他 几 岁?")
     '他 几 岁 ?'

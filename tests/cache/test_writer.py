@@ -123,7 +123,7 @@ def test_a_partial_shard_of_another_make_is_begun_anew(
         writer.append(rows[0], maker.features(0))
     with maker.writer(rows, **changes) as writer:
         assert writer.pending == tuple(rows)
-    assert "begun anew" in capsys.readouterr().err
+    assert "starts again from the first video" in capsys.readouterr().err
 
 
 def test_a_partial_shard_of_other_ids_is_begun_anew(maker: Any) -> None:
@@ -232,7 +232,7 @@ def test_a_finished_shard_of_other_videos_is_refused(maker: Any) -> None:
 
 
 def test_an_id_that_comes_twice_is_refused(maker: Any) -> None:
-    with pytest.raises(CacheError, match=r"'trä/0' \(view 0\) comes twice"):
+    with pytest.raises(CacheError, match=r"'trä/0' \(view 0\) is there twice"):
         maker.writer([maker.row(0), maker.row(0)])
 
 

@@ -55,7 +55,7 @@ def test_another_phase_is_another_cache(
     cache = FeatureCache(tmp_path / "cache", "train")
     for index, features in enumerate(live(manifest, encoder, "train", "sign", phase=1)):
         assert np.array_equal(cache[index], features)
-    assert {row.offset for row in cache.rows} == {1}
+    assert {row.frame_offset for row in cache.rows} == {1}
     with pytest.raises(CacheError, match="phase"):
         run_extract(config=CONFIG, splits=["train"])
 

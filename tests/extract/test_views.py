@@ -75,8 +75,8 @@ def test_rows_stand_in_order_with_their_phases(run_extract: Run, manifest: Manif
     rows = FeatureCache(tmp_path / "cache", "train").rows
     ids = [sample.id for sample in manifest.split("train")]
     assert [(row.id, row.view) for row in rows] == [(id_, view) for id_ in ids for view in range(3)]
-    assert {row.offset for row in rows if row.view == 0} == {0}
-    assert {row.offset for row in rows if row.view} == {0, 1}
+    assert {row.frame_offset for row in rows if row.view == 0} == {0}
+    assert {row.frame_offset for row in rows if row.view} == {0, 1}
 
 
 def test_a_views_phase_is_one_of_trainings(manifest: Manifest) -> None:

@@ -131,7 +131,7 @@ def test_a_folder_in_use_is_refused(maker: Any, tmp_path: Path) -> None:
 
 
 def test_what_is_not_there_is_refused_before_anything_is_written(maker: Any, tmp_path: Path) -> None:
-    with pytest.raises(CacheError, match="is not there"):
+    with pytest.raises(CacheError, match="does not exist"):
         export_cache(maker.folder, out=tmp_path / "out", layout="npy")
     maker.write(maker.rows(2))
     with pytest.raises(CacheError, match="must hold shards .test-0-of-1.h5., but there are only train"):

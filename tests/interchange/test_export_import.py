@@ -30,7 +30,7 @@ def rows() -> list[CacheRow]:
         CacheRow(id=id_, text=f"Satz {n}\u2028", language="de", signer=f"s{n}", num_frames=9 + n)
         for n, id_ in enumerate(IDS)
     ]
-    return [*plain, *(replace(row, view=view, offset=view) for row in plain[:3] for view in (1, 2))]
+    return [*plain, *(replace(row, view=view, frame_offset=view) for row in plain[:3] for view in (1, 2))]
 
 
 def write(maker: Any, rows: list[CacheRow], **place: Any) -> Path:
@@ -154,7 +154,11 @@ def test_files_of_an_export_never_lead_outside_of_its_folder(exported: Any, layo
 @pytest.mark.parametrize(
     ("key", "value", "pattern"),
     [
-        ("offset", None, "train.jsonl, line 1: 'offset' must be int, but is None.\nExport the cache again"),
+        (
+            "frame_offset",
+            None,
+            "train.jsonl, line 1: 'frame_offset' must be int, but is None.\nExport the cache again",
+        ),
         ("crc32", "7", "'crc32' must be int, but is '7'"),
         ("view", True, "'view' must be int, but is True"),
         ("id", 3, "'id' must be str, but is 3"),

@@ -136,9 +136,9 @@ def test_every_clip_that_cannot_be_used_is_named_with_its_reason(tmp_path: Path)
         "text": "text.npy must be a whole .npy file",
         "none": "none.npy must be a whole .npy file",
         "zip": "is a .npz archive",
-        "../../etc/passwd": "It is missing: .*holds none of train/%2E",
+        "../../etc/passwd": "It is missing: .*has none of train/%2E",
         "x" * 300: "It is missing",
-        "absent": "It is missing: .*source holds none of train/absent.npy, absent.npy, train/absen/",
+        "absent": "It is missing: .*source has none of train/absent.npy, absent.npy, train/absen/",
     }
     found = reasons(result)
     assert set(found) == set(expected)
@@ -185,7 +185,7 @@ def test_a_file_that_changes_while_the_import_runs_is_left_out(tmp_path: Path) -
     plan = plan_import(source, out=tmp_path / "imported", config=config, sentences=manifest("a", "b"))
     save(source / "b.npy", np.zeros((2, D + 1), np.float32))
     assert reasons(write_import(plan)) == {
-        "b": "Its features must be 8 wide, as they were before, but are 9 wide now."
+        "b": "Its features must be 8 wide, as in the first pass, but are 9 wide now."
     }
 
 
@@ -201,7 +201,7 @@ def test_features_of_two_kinds_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_split_without_any_features_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="must be a folder of .*npy files, but is none"):
+    with pytest.raises(DataError, match="must be a folder of .*npy files, but is not a folder"):
         imported(tmp_path, manifest("a"))
     save(tmp_path / "source" / "a.npy", features(1))
     with pytest.raises(DataError, match=r"none of 1 has. 'b': It is missing: .*\nCheck the folder, --suffix"):
@@ -479,7 +479,7 @@ def test_a_file_that_unpacks_to_too_much_is_refused(tmp_path: Path) -> None:
     path = write_pickle(tmp_path / "bomb", [b"0" * 5_000_000])
     assert path.stat().st_size < 10_000
     with pytest.raises(
-        DataError, match=r"must unpack to at most 100000 bytes, but goes on.\nIf you trust it"
+        DataError, match=r"must unpack to at most 100000 bytes, but is longer.\nIf you trust it"
     ):
         read_pickles(path, max_bytes=100_000)
     assert len(read_pickles(path, max_bytes=6_000_000)[0][0]) == 5_000_000

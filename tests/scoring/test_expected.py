@@ -8,10 +8,10 @@ import pytest
 
 from fla_llm.core.errors import DataError
 from fla_llm.scoring.expected import compare_with_expected, describe_compared, read_expected
-from fla_llm.scoring.scorecard import Row, Systems, score_systems
+from fla_llm.scoring.scorecard import ProtocolScores, Systems, score_systems
 
 
-def scored(*protocols: str) -> list[Row]:
+def scored(*protocols: str) -> list[ProtocolScores]:
     """One system, one word of four wrong: BLEU-1 is 75, and ROUGE-L with 3 of 4 and 4 is 75."""
     own = [("hyps", ["a b c x"])]
     return score_systems(Systems(own=own), ["a b c d"], language="en", protocols=protocols)
