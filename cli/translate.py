@@ -41,10 +41,12 @@ def command(
     device: str,
     as_json: bool,
 ) -> None:
-    """Translate VIDEOS (files, or folders of frames), one line for each on standard output.
+    """Translate VIDEOS, one line for each on standard output, in the order given.
 
-    A video that cannot be read is named on standard error and does not stop the others; exit code 1.
-    --config and --set give decoding, such as --set num_beams=1.
+    A video is a file, or a folder of frames (.png, .jpg). Any other folder stands for the videos and the
+    folders of frames in it, in natural order. A video that cannot be translated gives an empty line, is named
+    on standard error, and stops no other; exit code 1. --config and --set give decoding, such as --set
+    num_beams=1.
     """
     from ..core.progress import say
     from ..pipeline.translate import translate
@@ -58,10 +60,19 @@ def command(
         decoding=(config_source, overrides),
         device=device,
     )
-    for fault in done.faults:
+    faults = [each.fault for each in done if each.fault is not None]
+    for fault in faults:
         say(f"fla: {fault}")
-    rows = [{"video": str(video), "translation": text} for video, text in done.translations]
-    if as_json or rows:  # of no readable video there is nothing to print, not even an empty line
-        text = "\n".join(text for _, text in done.translations)
-        emit(as_json, {"translations": rows, "faults": list(done.faults)}, text)
-    ctx.exit(1 if done.faults else 0)
+    rows = [{"video": str(each.video), "translation": each.text} for each in done if each.fault is None]
+    lines = [_on_one_line(each.text) for each in done]
+    emit(as_json, {"translations": rows, "faults": faults}, "\n".join(lines))
+    ctx.exit(1 if faults else 0)
+
+
+def _on_one_line(text: str) -> str:
+    r"""Return a sentence without line breaks: line n of the output belongs to video n.
+
+    >>> _on_one_line("rain\r\nin the\u2028north\n")
+    'rain in the north'
+    """
+    return " ".join(text.splitlines())

@@ -155,7 +155,7 @@ def _translate_one(out: Path, manifest: Manifest, *, device: str) -> dict[str, s
     sample = manifest.split("test")[0]
     video = manifest.clip(sample).path
     done = translate([video], run=out / "stage2", ckpt=out / "stage1", device=device)
-    return {"video": str(video), "reference": sample.text, "translation": done.translations[0][1]}
+    return {"video": str(video), "reference": sample.text, "translation": done[0].text}
 
 
 @contextmanager

@@ -258,7 +258,7 @@ def feature_evaluation_set(
     """
     given = items if order is None else Reordered(items, order)
     sources = source_positions(model, given.stream_lengths, languages=items.languages)
-    check_positions(model, sources, items=items, what=SOURCE)
+    check_positions(model, sources, ids=items.ids, steps=items.lengths, what=SOURCE)
     by_id = sorted(range(len(items)), key=items.ids.__getitem__)
     formed = make_batches([sources[i] for i in by_id], max_clips=max_clips, max_steps=max_tokens, seed=0)
     batches = [[by_id[i] for i in batch] for batch in formed]

@@ -53,24 +53,31 @@ def clip_positions(model: "StageTwoModel", items: "FeatureItems") -> tuple[list[
         [starts[language] for language in items.languages],
     )
     for needed, what in zip(sides, ONE_SIDE if len(sides) == 1 else TWO_SIDES, strict=True):
-        check_positions(model, needed, items=items, what=what)
+        check_positions(model, needed, ids=items.ids, steps=items.lengths, what=what)
     return sides
 
 
 def check_positions(
-    model: "StageTwoModel", needed: Sequence[int], *, items: "FeatureItems", what: str
+    model: "StageTwoModel", needed: Sequence[int], *, ids: Sequence[str], steps: Sequence[int], what: str
 ) -> None:
     """Refuse clips that need more positions than the language model has; T5 has no bound.
 
+    Args:
+        model: what will read the clips.
+        needed: positions that each clip needs.
+        ids: of each clip, for the error.
+        steps: feature steps of each clip, for the error.
+        what: what the positions are needed for, for the error.
+
     Raises:
-        DataError: it names the clip that needs most, and ``what`` it needs them for.
+        DataError: a clip needs more; the error names the clip that needs most.
     """
     most: int | None = getattr(model.language_model.model.config, "max_position_embeddings", None)
     longest = max(range(len(needed)), key=needed.__getitem__)
     if most is not None and needed[longest] > most:
         raise DataError(
-            f"Clip {items.ids[longest]!r} must fit into the language model's positions ({most}), but needs "
-            f"{needed[longest]} for {what} ({items.lengths[longest]} feature steps).\n"
+            f"Clip {ids[longest]!r} must fit into the language model's positions ({most}), but needs "
+            f"{needed[longest]} for {what} ({steps[longest]} feature steps).\n"
             "Extract with a larger stride, set projector.kind=conv, shorten the prompt or the sentence, or "
             "give another --llm."
         )

@@ -16,22 +16,23 @@ from ..encoder.encode import encode
 from ..encoder.model import VisualEncoder
 from ..encoder.store import fingerprint, load_encoder
 from ..finetune.model import StageTwoModel
+from ..finetune.positions import SOURCE, check_positions, source_positions
 from ..finetune.run_files import RUN
 from ..finetune.store import check_features, load_stage_two
 from ..training.config import DecodingConfig
-from ..video import Clip, read_frames
+from ..video import Clip, list_clips, read_frames
 from .as_cached import Making, making_of
 from .evaluation import Decoding
 
 
 @dataclass(frozen=True, kw_only=True)
-class Translated:
-    """What became of the videos."""
+class Translation:
+    """Sentence of one video, or why there is none."""
 
-    translations: tuple[tuple[Path, str], ...]
-    """Each readable video with its sentence, in the order given."""
-    faults: tuple[str, ...]
-    """A sentence for each video that could not be read."""
+    video: Path
+    text: str = ""
+    """The sentence; empty where there is a fault."""
+    fault: str | None = None
 
 
 def translate(
@@ -43,11 +44,13 @@ def translate(
     language: str | None = None,
     decoding: Decoding = (None, ()),
     device: str = "auto",
-) -> Translated:
+) -> list[Translation]:
     """Translate videos that stand in no manifest.
 
+    Each video gives one result, in the order given: a fault in a video stops no other.
+
     Args:
-        videos: video files, or folders of frames.
+        videos: video files, folders of frames, or folders of both, which stand for all clips in them.
         run: a stage-two run.
         ckpt: the stage-one run, or its encoder directory, that the run's features came from.
         llm: where the run's language model lies now, if it was moved.
@@ -71,13 +74,20 @@ def translate(
     search = load_config(
         DecodingConfig, base=model.config.decoding, source=decoding[0], overrides=decoding[1]
     )
-    faults: list[str] = []
-    features = encode_videos(encoder, videos, making=making, device=where, faults=faults)
-    done = [
-        (video, _sentence(model, array, language=spoken, decoding=search))
-        for video, array in progress(features, desc="translating", total=len(videos), unit="videos")
+    paths, faults = _inputs(videos)
+    sentences: dict[int, str] = {}
+    found = encode_videos(encoder, paths, making=making, device=where, faults=faults)
+    for number, features in progress(found, desc="translating", total=len(paths), unit="videos"):
+        try:
+            sentences[number] = _sentence(
+                model, features, video=paths[number], language=spoken, decoding=search
+            )
+        except DataError as error:
+            faults[number] = str(error)
+    return [
+        Translation(video=path, text=sentences.get(number, ""), fault=_named(path, faults.get(number)))
+        for number, path in enumerate(paths)
     ]
-    return Translated(translations=tuple(done), faults=tuple(faults))
 
 
 def encode_videos(
@@ -86,27 +96,51 @@ def encode_videos(
     *,
     making: Making,
     device: torch.device,
-    faults: list[str],
-) -> Iterator[tuple[Path, np.ndarray]]:
-    """Yield each readable video with its features (T, F), float16; the others' sentences go to ``faults``."""
-    return encode(
-        encoder,
-        _readable(encoder, videos, making, faults),
-        frame_batch=making.frame_batch,
-        level=making.level,
-        device=device,
-        dtype=making.dtype,
-    )
+    faults: dict[int, str],
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the number of each readable video with its features (T, F), float16, in order.
+
+    Args:
+        encoder: the frozen encoder.
+        videos: video files or folders of frames.
+        making: how frames are chosen and encoded.
+        device: where to compute.
+        faults: number of a video -> why it has no features. These videos are passed over, and others added.
+    """
+    begin = 0
+
+    def first_open() -> int:
+        """Return the number of the video that comes next: the reader runs ahead of the encoder."""
+        return next(number for number in range(begin, len(videos)) if number not in faults)
+
+    while begin < len(videos):
+        clips = _readable(encoder, videos, making, faults, begin=begin)
+        encoded = encode(
+            encoder, clips, frame_batch=making.frame_batch, level=making.level, device=device,
+            dtype=making.dtype,
+        )  # fmt: skip
+        try:
+            for _, features in encoded:
+                number = first_open()
+                yield number, features
+                begin = number + 1
+            return
+        except DataError as error:  # features that float16 cannot hold: the videos behind are encoded again
+            number = first_open()
+            faults[number] = str(error)
+            begin = number + 1
 
 
 def _readable(
-    encoder: VisualEncoder, videos: Sequence[Path], making: Making, faults: list[str]
+    encoder: VisualEncoder, videos: Sequence[Path], making: Making, faults: dict[int, str], *, begin: int
 ) -> Iterator[tuple[Path, np.ndarray]]:
     config = encoder.config
-    for video in videos:
+    for number in range(begin, len(videos)):
+        if number in faults:
+            continue
         try:
             frames = read_frames(
-                Clip(path=video),
+                Clip(path=videos[number]),
                 sampling=making.sampling,
                 phase=making.phase,
                 size=config.resize_size,
@@ -114,9 +148,26 @@ def _readable(
                 keep_partial=making.keep_partial,
             )
         except DataError as error:
-            faults.append(str(error))
+            faults[number] = str(error)
             continue
-        yield video, frames
+        yield videos[number], frames
+
+
+def _inputs(given: Sequence[Path]) -> tuple[list[Path], dict[int, str]]:
+    """Return all clips that are meant; a folder without any stands for itself, with its fault."""
+    paths: list[Path] = []
+    faults: dict[int, str] = {}
+    for path in given:
+        try:
+            paths += list_clips(path)
+        except DataError as error:
+            faults[len(paths)] = str(error)
+            paths.append(path)
+    return paths, faults
+
+
+def _named(path: Path, fault: str | None) -> str | None:
+    return fault if fault is None or str(path) in fault else f"{path}: {fault}"
 
 
 def _check_one_stream(run: Path, model: StageTwoModel) -> None:
@@ -129,7 +180,12 @@ def _check_one_stream(run: Path, model: StageTwoModel) -> None:
 
 
 @torch.no_grad()
-def _sentence(model: StageTwoModel, features: np.ndarray, *, language: str, decoding: DecodingConfig) -> str:
+def _sentence(
+    model: StageTwoModel, features: np.ndarray, *, video: Path, language: str, decoding: DecodingConfig
+) -> str:
+    steps = len(features)
+    needed = source_positions(model, [[steps]], languages=[language])
+    check_positions(model, needed, ids=[str(video)], steps=[steps], what=SOURCE)
     batch = model.collate([{"id": "", "features": features, "text": "", "language": language}])
     device = model.llm.device
     return model.translate({name: value.to(device) for name, value in batch.items()}, decoding)[0]

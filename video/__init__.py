@@ -4,6 +4,7 @@ from .clip import Clip, ClipInfo
 from .container import DamagedVideoError
 from .fit import Fit
 from .frames import decode_all, read_frames
+from .listing import list_clips
 from .probing import count_frames, probe, read_timeline
 from .sampling import FrameSampling, count_selected, select_at_times, select_frames
 from .timeline import Timeline, choose_frames
@@ -19,6 +20,7 @@ __all__ = [
     "count_frames",
     "count_selected",
     "decode_all",
+    "list_clips",
     "probe",
     "read_frames",
     "read_timeline",

@@ -60,7 +60,7 @@ def test_translates_features_are_the_cached_ones_bit_for_bit(
     assert making.frame_batch == 5
     manifest = [json.loads(line) for line in (house / "manifest.jsonl").read_text().splitlines()[1:]]
     rows = {row["id"]: house / "corpus" / row["video"] for row in manifest if row["split"] == "test"}
-    faults: list[str] = []
+    faults: dict[int, str] = {}
     videos = [rows[row.id] for row in cache.rows]
     found = list(encode_videos(encoder, videos, making=making, device=CPU, faults=faults))
     assert not faults
