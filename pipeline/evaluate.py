@@ -179,7 +179,10 @@ def _translate(
     search = partial(model.translate_n_best, decoding=decoding, count=request.n_best)
     found = translate_all(model, evaluation, translate=search, device=device, dtype=dtype, desc=desc)
     best = [hypotheses[0]["text"] for hypotheses in found.hypotheses]
-    translations = Translations[str](**vars(found) | {"hypotheses": best})
+    translations = Translations(
+        ids=found.ids, references=found.references, languages=found.languages, hypotheses=best,
+        unreadable=found.unreadable,
+    )  # fmt: skip
     return translations, found.hypotheses
 
 
