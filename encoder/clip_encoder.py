@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..core.config import config_to_dict
 from ..core.errors import ConfigError, ModelError
-from ..video.fit import Fit
+from ..video.resize_mode import ResizeMode
 from ..video.sampling import FrameSampling
 from .config import IMAGENET_MEAN, IMAGENET_STD
 from .windows import Windows
@@ -50,7 +50,7 @@ class ClipEncoderConfig:
     """Side in pixels of what the model sees: the middle of a frame."""
     resize_size: int = 224
     """Side in pixels frames are read at."""
-    fit: Fit = "crop"
+    fit: ResizeMode = "crop"
     """How frames become square when they are read."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     """Subtracted from the colours red, green, blue, of 0..1."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.config import config_to_dict
 from ..core.errors import ConfigError
-from ..video.fit import Fit
+from ..video.resize_mode import ResizeMode
 from ..video.sampling import FrameSampling
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -40,7 +40,7 @@ class EncoderConfig:
     """Side in pixels of what the backbone sees: a crop, central in evaluation, random in training."""
     resize_size: int = 256
     """Side in pixels frames are read at."""
-    fit: Fit = "crop"
+    fit: ResizeMode = "crop"
     """How frames become square when they are read."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     """Subtracted from the colours red, green, blue, of 0..1."""

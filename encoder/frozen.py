@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..video.fit import Fit
+from ..video.resize_mode import ResizeMode
 from ..video.sampling import FrameSampling
 from .windows import Windows
 
@@ -24,7 +24,7 @@ class FrozenConfig(Protocol):
         ...
 
     @property
-    def fit(self) -> Fit:
+    def fit(self) -> ResizeMode:
         """How frames become square."""
         ...
 

@@ -17,7 +17,7 @@ from ..core.files import read_json
 from ..core.hub import check_reachable, find_source, load_pretrained
 from ..core.progress import say
 from ..core.weights import check_folder, describe_misfit
-from ..video.fit import Fit
+from ..video.resize_mode import ResizeMode
 from ..video.sampling import FrameSampling
 from .clip_encoder import ClipEncoder, ClipEncoderConfig, ClipPool
 from .config import IMAGENET_MEAN, IMAGENET_STD
@@ -134,7 +134,7 @@ def _prepared(told: dict[str, Any], *, image_size: int, is_vivit: bool) -> dict[
     if not told.get("do_normalize", True):
         mean, std = (0.0,) * 3, (1.0,) * 3
     size = told.get("size", image_size)
-    fit: Fit = "stretch" if isinstance(size, dict) and "height" in size else "crop"
+    fit: ResizeMode = "stretch" if isinstance(size, dict) and "height" in size else "crop"
     side = size if isinstance(size, int) else size.get("shortest_edge", size.get("height", image_size))
     return {
         "fit": fit,

@@ -2,10 +2,10 @@
 
 from .clip import Clip, ClipInfo
 from .container import DamagedVideoError
-from .fit import Fit
 from .frames import decode_all, read_frames
 from .listing import list_clips
 from .probing import count_frames, probe, read_timeline
+from .resize_mode import ResizeMode
 from .sampling import FrameSampling, count_selected, select_at_times, select_frames
 from .timeline import Timeline, choose_frames
 
@@ -13,7 +13,7 @@ __all__ = [
     "Clip",
     "ClipInfo",
     "DamagedVideoError",
-    "Fit",
+    "ResizeMode",
     "FrameSampling",
     "Timeline",
     "choose_frames",

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from ..core.errors import DataError
 from .clip import Clip
-from .entry import REFRESH_SECONDS, is_entry_point, refreshes_gradually
 from .geometry import MAX_PIXELS, refuse_absurd_size
+from .random_access import REFRESH_SECONDS, is_random_access_point, refreshes_gradually
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -29,7 +29,7 @@ SEEK_MARGIN_SECONDS = 1.0
 """Distance of the seek target before the start of a cut. Frames are shown later than stored."""
 INDEXED_FORMATS = ("mov", "matroska")
 """Formats with an index, in which a seek lands on a key frame."""
-BOUND_SECONDS = 1e-6
+CUT_TOLERANCE_SECONDS = 1e-6
 """Tolerance at the bounds of a cut. 0.1 s has no exact float."""
 
 
@@ -95,12 +95,12 @@ def read_packets(stream: "VideoStream", clip: "Clip") -> Iterator["Packet[VideoS
         ) from error
 
 
-def shown_seconds(part: "Packet[VideoStream] | VideoFrame", stream: "VideoStream") -> float | None:
+def presentation_seconds(part: "Packet[VideoStream] | VideoFrame", stream: "VideoStream") -> float | None:
     """Return the presentation time in seconds from the start of the stream, or None without a timestamp."""
     return None if part.pts is None else float((part.pts - (stream.start_time or 0)) * time_base(stream))
 
 
-def stored_seconds(packet: "Packet[VideoStream]", stream: "VideoStream") -> float | None:
+def decoding_seconds(packet: "Packet[VideoStream]", stream: "VideoStream") -> float | None:
     """Return the decoding time of a packet in seconds. No later packet is shown before this time."""
     return None if packet.dts is None else float((packet.dts - (stream.start_time or 0)) * time_base(stream))
 
@@ -115,14 +115,14 @@ def is_within(seconds: float | None, clip: "Clip") -> bool:
         return True
     if seconds is None:
         raise DataError(f"{clip.path} carries no times, so it cannot be cut by seconds.")
-    return seconds >= (clip.start_seconds or 0.0) - BOUND_SECONDS and not is_past(seconds, clip)
+    return seconds >= (clip.start_seconds or 0.0) - CUT_TOLERANCE_SECONDS and not is_past(seconds, clip)
 
 
 def is_past(seconds: float | None, clip: "Clip") -> bool:
     """Return whether a time is at or after the end of the clip."""
     if seconds is None or clip.end_seconds is None:
         return False
-    return seconds >= clip.end_seconds - BOUND_SECONDS
+    return seconds >= clip.end_seconds - CUT_TOLERANCE_SECONDS
 
 
 def container_of(stream: "VideoStream") -> "InputContainer":
@@ -153,7 +153,7 @@ def _seek(stream: "VideoStream", clip: "Clip") -> None:
     if not refreshes_gradually(stream):
         return
     landed = next(container_of(stream).demux(stream))
-    whole_at_once = is_entry_point(landed, stream)
+    whole_at_once = is_random_access_point(landed, stream)
     # The packet is consumed now, so seek again.
     _seek_before(stream, clip, SEEK_MARGIN_SECONDS if whole_at_once else REFRESH_SECONDS)
 

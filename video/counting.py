@@ -13,17 +13,17 @@ from .clip import Clip
 from .container import (
     DamagedVideoError,
     container_of,
+    decoding_seconds,
     is_past,
     is_within,
     open_video,
+    presentation_seconds,
     read_packets,
-    shown_seconds,
-    stored_seconds,
     time_base,
 )
 from .decoding import decode_frames
-from .entry import REFRESH_SECONDS, is_entry_point, refreshes_gradually
-from .timeline import Timeline, TimelineMaker
+from .random_access import REFRESH_SECONDS, is_random_access_point, refreshes_gradually
+from .timeline import Timeline, TimelineBuilder
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -41,11 +41,11 @@ MICROSECONDS = 1_000_000
 
 
 @dataclass
-class Tally:
+class PacketCount:
     """Packets read so far, and the times of the frames inside the clip."""
 
     packets: int = 0
-    inside: TimelineMaker = field(default_factory=TimelineMaker)
+    inside: TimelineBuilder = field(default_factory=TimelineBuilder)
     """Times of the packets inside the clip."""
     begin_seconds: float | None = None
     """Presentation time of the first packet."""
@@ -64,11 +64,11 @@ def video_timeline(clip: "Clip") -> Timeline:
         DataError: the video cannot be read, is cut off or has no frames, or the cut is beyond the end.
     """
     with open_video(clip) as stream:
-        tally = _tally(stream, clip)
-        if tally.complete and not clip.start_seconds:
-            _refuse_cut_off(stream, clip, tally)
-    timeline = tally.inside.finish(clip) if tally.certain else decoded_timeline(clip)
-    _refuse_beyond_end(clip, tally.end_seconds, timeline.num_frames)
+        count = _count_packets(stream, clip)
+        if count.complete and not clip.start_seconds:
+            _refuse_cut_off(stream, clip, count)
+    timeline = count.inside.finish(clip) if count.certain else decoded_timeline(clip)
+    _refuse_beyond_end(clip, count.end_seconds, timeline.num_frames)
     return timeline
 
 
@@ -83,7 +83,7 @@ def decoded_timeline(clip: "Clip", *, keep_partial: bool = False) -> Timeline:
         DamagedVideoError: a frame cannot be decoded, and ``keep_partial`` is off or no frame precedes it.
         DataError: the video cannot be opened.
     """
-    shown = TimelineMaker()
+    shown = TimelineBuilder()
     try:
         for frame in decode_frames(clip):
             assert frame.time_base is not None, "a decoded frame has a clock"
@@ -94,62 +94,62 @@ def decoded_timeline(clip: "Clip", *, keep_partial: bool = False) -> Timeline:
     return shown.finish(clip)
 
 
-def _tally(stream: "VideoStream", clip: "Clip") -> Tally:
-    tally = Tally(certain=stream.codec_context.name not in HIDDEN_PICTURE_CODECS)
+def _count_packets(stream: "VideoStream", clip: "Clip") -> PacketCount:
+    count = PacketCount(certain=stream.codec_context.name not in HIDDEN_PICTURE_CODECS)
     for packet in read_packets(stream, clip):
         # An empty packet marks the end, or a repeated frame in AVI.
         if packet.size == 0:
             continue
-        seconds = shown_seconds(packet, stream)
-        if tally.packets == 0:
-            tally.begin_seconds = seconds
-            tally.certain &= _starts_whole(packet, stream, clip)
-        tally.packets += 1
-        if seconds is None and tally.begin_seconds is not None:
+        seconds = presentation_seconds(packet, stream)
+        if count.packets == 0:
+            count.begin_seconds = seconds
+            count.certain &= _starts_complete(packet, stream, clip)
+        count.packets += 1
+        if seconds is None and count.begin_seconds is not None:
             # Matroska has no negative timestamps, so leading frames of a copied part lose theirs.
-            tally.certain = False
+            count.certain = False
             continue
         length = float((packet.duration or 0) * time_base(stream))
         if is_within(seconds, clip):
-            tally.inside.add(seconds, length)
-            tally.certain &= _gives_picture(packet, seconds, tally)
+            count.inside.add(seconds, length)
+            count.certain &= _yields_frame(packet, seconds, count)
         if seconds is not None:
-            tally.end_seconds = max(tally.end_seconds, seconds + length)
+            count.end_seconds = max(count.end_seconds, seconds + length)
         # No later packet is shown before its decoding time, so the rest of the file is not read.
-        if is_past(stored_seconds(packet, stream), clip):
-            tally.complete = False
+        if is_past(decoding_seconds(packet, stream), clip):
+            count.complete = False
             break
-    return tally
+    return count
 
 
-def _starts_whole(packet: "Packet[VideoStream]", stream: "VideoStream", clip: "Clip") -> bool:
+def _starts_complete(packet: "Packet[VideoStream]", stream: "VideoStream", clip: "Clip") -> bool:
     """Return whether decoding from this first packet yields every later frame of the clip."""
-    if is_entry_point(packet, stream):
+    if is_random_access_point(packet, stream):
         return True
-    seconds = shown_seconds(packet, stream)
+    seconds = presentation_seconds(packet, stream)
     if seconds is None or not packet.is_keyframe:
         return False
     delay = REFRESH_SECONDS if refreshes_gradually(stream) else 0.0
     return seconds + delay <= (clip.start_seconds or 0.0)
 
 
-def _gives_picture(packet: "Packet[VideoStream]", seconds: float | None, tally: Tally) -> bool:
+def _yields_frame(packet: "Packet[VideoStream]", seconds: float | None, count: PacketCount) -> bool:
     """Return False for a frame that an edit list removes, or that is shown before the first key frame."""
     if packet.is_discard:
         return False
-    return seconds is None or tally.begin_seconds is None or seconds >= tally.begin_seconds
+    return seconds is None or count.begin_seconds is None or seconds >= count.begin_seconds
 
 
-def _refuse_cut_off(stream: "VideoStream", clip: "Clip", tally: Tally) -> None:
+def _refuse_cut_off(stream: "VideoStream", clip: "Clip", count: PacketCount) -> None:
     """Refuse an MP4 or Matroska file that ends before the declared end."""
     # Other containers declare no number of frames, or an estimate.
-    if stream.container.format.name.startswith("mov") and stream.frames > tally.packets:
+    if stream.container.format.name.startswith("mov") and stream.frames > count.packets:
         raise DamagedVideoError(
-            f"{clip.path} is cut off: it declares {stream.frames} frames, but holds {tally.packets}."
+            f"{clip.path} is cut off: it declares {stream.frames} frames, but holds {count.packets}."
         )
     declared = _declared_seconds(stream)
-    ends = tally.end_seconds + float((stream.start_time or 0) * time_base(stream))
-    if declared > ends + CUT_OFF_SECONDS and tally.packets:
+    ends = count.end_seconds + float((stream.start_time or 0) * time_base(stream))
+    if declared > ends + CUT_OFF_SECONDS and count.packets:
         raise DamagedVideoError(
             f"{clip.path} is cut off: it declares {declared:.2f} s, but ends at {ends:.2f} s."
         )

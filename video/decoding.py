@@ -14,12 +14,12 @@ from .container import (
     is_within,
     open_video,
     pixel_aspect,
+    presentation_seconds,
     read_packets,
     reason,
-    shown_seconds,
 )
-from .fit import Fit, centre_square, fitted_size
 from .geometry import orientation, refuse_absurd_size, shown_size
+from .resize_mode import ResizeMode, centre_square, fitted_size
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
+class FirstFrame:
     """Size of the first frame as shown, and frame rate of the stream."""
 
     height: int
@@ -35,7 +35,7 @@ class Picture:
     fps: float | None
 
 
-def first_picture(clip: "Clip") -> Picture:
+def first_frame(clip: "Clip") -> FirstFrame:
     """Decode the first frame, and return the size as shown and the frame rate.
 
     Raises:
@@ -45,7 +45,7 @@ def first_picture(clip: "Clip") -> Picture:
         for frame in decode_stream(stream, clip):
             height, width = shown_size(frame, pixel_aspect=pixel_aspect(stream))
             rate = stream.average_rate or stream.guessed_rate
-            return Picture(height=height, width=width, fps=float(rate) if rate else None)
+            return FirstFrame(height=height, width=width, fps=float(rate) if rate else None)
     raise DataError(f"{clip.path} must hold frames, but none can be decoded.")
 
 
@@ -73,7 +73,7 @@ def decode_stream(stream: "VideoStream", clip: "Clip") -> Iterator["VideoFrame"]
     try:
         for packet in read_packets(stream, clip):
             for frame in packet.decode():
-                seconds = shown_seconds(frame, stream)
+                seconds = presentation_seconds(frame, stream)
                 if is_past(seconds, clip):
                     return
                 if is_within(seconds, clip):
@@ -86,16 +86,16 @@ def decode_stream(stream: "VideoStream", clip: "Clip") -> Iterator["VideoFrame"]
         ) from error
 
 
-class Squarer:
+class SquareResizer:
     """Resizes decoded frames to upright RGB squares."""
 
-    def __init__(self, *, size: int, fit: Fit, pixel_aspect: float = 1.0) -> None:
+    def __init__(self, *, size: int, fit: ResizeMode, pixel_aspect: float = 1.0) -> None:
         """Set up a scaler for squares of ``size`` pixels, from stored pixels of this width / height."""
         from av.video.reformatter import VideoReformatter
 
         self.size = size
         self.pixel_aspect = pixel_aspect
-        self.fit: Fit = fit
+        self.fit: ResizeMode = fit
         # Setting up FFmpeg's scaler takes longer than one use, so all frames share one.
         self.scaler = VideoReformatter()
 

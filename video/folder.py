@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.errors import DataError
-from .fit import Fit, centre_square, fitted_size
 from .geometry import refuse_absurd_size
 from .picture_order import in_natural_order
 from .pixels import refuse_unknown_range, to_rgb
+from .resize_mode import ResizeMode, centre_square, fitted_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,7 +54,7 @@ def first_size(folder: Path) -> tuple[int, int]:
         return (width, height) if image.getexif().get(EXIF_ORIENTATION, 1) >= 5 else (height, width)
 
 
-def read_picture(path: Path, *, size: int, fit: Fit) -> np.ndarray:
+def read_picture(path: Path, *, size: int, fit: ResizeMode) -> np.ndarray:
     """Return a picture as uint8 (size, size, 3) in RGB, upright.
 
     Raises:

@@ -9,10 +9,10 @@ import numpy as np
 from .clip import Clip
 from .container import DamagedVideoError, open_video, pixel_aspect
 from .counting import decoded_timeline
-from .decoding import Squarer, decode_stream
-from .fit import Fit
+from .decoding import SquareResizer, decode_stream
 from .folder import list_pictures, read_picture
 from .probing import count_frames, read_timeline
+from .resize_mode import ResizeMode
 from .sampling import FrameSampling
 from .timeline import choose_frames
 
@@ -28,7 +28,7 @@ def read_frames(
     sampling: FrameSampling,
     phase: int = 0,
     size: int,
-    fit: Fit = "crop",
+    fit: ResizeMode = "crop",
     keep_partial: bool = False,
 ) -> np.ndarray:
     """Decode a clip and return the frames selected by ``sampling``.
@@ -67,7 +67,7 @@ def read_frames(
     return _read(clip, indices, num_frames=num_frames, stop=num_frames, size=size, fit=fit)
 
 
-def decode_all(clip: Clip, *, size: int, fit: Fit = "crop") -> np.ndarray:
+def decode_all(clip: Clip, *, size: int, fit: ResizeMode = "crop") -> np.ndarray:
     """Return every frame of a clip, uint8 (T, S, S, 3), with the geometry of :func:`read_frames`.
 
     Raises:
@@ -78,7 +78,13 @@ def decode_all(clip: Clip, *, size: int, fit: Fit = "crop") -> np.ndarray:
 
 
 def _read(
-    clip: Clip, indices: Sequence[int], *, num_frames: int, stop: int | None = None, size: int, fit: Fit
+    clip: Clip,
+    indices: Sequence[int],
+    *,
+    num_frames: int,
+    stop: int | None = None,
+    size: int,
+    fit: ResizeMode,
 ) -> np.ndarray:
     if clip.path.is_dir():
         squares = _folder_squares(clip, indices, size=size, fit=fit)
@@ -90,7 +96,9 @@ def _read(
     return frames
 
 
-def _folder_squares(clip: Clip, indices: Sequence[int], *, size: int, fit: Fit) -> Iterator[np.ndarray]:
+def _folder_squares(
+    clip: Clip, indices: Sequence[int], *, size: int, fit: ResizeMode
+) -> Iterator[np.ndarray]:
     pictures = list_pictures(clip.path)
     # A Counter keeps the order of the indices, which never decrease.
     for index, copies in Counter(indices).items():
@@ -98,7 +106,7 @@ def _folder_squares(clip: Clip, indices: Sequence[int], *, size: int, fit: Fit) 
 
 
 def _video_squares(
-    clip: Clip, indices: Sequence[int], *, num_frames: int, stop: int | None, size: int, fit: Fit
+    clip: Clip, indices: Sequence[int], *, num_frames: int, stop: int | None, size: int, fit: ResizeMode
 ) -> Iterator[np.ndarray]:
     """Yield the squares of the frames at ``indices``, and decode at most ``stop`` frames.
 
@@ -106,11 +114,11 @@ def _video_squares(
     """
     copies, reached = Counter(indices), 0
     with open_video(clip) as stream:
-        to_square = Squarer(size=size, fit=fit, pixel_aspect=pixel_aspect(stream))
+        resize = SquareResizer(size=size, fit=fit, pixel_aspect=pixel_aspect(stream))
         for index, frame in enumerate(islice(decode_stream(stream, clip), stop)):
             reached = index + 1
             if copies[index]:
-                yield from repeat(to_square(frame), copies[index])
+                yield from repeat(resize(frame), copies[index])
     if reached != num_frames:
         raise DamagedVideoError(
             f"{clip.path} must give {num_frames} frames, as many as it has packets, but gives {reached}.\n"

@@ -3,7 +3,7 @@
 from ..core.errors import DataError
 from .clip import Clip, ClipInfo
 from .counting import video_timeline
-from .decoding import first_picture
+from .decoding import first_frame
 from .folder import first_size, list_pictures
 from .timeline import Timeline, even_timeline
 
@@ -42,8 +42,8 @@ def probe(clip: Clip) -> ClipInfo:
     if clip.path.is_dir():
         height, width = first_size(clip.path)
         return ClipInfo(num_frames=num_frames, fps=None, height=height, width=width)
-    picture = first_picture(clip)
-    return ClipInfo(num_frames=num_frames, fps=picture.fps, height=picture.height, width=picture.width)
+    frame = first_frame(clip)
+    return ClipInfo(num_frames=num_frames, fps=frame.fps, height=frame.height, width=frame.width)
 
 
 def _refuse_cut_folder(clip: Clip) -> None:

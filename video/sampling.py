@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..core.errors import ConfigError
 
-SLACK_SECONDS = 0.002
+TIME_TOLERANCE_SECONDS = 0.002
 """Tolerance of sampling times. Matroska and FLV round timestamps to milliseconds, so that two timestamps and
 a duration can differ by 1.5 ms."""
 
@@ -118,7 +118,7 @@ def select_at_times(
     _check(len(times), sampling=sampling, phase=phase)
     assert sampling.fps is not None, "called for a rate"
     num_moments = _count_moments(end_seconds - times[0], sampling=sampling, phase=phase)
-    begin = times[0] + phase / sampling.stride / sampling.fps + SLACK_SECONDS
+    begin = times[0] + phase / sampling.stride / sampling.fps + TIME_TOLERANCE_SECONDS
     # Only the times that are kept are computed: the clock of a damaged file may jump by years.
     moments = (begin + k / sampling.fps for k in _evenly(num_moments, sampling.max_frames))
     return [max(0, bisect_right(times, moment) - 1) for moment in moments]
@@ -159,7 +159,7 @@ def count_selected(
 def _count_moments(length_seconds: float, *, sampling: FrameSampling, phase: int) -> int:
     """Return the number of sampling times before the end of a clip, at least 1."""
     assert sampling.fps is not None, "called for a rate"
-    periods = (length_seconds - SLACK_SECONDS) * sampling.fps
+    periods = (length_seconds - TIME_TOLERANCE_SECONDS) * sampling.fps
     return max(1, math.ceil(periods - phase / sampling.stride))
 
 

@@ -26,7 +26,7 @@ class Timeline:
     """End of the last frame, by the clock of ``times``."""
 
 
-class TimelineMaker:
+class TimelineBuilder:
     """Collects presentation times of frames, in any order."""
 
     def __init__(self) -> None:

@@ -4,11 +4,11 @@ from typing import Literal
 
 import numpy as np
 
-Fit = Literal["crop", "stretch"]
+ResizeMode = Literal["crop", "stretch"]
 """``crop``: scale the shorter side to the square and keep the middle. ``stretch``: scale both sides."""
 
 
-def fitted_size(height: float, width: float, *, size: int, fit: Fit) -> tuple[int, int]:
+def fitted_size(height: float, width: float, *, size: int, fit: ResizeMode) -> tuple[int, int]:
     """Return the height and width to scale a picture to, before :func:`centre_square`.
 
     ``height`` and ``width`` are those of the picture as shown, with square pixels.

@@ -23,7 +23,7 @@ def refreshes_gradually(stream: "VideoStream") -> bool:
     return stream.codec_context.name == "h264"
 
 
-def is_entry_point(packet: "Packet[VideoStream]", stream: "VideoStream") -> bool:
+def is_random_access_point(packet: "Packet[VideoStream]", stream: "VideoStream") -> bool:
     """Return whether no later frame refers to a frame before this packet.
 
     In H.264 and HEVC this means an IDR picture. In other codecs every key frame counts.
