@@ -18,10 +18,10 @@ def prepare_streams() -> None:
 
 
 def print_line(line: str) -> None:
-    """Print a line on standard error. Once nobody reads standard error, print nothing from then on."""
+    """Print a line on standard error. Once standard error cannot be written, print nothing from then on."""
     try:
         print(line, file=sys.stderr, flush=True)
-    except BrokenPipeError:  # the reader of "2>&1 | head" has ended: the work is worth more than its log
+    except OSError:  # the reader of "2>&1 | head" has ended, or a disk is full: the work goes before its log
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 2)
         os.close(null)

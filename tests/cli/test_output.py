@@ -101,12 +101,13 @@ def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
     assert (tmp_path / "made").read_text() == ""
 
 
-def test_work_goes_on_when_nobody_reads_its_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize("log", ["2>&1 >/dev/null | true", "2>/dev/full"])
+def test_work_goes_on_when_its_log_cannot_be_written(log: str, tmp_path: Path) -> None:
     code = (
         "from fla_llm.core.progress import progress, say; "
         "[say('line ' * 999) for _ in progress(range(100), desc='x')]; open('made', 'w')"
     )
-    shell(f'"$0" -c "{code}" 2>&1 >/dev/null | true', tmp_path)
+    shell(f'"$0" -c "{code}" {log}', tmp_path)
     assert (tmp_path / "made").exists()
 
 
