@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ..core.config import config_from_dict, config_to_dict
 from ..core.errors import ModelError, RunError
 from ..core.files import atomic_write, read_json, write_json
+from ..core.weights import read_tensors
 from ..encoder.store import load_encoder, save_encoder
 from .config import PretrainConfig
 from .model import StageOneModel
@@ -47,7 +48,7 @@ def load_stage_one(run: Path, *, device: torch.device) -> StageOneModel:
         raise RunError(f"{folder / 'config.json'} must describe a stage-one model ({FORMAT}), but does not.")
     config = config_from_dict(PretrainConfig, content, origin=str(folder / "config.json"))
     model = StageOneModel(load_encoder(run), load_tokenizer(folder), config)
-    _load_translator(model, load_file(folder / "model.safetensors"), folder)
+    _load_translator(model, read_tensors(folder / "model.safetensors"), folder)
     return model.to(device).eval()
 
 

@@ -12,6 +12,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from ..core.errors import ConfigError, ModelError
 from ..core.files import read_json, write_json
+from ..core.hub import find_source, load_pretrained
+from ..core.weights import check_content
 from .config import TokenizerConfig
 
 SPECIALS = ("<pad>", "<s>", "</s>", "<unk>")
@@ -61,7 +63,10 @@ def make_tokenizer(sentences: Sequence[str], config: TokenizerConfig) -> Sentenc
         ModelError: the LLM's tokenizer is not on disk and cannot be fetched.
     """
     if config.llm is not None:
-        return _cut(_load_llm_tokenizer(config.llm), sentences)
+        named = "The tokenizer of tokenizer.llm={}"
+        # A folder with a tokenizer alone will do here.
+        source = config.llm if Path(config.llm).is_dir() else find_source(config.llm, named=named)
+        return _cut(load_pretrained(AutoTokenizer.from_pretrained, source, named=named), sentences)
     return SentenceTokenizer(_learn(sentences, config))
 
 
@@ -69,13 +74,18 @@ def load_tokenizer(folder: Path) -> SentenceTokenizer:
     """Read what :meth:`SentenceTokenizer.save` wrote.
 
     Raises:
-        ModelError: it is not there.
+        ModelError: it is not there, or damaged.
     """
     if not (folder / "tokenizer.json").is_file():
         raise ModelError(f"{folder} must hold tokenizer.json, but does not.\nRun: fla pretrain")
+    check_content(folder / "tokenizer.json")
     if (folder / KEPT).is_file():
-        return SentenceTokenizer(AutoTokenizer.from_pretrained(folder), kept=read_json(folder / KEPT))
-    return SentenceTokenizer(_wrap(Tokenizer.from_file(str(folder / "tokenizer.json"))))
+        own = load_pretrained(AutoTokenizer.from_pretrained, str(folder), named="The tokenizer of {}")
+        return SentenceTokenizer(own, kept=read_json(folder / KEPT))
+    try:
+        return SentenceTokenizer(_wrap(Tokenizer.from_file(str(folder / "tokenizer.json"))))
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise ModelError(f"{folder / 'tokenizer.json'} is damaged: {error}.\nCopy the run again.") from error
 
 
 def _learn(sentences: Sequence[str], config: TokenizerConfig) -> PreTrainedTokenizerFast:
@@ -112,12 +122,3 @@ def _cut(tokenizer: Any, sentences: Sequence[str]) -> SentenceTokenizer:
     """Keep the tokens that the sentences use."""
     used = {own for ids in tokenizer(list(sentences), add_special_tokens=False)["input_ids"] for own in ids}
     return SentenceTokenizer(tokenizer, kept=sorted(used))
-
-
-def _load_llm_tokenizer(llm: str) -> Any:
-    try:
-        return AutoTokenizer.from_pretrained(llm)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"tokenizer.llm must be a model on disk or one to be fetched, but {llm!r} is neither: {error}"
-        ) from error

@@ -11,11 +11,12 @@ import re
 import shutil
 from pathlib import Path
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import TrainerState
 
 from ..core.files import atomic_write, respect_umask, sync_folder
+from ..core.weights import read_tensors
 
 WEIGHTS = "model.safetensors"
 STATE = "trainer_state.json"
@@ -92,5 +93,9 @@ def save_weights(state: dict[str, Tensor], folder: Path) -> None:
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
-    """Read what :func:`save_weights` wrote."""
-    return load_file(folder / WEIGHTS)
+    """Read what :func:`save_weights` wrote.
+
+    Raises:
+        ModelError: the file is cut or absent.
+    """
+    return read_tensors(folder / WEIGHTS)

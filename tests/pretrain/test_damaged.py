@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from fla_llm.cli import fla
 from fla_llm.core.errors import DataError
 from fla_llm.corpora.manifest import Manifest, write_manifest
-from fla_llm.encoder import fingerprint
+from fla_llm.encoder.store import fingerprint
 from fla_llm.pretrain.data import TrainingClips
 from fla_llm.pretrain.train import pretrain
 

@@ -67,7 +67,7 @@ def test_a_vocabulary_too_small_for_the_characters_is_refused() -> None:
 
 
 def test_a_language_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no-such-model' is neither"):
+    with pytest.raises(ModelError, match="tokenizer.llm=.*no-such-model: there is no such directory"):
         make_tokenizer(GERMAN, TokenizerConfig(llm=str(tmp_path / "no-such-model")))
 
 
