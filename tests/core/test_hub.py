@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from fla_llm.core import hub
 from fla_llm.core.errors import ModelError
@@ -128,3 +129,67 @@ def test_memory_that_runs_out_is_no_damage() -> None:
 
     with pytest.raises(RuntimeError, match="out of memory"):
         hub.load_pretrained(too_large, "some/llm")
+
+
+def load_model(name: str) -> None:
+    from fla_llm.finetune.llm import load_llm
+
+    load_llm(name, quantise="none", device=torch.device("cpu"), dtype=torch.float32)
+
+
+def plan(name: str) -> None:
+    from fla_llm.planning.skeleton import read_config
+
+    read_config(name)
+
+
+def encode_clips(name: str) -> None:
+    from fla_llm.encoder.hf_video import hf_video_encoder
+
+    hf_video_encoder(name)
+
+
+def encode_frames(name: str) -> None:
+    from fla_llm.encoder.timm_source import timm_encoder
+
+    timm_encoder(name)
+
+
+def begin_stage_one(name: str) -> None:
+    from fla_llm.encoder.config import EncoderConfig
+    from fla_llm.encoder.model import VisualEncoder
+
+    VisualEncoder(EncoderConfig(backbone=name, pretrained=True))
+
+
+def learn_words(name: str) -> None:
+    from fla_llm.pretrain.config import TokenizerConfig
+    from fla_llm.pretrain.tokenizer import make_tokenizer
+
+    make_tokenizer(["a"], TokenizerConfig(llm=name))
+
+
+USERS: dict[str, tuple[Callable[[str], None], str, str]] = {
+    "fla tune": (load_model, "some/llm", "Check the id and the connection, or give a directory"),
+    "fla plan": (plan, "some/llm", "Check the id and the connection, or give a directory"),
+    "hf-video": (encode_clips, "some/clips", "Check the id and the connection, or give a directory"),
+    "timm": (encode_frames, "test_resnet", "by --set timm.weights=PATH, or set timm.pretrained=false"),
+    "fla pretrain": (begin_stage_one, "test_resnet", "or set encoder.pretrained=false"),
+    "tokenizer.llm": (learn_words, "some/llm", "Check the id and the connection, or give a directory"),
+}
+
+
+@pytest.mark.parametrize("user", USERS)
+def test_every_user_of_the_hub_asks_once_and_says_what_to_do(user: str, endpoint: Endpoint) -> None:
+    load, name, remedy = USERS[user]
+    with pytest.raises(ModelError, match=f"{name}.* is not on this disk and cannot be .*\n.*{remedy}"):
+        load(name)
+    assert endpoint.connections == 1
+
+
+@pytest.mark.parametrize("name", ["nope.json", "./llm", "a/b/c"])
+@pytest.mark.parametrize("user", USERS)
+def test_no_user_of_the_hub_asks_for_a_path(user: str, name: str, endpoint: Endpoint) -> None:
+    with pytest.raises(ModelError, match=name):
+        USERS[user][0](name)
+    assert endpoint.connections == 0
