@@ -26,12 +26,15 @@ MEMORY_BYTES = 4 << 30
 def check_shard(path: Path) -> Iterator[tuple[str | None, str | None]]:
     """Yield (video, None) for each video that is begun, and (video, fault) for each fault."""
     try:
+        # Damage of the index concerns all videos, so the fault names none.
         index = read_index(path)
     except CacheError as error:
         yield None, str(error)
         return
     with h5py.File(path, "r", locking=False) as file:
         features: Any = file["features"]
+        # The parent learns each video before its bytes are parsed: a crash cannot be reported by this
+        # process.
         for number, row in enumerate(index.rows):
             yield row.id, None
             try:
@@ -44,6 +47,7 @@ def check_shard(path: Path) -> Iterator[tuple[str | None, str | None]]:
 
 def _fault_of(dataset: Any, index: ShardIndex, number: int) -> str | None:
     """Return the fault of a video's features, or None."""
+    # A flipped bit in a link can turn a dataset into a group, or remove the name.
     if not isinstance(dataset, h5py.Dataset):
         return f"/features/{number} must be a dataset, but is {dataset}."
     expected = (int(index.num_steps[number]), index.provenance.feature_size)
@@ -61,6 +65,7 @@ def _fault_of(dataset: Any, index: ShardIndex, number: int) -> str | None:
 def main() -> None:
     """Check the shard named on the command line."""
     path, seconds = Path(sys.argv[1]), int(sys.argv[2])
+    # Damaged sizes can ask for any amount of memory, damaged links can form an endless loop.
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
     for found in check_shard(path):

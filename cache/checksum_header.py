@@ -19,9 +19,11 @@ _TAG = "fla feature cache"
 def write_checksum_header(path: Path) -> None:
     """Fill the user block of a closed HDF5 file, and sync the file to disk."""
     seal = _header_of(path)
+    # The header is written last, so a file without a valid header is unfinished.
     with path.open("rb+") as file:
         file.write(seal)
         file.flush()
+        # The rename that follows must not reach the disk before the bytes do.
         os.fsync(file.fileno())
 
 
@@ -63,6 +65,7 @@ def _read_block(path: Path) -> bytes:
             f"{path} must be a feature cache, but is another kind of file.\n"
             "Keep caches in a folder of their own, or move this file out of it."
         )
+    # The version is compared before HDF5 opens the file: a later format may not be HDF5 at all.
     version = first.removeprefix(f"{_TAG} ")
     if version != str(FORMAT_VERSION):
         raise CacheError(

@@ -12,11 +12,14 @@ def is_local(path: Path) -> bool:
 
     FUSE counts as a network, because SSHFS and mounts of object stores use FUSE.
     """
+    # macOS has no such list. A wrong answer costs speed only on a network disk that fails.
     if not _MOUNTS.exists():
         return True
+    # The device number finds the mount of a file behind links and bind mounts too.
     device = path.stat().st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
     for line in _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines():
+        # Optional fields stand before the hyphen, in any number.
         mount, _, kind = line.partition(" - ")
         if mount.split(" ")[2] == number:
             return not _is_network(kind.split(" ")[0])

@@ -25,6 +25,7 @@ def read_finished(path: Path, *, rows: Sequence[CacheRow], provenance: Provenanc
             f"{path} is finished, but not the same: {difference}.\n"
             "Write to another folder, or delete the shard to write it again."
         )
+    # A kill between the rename and the deletion leaves both.
     discard_journal(partial_folder(path))
     return index
 
@@ -34,11 +35,13 @@ def _difference(index: ShardIndex, rows: Sequence[CacheRow], provenance: Provena
     if difference := provenance_difference(index.provenance, provenance):
         key, there, wanted = difference
         return f"{key} is {there!r} there and would be {wanted!r} now"
+    # Rejected rows are planned but not in the shard.
     left_out = set(index.rejected)
     expected = [row for row in rows if (row.id, row.view) not in left_out]
     for old, new in zip(index.rows, expected, strict=False):
         for key, value in vars(new).items():
             if getattr(old, key) != value:
                 return f"{key} of {old.id!r} is {getattr(old, key)!r} there, {value!r} now"
+    # zip stops at the shorter side, so extra rows show in the count alone.
     count = len(index.rows) + len(index.rejected)
     return None if count == len(rows) else f"it covers {count} videos and would cover {len(rows)} now"

@@ -14,10 +14,12 @@ from ..core.config import first_difference
 from ..core.errors import CacheError
 from ..core.sample import SPLITS
 
+# Also part of the checksum header, so that a reader need not open HDF5 to refuse a version.
 FORMAT_VERSION = 1
 FEATURE_DTYPE = "<f2"
 """Features are IEEE half precision, little-endian, on every machine."""
 
+# The split names are spelled out: train-0-of-1.h5 of another program is still refused by its header.
 _SHARD_NAME = re.compile(rf"({'|'.join(SPLITS)})-(\d+)-of-(\d+)\.h5")
 
 
@@ -101,6 +103,7 @@ def to_attributes(provenance: Provenance) -> dict[str, str | int | float]:
     return {
         "format_version": FORMAT_VERSION,
         **{
+            # Sorted keys: equal dicts in another order must give equal bytes.
             key: json.dumps(value, sort_keys=True, ensure_ascii=False) if isinstance(value, dict) else value
             for key, value in values.items()
             if value is not None
@@ -117,6 +120,7 @@ def from_attributes(attributes: Mapping[str, Any], *, origin: str) -> Provenance
     version = attributes.get("format_version")
     if version != FORMAT_VERSION:
         raise CacheError(f"{origin} must have format version {FORMAT_VERSION}, but has {version}.")
+    # Absent step_seconds is a value: the videos differ in frame rate.
     needed = {field.name for field in fields(Provenance)} - {"step_seconds"}
     if missing := sorted(needed - set(attributes)):
         raise CacheError(f"{origin} must have the attribute {missing[0]!r}, but lacks it.")

@@ -66,6 +66,8 @@ class Journal:
         self.entries: list[JournalEntry] = []
         self._header = {"plan": plan, **(note or {})}
         self._feature_size = feature_size
+        # On an error in _recover, the files and the lock must be released here: no caller has the journal
+        # yet.
         with ExitStack() as opened:
             self._lock = FolderLock(folder)
             opened.callback(self._lock.release)
@@ -83,6 +85,7 @@ class Journal:
         data = features.astype(FEATURE_DTYPE, copy=False).tobytes()
         start = self._end
         with self._closed_on_error():
+            # The order matters: a line counts only when the bytes before it are complete.
             write_all(self._features, data)
             self._write_line(
                 JournalEntry(id=id, view=view, start=start, num_steps=len(features), crc32=zlib.crc32(data))
@@ -127,6 +130,7 @@ class Journal:
         """Close the journal on any error. Only opening it again cuts off half a video."""
         try:
             yield
+        # KeyboardInterrupt too: a signal can arrive in the middle of a write.
         except BaseException:
             self.close()
             raise
@@ -146,6 +150,7 @@ class Journal:
                     f"{self.folder} was begun for other videos or another encoder, "
                     "and starts again from the first video."
                 )
+            # The old note goes with the old plan, which nobody can continue.
             self._index.truncate(0)
             header, lines = _line(self._header)[:-1], []
             write_all(self._index, header + b"\n")
@@ -157,6 +162,7 @@ class Journal:
                 break
             self.entries.append(entry)
             kept += len(line) + 1
+        # Bytes behind the last valid line would be taken for the next video.
         self._index.truncate(kept)
         self._features.truncate(self._end)
 
@@ -167,6 +173,7 @@ class Journal:
         except (ValueError, TypeError):
             return None
         size = self._num_bytes(entry)
+        # The size is checked before the read: a damaged line may declare any length.
         if entry.start != self._end or os.fstat(self._features.fileno()).st_size < entry.start + size:
             return None
         return entry if zlib.crc32(self._features.read(size)) == entry.crc32 else None
@@ -204,6 +211,7 @@ def discard_journal(folder: Path) -> None:
 def count_videos(folder: Path) -> int:
     """Return the number of videos in a journal, rejected ones included, without taking the lock."""
     index = folder / "index.jsonl"
+    # The first line is the header. A torn last line has no newline and does not count.
     return max(0, index.read_bytes().count(b"\n") - 1) if index.exists() else 0
 
 
@@ -211,6 +219,7 @@ def _delete(folder: Path, lock: FolderLock) -> None:
     # A power cut could undo the rename of the shard, and the journal would be needed again.
     sync_folder(folder.parent)
     for path in folder.iterdir():
+        # The lock file goes last: until then no other process can begin.
         if path != lock.path:
             path.unlink()
     lock.path.unlink()

@@ -18,6 +18,7 @@ def _close_in_child() -> None:
     _held.clear()
 
 
+# flock belongs to the open file, and a forked worker shares the open file with its parent.
 os.register_at_fork(after_in_child=_close_in_child)
 
 
@@ -38,6 +39,7 @@ class FolderLock:
         self._descriptor = self._take()
         _held.add(self._descriptor)
         try:
+            # The name of an earlier holder may be longer.
             os.ftruncate(self._descriptor, 0)
             os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
         except OSError:
@@ -56,6 +58,7 @@ class FolderLock:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
+                # The text is for people. The lock itself is the kernel's.
                 holder = os.read(descriptor, 1000).decode(errors="replace")
                 os.close(descriptor)
                 raise self._refusal(error, holder) from error

@@ -28,6 +28,7 @@ class HDF5Output:
     """
 
     def __init__(self, path: Path) -> None:
+        # Unbuffered: an error must appear at the write that failed, not at a later flush.
         self._file: FileIO = path.open("wb+", buffering=0)
         self._error: OSError | None = None
 
@@ -70,6 +71,7 @@ class HDF5Output:
             raise self._error
 
     def _attempt(self, act: Callable[[], object]) -> None:
+        # After the first error every operation is ignored, so that HDF5 can close all of its objects.
         if self._error is None:
             try:
                 act()

@@ -66,6 +66,7 @@ def write_shard(
     with HDF5Output(path) as output, h5py.File(output, "w", **layout) as file:
         file.attrs.update(to_attributes(provenance))
         group, num_steps = file.create_group("features"), []
+        # One array at a time: a split may be larger than memory.
         for row, array in enumerate(features):
             group.create_dataset(str(row), data=array.astype(FEATURE_DTYPE, copy=False), track_times=False)
             num_steps.append(len(array))
@@ -99,6 +100,7 @@ def read_index(path: Path) -> ShardIndex:
         TypeError,
         AttributeError,
     ) as error:  # what h5py raises on damage
+        # These are the errors of h5py on damaged bytes.
         raise damaged(path, str(error)) from error
 
 
@@ -115,6 +117,7 @@ def check_stored(dataset: Any, *, file_bytes: int) -> int:
     """
     size = dataset.size * dataset.id.get_type().get_size()
     start = dataset.id.get_offset() if size else 0
+    # h5py allocates the declared shape before it reads. A chunked or never written dataset has no start.
     if start is None or start + size > file_bytes:
         raise ValueError(f"{dataset.name} declares {size} bytes, but they are not in the file")
     return start

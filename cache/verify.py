@@ -47,6 +47,7 @@ def verify(folder: Path, *, deep: bool = False) -> list[Fault]:
     """
     paths = visible(folder.glob("*.h5"))
     if not paths:
+        # Without any shard, the error says whether the folder or its content is missing.
         shard_paths(folder)
     faults = [fault for path in paths for fault in _verify_shard(path, deep=deep)]
     try:
@@ -66,6 +67,7 @@ def _verify_shard(path: Path, *, deep: bool) -> Iterator[Fault]:
     except CacheError as error:
         yield Fault(shard=path.name, video=None, reason=str(error))
         return
+    # A deep check goes on after a wrong checksum, to name the damaged videos.
     if not checksum_matches(path):
         reason = "Its bytes are not those that were written: the user block with their SHA-256 differs."
         yield Fault(shard=path.name, video=None, reason=reason)
@@ -93,6 +95,7 @@ def _check_videos(path: Path, *, seconds: float) -> Iterator[Fault]:
 def _describe_exit(status: int, stderr: bytes) -> str | None:
     if status == 0:
         return None
+    # subprocess reports a signal as a negative number.
     if status < 0:
         return f"ended with {signal.Signals(-status).name}"
     last = stderr.decode(errors="replace").strip().split("\n")[-1]

@@ -55,6 +55,7 @@ class ShardWriter:
             CacheError: an (id, view) is there twice, a text cannot be stored, the shard exists already,
                 another process is writing the shard, or the disk is full.
         """
+        # Before the journal is opened: a refused plan leaves nothing on disk.
         _check_rows(rows)
         self.path = folder / shard_name(split, index, count)
         self._rows = tuple(rows)
@@ -64,6 +65,8 @@ class ShardWriter:
             self._journal = Journal(
                 partial_folder(self.path), plan=plan, feature_size=provenance.feature_size, note=note
             )
+        # The journal is opened first, because its lock keeps another process from finishing the shard
+        # meanwhile.
         if self.path.exists():
             self._journal.remove()
             raise CacheError(
@@ -142,6 +145,8 @@ class ShardWriter:
         """
         if self.pending:
             raise ValueError(f"{len(self.pending)} of {self.num_rows} rows are still pending")
+        # In the journal's folder: the next start deletes it with the journal, and it is on the same disk for
+        # the rename.
         temporary = self._journal.folder / "shard.tmp"
         done = list(zip(self._rows, self._journal.entries, strict=True))
         with _name_full_disk(self.path):
@@ -153,6 +158,7 @@ class ShardWriter:
                 rejected=[(entry.id, entry.view) for entry in self.rejected],
                 provenance=self._provenance,
             )
+            # Syncs the file, so that the rename never gives the final name to missing bytes.
             write_checksum_header(temporary)
             temporary.replace(self.path)
             self._journal.remove()
@@ -198,6 +204,7 @@ def _is_utf8(text: str) -> bool:
 
 def _digest(rows: Sequence[CacheRow], provenance: Provenance) -> str:
     """Return the SHA-256 of everything that decides the bytes of a shard, except the videos."""
+    # Sorted keys: the digest must not depend on the order of dicts.
     plan = json.dumps([asdict(provenance), [asdict(row) for row in rows]], sort_keys=True)
     return hashlib.sha256(plan.encode()).hexdigest()
 
@@ -207,6 +214,7 @@ def _name_full_disk(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        # A full quota is a full disk for the user.
         if error.errno not in (ENOSPC, EDQUOT):
             raise
         raise CacheError(

@@ -43,6 +43,7 @@ def open_npy(path: Path) -> OpenedArray:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except READ_ERRORS as error:
         raise DataError(f"{path} must be a whole .npy file without pickled objects, but: {error}") from error
+    # numpy opens a .npz under any name.
     if not isinstance(array, np.ndarray):
         array.close()
         raise DataError(f"{path} must be a .npy file, but is a .npz archive.")
@@ -65,6 +66,7 @@ def _check_npy_header(path: Path) -> None:
         start = file.read(
             12
         )  # magic string, two bytes of version, then the length: 2 bytes, or 4 from 2.0 on
+    # numpy allocates the declared length before it reads the header.
     length = start[8:10] if start[6:7] == b"\x01" else start[8:12]
     if start.startswith(b"\x93NUMPY") and int.from_bytes(length, "little") > path.stat().st_size:
         raise ValueError("its header is longer than the file")
@@ -87,10 +89,12 @@ def open_pt(path: Path) -> OpenedArray:
             size = path.stat().st_size
             with path.open("rb") as file:
                 check_torch_pickles(BoundedFile(file, limit=size, name=str(path)), size=size)
+        # torch can map zip archives only.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except READ_ERRORS as error:
         raise DataError(f"{path} {_pickle_fault(error)}") from error
     tensors = content if isinstance(content, dict) else {"": content}
+    # Some extractors store lengths and ids beside the features.
     found = {key: value for key, value in tensors.items() if _may_be_features(value)}
     if len(found) != 1:
         raise DataError(
@@ -112,10 +116,12 @@ def from_tensor(tensor: "Tensor", *, origin: str, max_bytes: int | None = None) 
     """
     import torch
 
+    # Sparse and quantised tensors have no plain array.
     if tensor.layout != torch.strided or tensor.is_quantized:
         raise DataError(
             f"{origin} must hold a plain tensor, but holds a {tensor.layout}, {tensor.dtype} one."
         )
+    # An expanded tensor repeats numbers: a file of 1 kB could then fill any disk.
     stored = tensor.untyped_storage().nbytes()
     if tensor.numel() * tensor.element_size() > (stored if max_bytes is None else min(stored, max_bytes)):
         raise DataError(
@@ -129,6 +135,7 @@ def from_tensor(tensor: "Tensor", *, origin: str, max_bytes: int | None = None) 
 
 def blocked_class(error: BaseException) -> str | None:
     """Return the name of the class in torch's error about a blocked class, or None for another error."""
+    # torch has no attribute for the name, only this text.
     found = re.search(r"GLOBAL ([\w.]+)", str(error))
     return found[1] if found and isinstance(error, pickle.UnpicklingError) else None
 
@@ -150,9 +157,11 @@ def _check_archive(path: Path) -> None:
         entries = archive.infolist()
         if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("parts of it are compressed")
+        # Stored parts take their declared size in the file, so a larger sum is a lie.
         if sum(entry.file_size for entry in entries) > size:
             raise ValueError(f"its parts declare more than the {size} bytes that it has")
         for entry in entries:
+            # The one pickle of a torch archive. All other parts are raw numbers.
             if entry.filename.endswith("data.pkl"):
                 with archive.open(entry) as file:
                     check_torch_pickles(BoundedFile(file, limit=size, name=str(path)), size=size, count=1)

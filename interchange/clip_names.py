@@ -23,8 +23,10 @@ def clip_name(id: str, *, view: int = 0) -> str:
     >>> clip_name("../train/1", view=2)
     '%2E.%2Ftrain%2F1%view2'
     """
+    # % itself is escaped too, so that no two ids share a name.
     name = _UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", id)
     if len(_bytes(name)) > _MAX_BYTES:
+        # The beginning is kept for people, the digest makes the name unique.
         start = _bytes(name)[:_KEPT_BYTES].decode(errors="ignore")
         name = f"{start}%sha{hashlib.sha256(_bytes(id)).hexdigest()}"
     return f"{name}{view_mark(view)}"

@@ -72,8 +72,10 @@ def export_cache(
             safetensors.
         DataError: ``OUT/export.json`` is not JSON.
     """
+    # All splits are opened before anything is written: a missing shard leaves no half export.
     caches = {split: FeatureCache(folder, split) for split in splits or _splits(folder)}
     description = _describe(folder, caches, layout)
+    # The file size belongs to the description: with another size the same names hold other clips.
     _begin(out, description | ({} if layout == "npy" else {"max_file_bytes": max_file_bytes}))
     files = {}
     for split, cache in caches.items():
@@ -81,6 +83,7 @@ def export_cache(
             places = write_npy_files(cache, out, split)
         else:
             places = write_safetensors_files(cache, out, split, max_file_bytes=max_file_bytes)
+        # The list comes last, so a split with a list is complete.
         write_jsonl(out / f"{split}.jsonl", _list(cache, places))
         files[split] = len({place["file"] for place in places})
     return ExportResult(out=out, clips={split: len(cache) for split, cache in caches.items()}, files=files)

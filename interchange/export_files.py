@@ -54,6 +54,7 @@ def write_safetensors_files(
     with progress(desc=f"export {split}", total=len(cache), unit="clip") as bar:
         for i, rows in enumerate(groups):
             path = out / f"{split}-{i}-of-{len(groups)}.safetensors"
+            # Equal input gives equal bytes, so an existing file is the right one.
             if not path.exists():
                 with atomic_write(path) as temporary:
                     save_file({keys[row]: cache[row] for row in rows}, temporary, metadata=metadata)
@@ -63,6 +64,7 @@ def write_safetensors_files(
 
 
 def _write_npy(path: Path, features: np.ndarray) -> None:
+    # A kill must not leave a half file under the final name.
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
         np.save(file, features, allow_pickle=False)

@@ -77,6 +77,7 @@ class Export:
             raise DataError(f"{self.folder} must hold the split {split}, but holds {', '.join(self.splits)}.")
         path = self.folder / f"{split}.jsonl"
         lines = [(f"{path}, line {number}", line) for number, line in enumerate(read_jsonl(path), 1)]
+        # Only the list is read here. Features are opened clip by clip.
         clips = [
             ExternalClip(
                 row=CacheRow(**{key: _value(line, key, kind, place) for key, kind in _ROW.items()}),
@@ -89,6 +90,7 @@ class Export:
         return ExportedSplit(clips + self._read_rejected(split), self._read_provenance(split), files)
 
     def _open(self, line: dict[str, Any], place: str) -> OpenedArray:
+        # The list may come from a stranger, and must not name files outside of the folder.
         path = resolve_inside(self.folder, _value(line, "file", str, place))
         if self.layout == "npy":
             return open_npy(path)
@@ -103,6 +105,7 @@ class Export:
             found = from_attributes({**attributes, "format_version": FORMAT_VERSION}, origin=place)
         except (CacheError, AttributeError, TypeError, ValueError) as error:
             raise DataError(f"{place} must say what made the features, but: {error}\n{_AGAIN}") from error
+        # The shard would otherwise be written under a name that its content denies.
         if found.split != split:
             raise DataError(f"{place}: 'split' must be {split!r}, but is {found.split!r}.\n{_AGAIN}")
         return found
@@ -131,6 +134,7 @@ def _as_attribute(value: Any) -> Any:
 
 def _value(line: dict[str, Any], key: str, kind: type, place: str) -> Any:
     value = line.get(key)
+    # Not isinstance: True is an int, and never a number of frames.
     if type(value) is not kind:
         raise DataError(f"{place}: {key!r} must be {kind.__name__}, but is {value!r:.100}.\n{_AGAIN}")
     return value

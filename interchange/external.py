@@ -30,6 +30,7 @@ def inspect_clip(clip: ExternalClip) -> tuple[int, int, str]:
         DataError: the file cannot be opened, or holds no (T, D) features.
     """
     array, dtype = clip.open()
+    # Some extractors keep a batch axis of one clip.
     shape = array.shape[1:] if array.ndim == 3 and array.shape[0] == 1 else array.shape
     if len(shape) != 2 or 0 in shape:
         raise DataError(f"Its features must be (T, D), T and D at least 1, but are {array.shape}.")
@@ -44,12 +45,14 @@ def read_float16(clip: ExternalClip, *, width: int) -> np.ndarray:
         DataError: the file cannot be opened, D differs from ``width``, a value is NaN, infinite or too large
             for float16, or the features have another checksum.
     """
+    # The file may have changed since the plan was made.
     num_steps, found, _ = inspect_clip(clip)
     if found != width:
         raise DataError(f"Its features must be {width} wide, as in the first pass, but are {found} wide now.")
     features = clip.open()[0].reshape(num_steps, width)
     if not np.isfinite(features).all():
         raise DataError("Its features hold NaN or infinity.")
+    # Overflow becomes infinity, which the next check names with the largest number.
     with np.errstate(over="ignore", under="ignore"):
         half = features.astype(np.float16)
     if not np.isfinite(half).all():

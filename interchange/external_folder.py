@@ -54,6 +54,7 @@ def clips_in_folder(
 
 def files_without_row(source: Path, sentences: Sentences, *, ending: str, suffix: str = "") -> list[str]:
     """Return the files, relative to ``source``, without a sample in the manifest."""
+    # All splits, also where one split is imported: a dev file is not an unlisted file of train.
     wanted = {place for sample in sentences.samples for place in _places(sample, f"{suffix}{ending}")}
     files = {path.relative_to(source).as_posix() for path in visible(source.rglob(f"*{ending}"))}
     return sorted(files - wanted)
@@ -73,6 +74,7 @@ def _places(sample: Sample, ending: str) -> list[str]:
 
 
 def _open(opener: Callable[[Path], OpenedArray], source: Path, places: list[str]) -> OpenedArray:
+    # The first place wins, in the order of the documentation.
     for place in places:
         if os.path.isfile(source / place):  # unlike Path.is_file, says no to a name that is too long
             return opener(source / place)

@@ -54,6 +54,7 @@ class ImportConfig:
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise ConfigError(f"--format must be one of {', '.join(FORMATS)}, but is {self.format!r}.")
+        # An empty name would join unrelated features under one fingerprint.
         if self.encoder is not None and not self.encoder.strip():
             raise ConfigError(
                 f"--encoder must be a name for what made the features, but is {self.encoder!r}."
@@ -65,6 +66,7 @@ class ImportConfig:
         if self.split is not None and self.split not in SPLITS:
             raise ConfigError(f"--split must be one of {', '.join(SPLITS)}, but is {self.split!r}.")
         only_signjoey = {"--language": self.language, "--corpus": self.corpus}
+        # The other formats take these values from the manifest, and two sources could disagree.
         if self.format == "signjoey":
             needed = {"--encoder": self.encoder, "--split": self.split, **only_signjoey}
             for option, value in needed.items():

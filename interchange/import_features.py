@@ -107,6 +107,7 @@ def write_import(plan: ImportPlan) -> ImportResult:
     """
     result = ImportResult(without_row=plan.without_row)
     for split in plan.splits:
+        # A finished shard of the same plan is kept: the same command continues an import.
         finished = read_finished(split.path, rows=split.rows, provenance=split.provenance)
         result.shards.append(split.path)
         if finished is None:
@@ -126,6 +127,7 @@ def write_import(plan: ImportPlan) -> ImportResult:
 
 def _write_shard(plan: SplitPlan, result: ImportResult) -> None:
     name = plan.provenance.split
+    # The writer asks for rows in its own order, after a continued journal not from the first.
     clips = {clip.row: clip for clip in plan.clips}
     with ShardWriter(
         plan.folder, split=name, index=0, count=1, rows=plan.rows, provenance=plan.provenance
@@ -137,6 +139,7 @@ def _write_shard(plan: SplitPlan, result: ImportResult) -> None:
                     if row_key(row) in plan.faults:
                         raise DataError(plan.faults[row_key(row)])
                     writer.append(row, read_float16(clips[row], width=plan.provenance.feature_size))
+                # One bad clip must not end an import of thousands.
                 except DataError as error:
                     say(f"{row.id}: {error}")
                     writer.reject(row, str(error))

@@ -10,18 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 from ..cache.format import CacheRow, Provenance, shard_name
-from ..core.errors import ConfigError, DataError
-from ..core.progress import progress, say
-from ..core.sample import SPLITS
+from ..core.errors import DataError
+from ..core.progress import progress
 from .export import DESCRIPTION
-from .export_reader import Export
 from .external import ExternalClip, inspect_clip
-from .external_folder import clips_in_folder, files_without_row
 from .import_config import ImportConfig, Sentences
-from .signjoey import read_signjoey
+from .import_sources import find_clips
 
 RowKey = tuple[str, int]
 """Unique key of a row in a split: (id, view)."""
@@ -68,13 +64,6 @@ class ImportPlan:
     """Files in the source folder without a row in the manifest."""
 
 
-class _SplitSource(NamedTuple):
-    """Clips of a split, and the origin of the features where the source describes the origin."""
-
-    clips: list[ExternalClip]
-    provenance: Provenance | None = None
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Inspection:
     """Result of the inspection of a split's clips."""
@@ -99,8 +88,9 @@ def plan_import(source: Path, *, out: Path, config: ImportConfig, sentences: Sen
         DataError: the source cannot be read, a split has no usable clip, or clips differ in width or number
             format.
     """
+    # Messages name the whole path. Links are kept: the user knows the folder by this name.
     source = Path(os.path.abspath(source))
-    sources, without_row = _find(source, config, sentences)
+    sources, without_row = find_clips(source, config, sentences)
     inspections = {split: _inspect(split, found.clips) for split, found in sources.items()}
     width, dtype = _common_kind(inspections)
     plans = []
@@ -153,58 +143,6 @@ def imported_fingerprint(name: str) -> str:
     return hashlib.sha256(json.dumps(["imported", name]).encode()).hexdigest()
 
 
-def _find(
-    source: Path, config: ImportConfig, sentences: Sentences | None
-) -> tuple[dict[str, _SplitSource], list[str]]:
-    """Return the clips of each split, and the unlisted files."""
-    if config.format == "signjoey":
-        if sentences is not None:
-            raise ConfigError(
-                "--manifest must not be given for a signjoey file, which has the sentences itself."
-            )
-        split = str(config.split)
-        return {split: _SplitSource(read_signjoey(source, split=split, language=str(config.language)))}, []
-    if export := Export.find(source):
-        return _find_exported(export, config, sentences)
-    if config.format == "safetensors":
-        raise ConfigError(
-            f"{source} must be a folder that fla cache export wrote, but holds no such {DESCRIPTION}.\n"
-            "Features of other code are imported from .npy or .pt files."
-        )
-    if sentences is None:
-        raise ConfigError(f"--manifest must be given for {config.format} files, which hold no sentences.")
-    if config.encoder is None:
-        raise ConfigError(f"--encoder must be given for {config.format} files: your name for their origin.")
-    splits = [config.split] if config.split else [split for split in SPLITS if sentences.split(split)]
-    place = {"ending": f".{config.format}", "suffix": config.suffix}
-    clips = {
-        split: _SplitSource(clips_in_folder(source, sentences, split=split, **place)) for split in splits
-    }
-    return clips, files_without_row(source, sentences, **place)
-
-
-def _find_exported(
-    export: Export, config: ImportConfig, sentences: Sentences | None
-) -> tuple[dict[str, _SplitSource], list[str]]:
-    """Return the splits of an export, and the unlisted files."""
-    for option, value, expected in [
-        ("--format", config.format, export.layout),
-        ("--suffix", config.suffix, ""),
-    ]:
-        if value != expected:
-            raise ConfigError(
-                f"{option} must be {expected!r} for {export.folder}, which fla cache export wrote, "
-                f"but is {value!r}."
-            )
-    if config.encoder is not None or sentences is not None:
-        say(f"--encoder and --manifest are not used: {export.folder / DESCRIPTION} describes the features.")
-    found = {split: export.read(split) for split in ([config.split] if config.split else export.splits)}
-    listed = frozenset[str]().union(*(export.read(split).files for split in export.splits))
-    files = {path.relative_to(export.folder).as_posix() for path in export.folder.rglob(f"*.{export.layout}")}
-    sources = {split: _SplitSource(part.clips, part.provenance) for split, part in found.items()}
-    return sources, sorted(files - listed)
-
-
 def _inspect(split: str, clips: list[ExternalClip]) -> _Inspection:
     """Open each clip of a split.
 
@@ -216,6 +154,8 @@ def _inspect(split: str, clips: list[ExternalClip]) -> _Inspection:
     total = 0
     for clip in progress(clips, desc=f"look at {split}", unit="clip"):
         try:
+            # Every clip is opened before anything is written: a typing error in --suffix costs seconds, not a
+            # cache.
             num_steps, width, dtype = inspect_clip(clip)
             if not clip.row.text.strip():
                 raise DataError("Its sentence is empty.")
@@ -223,6 +163,7 @@ def _inspect(split: str, clips: list[ExternalClip]) -> _Inspection:
             faults[row_key(clip.row)] = str(error)
             continue
         total += num_steps
+        # One clip of each kind is enough for the message.
         kinds.setdefault((width, dtype), clip.row.id)
     if not kinds:
         first = f" {clips[0].row.id!r}: {faults[row_key(clips[0].row)]}" if clips else " There is none."

@@ -8,12 +8,13 @@ import pickle
 import pickletools
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import IO, Any, cast
 
 from .bounded_file import BoundedFile
 
 MAX_OPCODES = 10_000_000
 """Limit of opcodes in a pickle. A clip takes about 60 opcodes."""
+# The opcodes with an index into the memo.
 _MEMO = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _LEGACY_PICKLES = 5  # magic number, version, system, content, keys of the storages; then the raw numbers
 _REBUILD = (
@@ -48,10 +49,11 @@ def check_opcodes(file: BoundedFile) -> None:
             more than ``MAX_OPCODES`` opcodes.
         ValueError: a declared length goes beyond the end of the file, or a byte is not an opcode.
     """
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(file)):
+    for count, (opcode, argument, _) in enumerate(pickletools.genops(cast("IO[bytes]", file))):
         # The unpickler's memo is an array as long as the largest index.
         if opcode.name in _MEMO and isinstance(argument, int) and argument > count:
             raise pickle.UnpicklingError(f"memo index {argument} must be at most {count} at this opcode")
+        # An empty dict takes one byte in the file and 72 in memory.
         if count >= MAX_OPCODES:
             raise pickle.UnpicklingError(f"a pickle must have at most {MAX_OPCODES} opcodes")
 
@@ -84,6 +86,7 @@ class LimitedUnpickler(pickle.Unpickler):
         return _Callable(partial(self._call, function))
 
     def _call(self, function: Callable[..., Any], *args: Any) -> Any:
+        # A text of the pickle could otherwise be copied by ten thousand calls of six bytes.
         self._left -= sum(len(arg) for arg in args if isinstance(arg, str | bytes | tuple | list | dict))
         if self._left < 0:
             raise pickle.UnpicklingError(f"calls must build at most {self._limit} bytes, but build more")
@@ -111,6 +114,7 @@ def encode_latin1(text: str, encoding: str) -> bytes:
     Raises:
         UnpicklingError: the encoding is not latin1.
     """
+    # "hex" doubles a text: thirty nested calls would make gigabytes of one letter.
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"bytes must be encoded as latin1, but are as {encoding!r}")
     return text.encode("latin1")
@@ -159,12 +163,14 @@ class _StorageCheck(LimitedUnpickler):
 
         if module in ("torch", "torch.storage") and name.removesuffix("Storage") in _ITEM_BYTES:
             return _ITEM_BYTES[name.removesuffix("Storage")]
+        # dtypes are stored by name, and are harmless.
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype | torch.qscheme):
             return None
         return super().find_class(module, name)
 
     def persistent_load(self, pid: Any) -> None:
         """Check one storage: ``("storage", class, key, device, count, ...)``."""
+        # Both may be any object of the pickle: text times a number would be a long text.
         _, item_bytes, _, _, count, *_ = pid
         if not isinstance(item_bytes, int) or not isinstance(count, int):
             raise pickle.UnpicklingError(f"a storage must have a class and a size, but has {pid!r:.100}")

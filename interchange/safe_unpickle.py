@@ -34,6 +34,7 @@ def read_pickles(path: Path, *, max_bytes: int | None = None) -> list[Any]:
     """
     content: list[Any] = []
     try:
+        # By content, not by name: signjoey's files have no suffix.
         packed = _is_packed(path)
         limit = max_bytes or _limit_bytes(path.stat().st_size, packed=packed)
         with gzip.open(path) if packed else path.open("rb") as opened:
@@ -59,6 +60,7 @@ def _is_packed(path: Path) -> bool:
 
 def _limit_bytes(size: int, *, packed: bool) -> int:
     """Return how many bytes a file of this size may unpack to."""
+    # A small file of zeros may unpack well. Below 1 GiB there is nothing to fear.
     return max(LEAST_LIMIT_BYTES, MAX_RATIO * size) if packed else size
 
 
@@ -69,6 +71,7 @@ def _load_storage(data: bytes) -> Any:
     if data[:2] == b"PK":  # not how tensors are pickled, and could unpack to any size
         raise pickle.UnpicklingError("a tensor's memory must not be a zip archive")
     check_torch_pickles(BoundedFile(io.BytesIO(data), limit=len(data), name="a tensor"), size=len(data))
+    # weights_only: the storage of a tensor is itself a pickle.
     storage = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     return torch.empty(0, dtype=storage.dtype).set_(storage)
 

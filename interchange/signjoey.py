@@ -36,8 +36,10 @@ def read_signjoey(
     entries = _read_entries(path, max_bytes)
     prefix = f"{split}/"
     names = [entry["name"] for entry in entries]
+    # The last of two equal names would replace the first without a word.
     if doubles := [name for name, count in Counter(names).items() if count > 1]:
         raise DataError(f"{path} must hold every name once, but holds {doubles[0]!r} more than once.")
+    # A prefix of some names alone is a part of the ids.
     if not all(name.startswith(prefix) and name != prefix for name in names):
         prefix = ""
     return [

@@ -65,10 +65,12 @@ def compare(
     rules = find_protocol(protocol)
     check_pairs(first, references)
     check_pairs(second, references)
+    # sacrebleu takes the first system for the baseline of all p-values.
     systems: list[tuple[str, Sequence[str]]] = []
     for name, sentences in (("first", first), ("second", second)):
         hypotheses, prepared = prepare(sentences, references, rules=rules, language=language)
         systems.append((name, hypotheses))
+    # These names are sacrebleu's keys of the result.
     metrics: dict[str, Metric] = {"BLEU": rules.bleu(language), "chrF2": rules.chrf()}
     if rouge := rules.rouge_metric(language):
         metrics["ROUGE-L"] = rouge
@@ -84,6 +86,7 @@ def compare(
 
 def _comparison(results: Sequence[str | Result], *, signature: str, same: bool) -> Comparison:
     first, second = results
+    # sacrebleu types all columns as text or Result, but only the column of names is text.
     assert isinstance(first, Result)
     assert isinstance(second, Result)
     assert first.ci is not None

@@ -45,6 +45,7 @@ def read_expected(path: Path) -> dict[str, dict[str, float]]:
     figures = (
         {name: content[name] for name in PROTOCOLS if name in content} if isinstance(content, dict) else {}
     )
+    # A file with figures alone belongs to the default protocol.
     if not figures and isinstance(content, dict):
         figures = {DEFAULT_PROTOCOL: content}
     expected = {name: _figures(each, path) for name, each in figures.items() if isinstance(each, Mapping)}
@@ -98,6 +99,7 @@ def describe_compared(compared: Sequence[ExpectedScore]) -> str:
 def _figures(content: Mapping[str, Any], path: Path) -> dict[str, float]:
     found = {metric: content[metric] for metric in METRICS if content.get(metric) is not None}
     for metric, figure in found.items():
+        # bool is an int, and true is no score.
         if isinstance(figure, bool) or not (isinstance(figure, int | float) and math.isfinite(figure)):
             raise DataError(f"{path}: {metric} must be a number from 0 to 100, but is {figure!r}.")
     return found

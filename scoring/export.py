@@ -24,6 +24,7 @@ def export_pairs(
     Raises:
         DataError: a sentence contains a line break. The message names the pair.
     """
+    # Checked before anything is written: line n of both files must be the same pair.
     for name, *sentences in zip(ids, hypotheses, references, strict=True):
         if any("\n" in sentence or "\r" in sentence for sentence in sentences):
             raise DataError(

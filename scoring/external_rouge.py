@@ -11,6 +11,7 @@ from .rouge import CHARACTER_LANGUAGES
 
 def not_installed(module: str) -> str | None:
     """Return a sentence with the command to install a missing package, or None for an installed package."""
+    # find_spec does not import the package, which loads nltk.
     if find_spec(module) is not None:
         return None
     return f"needs the package {module}: pip install 'fla-llm[rouge]'"
@@ -36,6 +37,7 @@ class GoogleRouge:
     def sentence_score(self, hypothesis: str, reference: str, *, language: str) -> float:
         """Return the F measure of one pair, 0-100."""
         del language
+        # The package takes the reference first.
         return 100 * _google_scorer(self.stemmed).score(reference, hypothesis)["rougeL"].fmeasure
 
     def signature(self, language: str) -> str:
@@ -62,6 +64,7 @@ class PipRouge:
     def sentence_score(self, hypothesis: str, reference: str, *, language: str) -> float:
         """Return the F measure of one pair, 0-100."""
         del language
+        # The package raises ValueError here, but a system may well say nothing.
         if not hypothesis.replace(".", "").strip() or not reference.replace(".", "").strip():
             return 0.0
         return 100 * _pip_scorer().get_scores(hypothesis, reference)[0]["rouge-l"]["f"]
@@ -100,6 +103,7 @@ class _StemmedTokens:
     def __init__(self) -> None:
         from nltk.stem.porter import PorterStemmer  # type: ignore[import-not-found]  # comes with rouge_score
 
+        # Half of the time of rouge_score went into stemming the same words again.
         self.stem = lru_cache(maxsize=1 << 16)(PorterStemmer().stem)
 
     def tokenize(self, text: str) -> list[str]:

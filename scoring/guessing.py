@@ -38,6 +38,7 @@ def guesses(
     """
     if not training:
         raise DataError("The baselines need training sentences, but there are none.")
+    # A fixed seed: the baseline of a test set is a constant.
     order = other_sentences([str(number) for number in range(len(references))], references, seed=0)
     return {
         "most_frequent": [Counter(training).most_common(1)[0][0]] * len(references),
@@ -47,6 +48,7 @@ def guesses(
 
 
 def _nearest_by_length(references: Sequence[str], training: Sequence[str]) -> list[str]:
+    # One pass over the training text: lengths repeat, and test sets ask for few of them.
     first_of_length: dict[int, str] = {}
     for sentence in training:
         first_of_length.setdefault(len(sentence), sentence)

@@ -20,6 +20,7 @@ def pair(hypotheses: Sentences, references: Sentences) -> list[str]:
     for side in (hypotheses, references):
         if not side.texts:
             raise DataError(f"{side.source} must hold sentences, but has none.")
+    # BLEU against nothing is undefined, and an empty reference is a fault of the file.
     for index, text in enumerate(references.texts):
         if not text.strip():
             raise DataError(f"{references.place(index)}: a reference must hold text, but is {text!r}.")
@@ -27,6 +28,7 @@ def pair(hypotheses: Sentences, references: Sentences) -> list[str]:
         _check_counts(hypotheses, references)
         return list(hypotheses.texts)
     _check_ids(hypotheses, references)
+    # Ids are unique here, as _check_ids has shown.
     by_id = dict(zip(hypotheses.ids, hypotheses.texts, strict=True))
     return [by_id[name] for name in references.ids]
 
@@ -49,6 +51,7 @@ def drop_missing(
     for side in sides:
         _check_extra(side, references)
     ids = references.ids or ()
+    # Every system must be scored on the same sentences.
     known = frozenset(ids).intersection(*(side.ids or () for side in sides))
     kept, *kept_sides = (
         side.only([index for index, name in enumerate(side.ids or ()) if name in known])
@@ -90,6 +93,7 @@ def common_language(*sides: Sentences) -> str | None:
         DataError: the files have several languages, but a tokenizer serves one language.
     """
     languages = sorted(frozenset[str]().union(*(side.languages for side in sides)))
+    # A tokenizer serves one language, and a mixed score means nothing.
     if len(languages) > 1:
         sources = ", ".join(dict.fromkeys(side.source for side in sides))
         raise DataError(

@@ -57,6 +57,7 @@ class Protocol:
 
     def chrf(self) -> CHRF:
         """Return the chrF metric: sacrebleu's default, character n-grams up to 6, no words, beta 2."""
+        # All protocols share chrF: no code base of the field has a variant.
         return CHRF()
 
     def rouge_metric(self, language: str) -> RougeMetric | None:
@@ -93,6 +94,7 @@ def primary_code(language: str) -> str:
     Raises:
         DataError: the text is not an ISO 639 code. A name like ``chinese`` would silently be scored by words.
     """
+    # An unknown name would get the default tokenizer, in silence.
     match = LANGUAGE_CODE.fullmatch(language)
     if match is None:
         raise DataError(f"A language must be an ISO 639 code such as de, en or zh, but is {language!r}.")
@@ -101,6 +103,7 @@ def primary_code(language: str) -> str:
 
 def _prepared(sentence: str, steps: tuple[Step, ...], language: str) -> str:
     for step in steps:
+        # A German full stop rule must not touch Chinese.
         if step.concerns(language):
             sentence = step.change(sentence)
     return sentence

@@ -24,6 +24,7 @@ from .text import (
 DEFAULT_PROTOCOL = "sacrebleu"
 ALL_PROTOCOLS = "all"
 """Value of ``--protocol`` for all protocols."""
+# Shared by two protocols.
 _DECODED = "Their references are decoded from token ids, which may lose characters; ours are scored as given."
 
 _ROWS = (
@@ -31,6 +32,7 @@ _ROWS = (
         name=DEFAULT_PROTOCOL,
         reproduces="what to quote: raw sentences, sacrebleu's defaults",
         source="Post 2018; the ROUGE-L of coco-caption",
+        # Words cannot be counted in text without spaces.
         bleu_tokenizers=dict.fromkeys(CHARACTER_LANGUAGES, "char"),
         rouge=RougeL(character_languages=CHARACTER_LANGUAGES),
     ),
@@ -86,6 +88,7 @@ _ROWS = (
         unknown=f"{_DECODED} Their ROUGE-L of Chinese is not defined by the package they use.",
         hypothesis=(LOWERCASED,),
         reference=(FINAL_STOP_GLUED, LOWERCASED),
+        # SpaMo evaluates CSL-Daily with sacrebleu's zh, which also cuts Latin letters by words.
         bleu_tokenizers={"zh": "zh"},
         rouge=GoogleRouge(stemmed=True),
     ),

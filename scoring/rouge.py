@@ -57,8 +57,10 @@ class RougeL:
         >>> RougeL().sentence_score("", "sonne", language="de")
         0.0
         """
+        # coco-caption takes the maximum over several references. There is one here.
         own, wanted = self._tokens(hypothesis, language), self._tokens(reference, language)
         common = lcs_length(own, wanted)
+        # Precision and recall would both be 0, and F undefined.
         if common == 0:
             return 0.0
         precision, recall = common / len(own), common / len(wanted)
@@ -96,6 +98,7 @@ class RougeMetric(Metric):
 
     def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[Any]:
         reference = ref_kwargs["reference"]
+        # The second number counts sentences, so that the sum over a resample gives the mean.
         return [self._rouge.sentence_score(hypothesis, reference, language=self._language), 1.0]
 
     def _aggregate_and_compute(self, stats: list[list[Any]]) -> Score:
@@ -120,6 +123,7 @@ def lcs_length(first: Sequence[str], second: Sequence[str]) -> int:
     positions: dict[str, int] = {}
     for index, token in enumerate(second):
         positions[token] = positions.get(token, 0) | 1 << index
+    # Python integers have any length, so a row of any sentence is one integer.
     full = (1 << len(second)) - 1
     row = full
     for token in first:

@@ -85,6 +85,7 @@ def score(
     rules = find_protocol(protocol)
     check_pairs(hypotheses, references)
     hypotheses, references = prepare(hypotheses, references, rules=rules, language=language)
+    # The tokenizer depends on the language, so each call has metric objects of its own.
     bleu, chrf, rouge = rules.bleu(language), rules.chrf(), rules.rouge_metric(language)
     found = {"bleu4": bleu.corpus_score(hypotheses, [references], n_bootstrap=resamples)}
     found["chrf"] = chrf.corpus_score(hypotheses, [references], n_bootstrap=resamples)
@@ -121,6 +122,7 @@ def prepare(
             f"{rules.name} cannot score {language!r}: {reason}.\nScore it under another protocol."
         )
     prepared = [rules.prepare_reference(sentence, language) for sentence in references]
+    # After the steps: a protocol may itself put spaces between characters.
     _check_spaces(prepared, rules=rules, language=language)
     return [rules.prepare_hypothesis(sentence, language) for sentence in hypotheses], prepared
 
@@ -175,6 +177,7 @@ def _check_spaces(references: Sequence[str], *, rules: Protocol, language: str) 
     if rules.tokenizer(language) in CHARACTER_TOKENIZERS:
         return
     unspaced = [number for number, text in enumerate(references, 1) if UNSPACED_TEXT.search(text)]
+    # A name or a number of Han characters in spaced text is no fault. Half of the references is.
     if 2 * len(unspaced) > len(references):
         first = unspaced[0]
         raise DataError(

@@ -81,11 +81,13 @@ def score_systems(
     """
 
     def row(protocol: str) -> ProtocolScores:
+        # Resampling takes most of the time, so it is asked for explicitly.
         drawn = resamples if intervals else 0
         rules: dict[str, Any] = {"language": language, "protocol": protocol}
         own = [(name, score(each, references, **rules, resamples=drawn)) for name, each in systems.own]
         guessed = {name: score(each, references, **rules) for name, each in systems.guesses.items()}
         compared = {}
+        # Only two systems have a difference.
         if len(systems.own) == 2:
             (_, first), (_, second) = systems.own
             compared = compare(first, second, references, **rules, resamples=resamples)
@@ -117,6 +119,7 @@ def describe_rows(rows: Sequence[ProtocolScores], *, missing: int = 0) -> str:
             cells.append([row.protocol, name, *_figures(scores), str(scores.count), *lacking])
         if row.refused is not None:
             cells.append([row.protocol, "refused", *[NO_FIGURE] * (len(COLUMNS) + 1), *lacking])
+    # One system needs no column for its name.
     if len({line[1] for line in cells[1:]} - {"refused"}) == 1:
         cells = [[first, *rest] for first, _, *rest in cells]
     return "\n\n".join([table(cells), *(_compared(row) for row in rows if row.comparison), _notes(rows)])

@@ -109,9 +109,11 @@ def read_sentence_file(path: Path) -> SentenceFile:
 
 
 def _read(path: Path) -> SentenceFile:
+    # Windows editors. A single CR stays: it is part of a sentence.
     text = read_text(path).replace("\r\n", "\n")
     if not text.strip():
         raise DataError(f"{path} must hold sentences, but is empty.")
+    # The first line decides: a later tab or brace may be part of a sentence.
     header = text.split("\n", 1)[0]
     if path.suffix == ".jsonl" or header.startswith("{"):
         return _from_json_lines(path, text)
@@ -139,6 +141,7 @@ def _json_text(row: Mapping[str, Any], name: str, place: str) -> str:
     if name not in row:
         raise DataError(f"{place} must have {name!r} as the first row has, but has {', '.join(row)}.")
     value = row[name]
+    # JSON writers of other code leave the quotes of numeric ids out.
     if name == "id" and isinstance(value, int):
         return str(value)
     if not isinstance(value, str):

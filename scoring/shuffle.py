@@ -19,6 +19,7 @@ def other_sentences(ids: Sequence[str], texts: Sequence[str], *, seed: int) -> l
     True
     """
     chosen = []
+    # A clip with the same sentence would be a correct answer.
     for clip, text in zip(ids, texts, strict=True):
         others = [index for index, other in enumerate(texts) if other != text]
         if not others:

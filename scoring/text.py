@@ -26,6 +26,7 @@ def remove_final_stop(sentence: str) -> str:
     >>> remove_final_stop("morgen regen .")
     'morgen regen'
     """
+    # Only a full stop after a space: "12." is an ordinal number in German.
     return sentence.removesuffix(" .")
 
 
@@ -71,6 +72,7 @@ def halve_commas(sentence: str) -> str:
     >>> halve_commas("今天，几岁？")
     '今天,几岁?'
     """
+    # Uni-Sign replaces these two marks in references alone.
     return sentence.replace("，", ",").replace("？", "?")
 
 
