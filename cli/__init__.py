@@ -1,6 +1,6 @@
-"""``fla``: one thin module a command, each importing its room inside the function.
+"""The command ``fla``. Each command is a thin module that imports its room inside the function.
 
-So ``fla --help``, and every command's own, answers without loading torch.
+So ``--help`` of every command prints without loading torch.
 """
 
 import errno
@@ -41,24 +41,24 @@ USER_ERRORS: dict[int, str] = {
     **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP), "\nGive another path."),
     errno.ENAMETOOLONG: "\nGive a shorter name.",
 }
-"""Faults of the system that the user can mend, like a :class:`FlaError`, and the remedy of each."""
+"""Errors of the operating system that the user can correct -> remedy."""
 
 
 class Commands(click.Group):
-    """Commands that are imported when they are called, not before."""
+    """Group of commands that imports a command on its first call."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of the pipeline."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one command."""
+        """Import and return a command."""
         if cmd_name not in COMMANDS:
             return None
         return importlib.import_module(f"{__name__}.{cmd_name}").command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run a command; what its refusal quotes of the command line is made printable."""
+        """Run a command. Control characters in click's error messages are escaped."""
         try:
             return super().invoke(ctx)
         except click.ClickException as error:
@@ -76,14 +76,15 @@ class Commands(click.Group):
 def fla() -> None:
     """Translate sign language videos into sentences, without glosses.
 
-    Exit codes: 0 done; 1 done but with listed faults, or input refused; 2 the command line is wrong.
+    Exit codes: 0 done. 1 done but with listed faults, or input refused. 2 wrong command line.
     """
 
 
 def main() -> None:
     """Run ``fla``.
 
-    A :class:`FlaError` is a sentence on standard error and exit code 1. A signal gives 128 plus its number.
+    A :class:`FlaError` becomes a sentence on standard error and exit code 1. SIGTERM gives exit code 143,
+    SIGINT 130.
     """
     prepare_streams()
     # Nothing is fetched or reported unless asked: see docs/offline.md.

@@ -15,7 +15,7 @@ from ..core.settings import Setting, settings_of
 from .options import config_options, emit, json_option
 
 PRESETS = {"pretrain": PRETRAIN_PRESETS, "tune": TUNE_PRESETS}
-"""Commands that have presets, and the folders of their presets."""
+"""Command -> folder of presets."""
 CLASSES = {
     "prepare": ("corpora.config", "PrepareConfig"),
     "pretrain": ("pretrain.config", "PretrainConfig"),
@@ -25,7 +25,7 @@ CLASSES = {
     "translate": ("training.config", "DecodingConfig"),
     "demo": ("demo.run", "load_demo_config"),
 }
-"""Commands with settings, and what makes their defaults: (module, class or function)."""
+"""Command with settings -> (module, class or function) of the default settings."""
 
 
 def default_settings(command: str) -> Any:
@@ -103,7 +103,7 @@ def _first_line(file: Path) -> str:
 
 
 def _below(rows: list[Setting], key: str | None) -> list[Setting]:
-    """Return the rows of one key or one group."""
+    """Return the rows of a key or a group."""
     found = [row for row in rows if key is None or row.key == key or row.key.startswith(f"{key}.")]
     if not found:
         hint = did_you_mean(str(key), [row.key for row in rows])

@@ -40,12 +40,12 @@ class ShardType(click.ParamType):
 
 
 class ScalesType(click.ParamType):
-    """``1,2``: whole numbers, with commas between them."""
+    """Whole numbers, separated by commas: ``1,2``."""
 
     name = "1,2,..."
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the scales as the settings' YAML has them."""
+        """Return the scales as a YAML list."""
         if not re.fullmatch(r"\d+(,\d+)*", value):
             self.fail(f"must be whole numbers such as 1,2, but is {value!r}.", param, ctx)
         return f"[{value}]"
@@ -153,7 +153,7 @@ def command(
 def _refuse_contradictions(
     shard: tuple[int, int] | None, num_shards: int | None, devices: str | None, *, engine: str, device: str
 ) -> None:
-    """Refuse options that say two things about who writes what."""
+    """Refuse options that contradict each other about the assignment of shards."""
     several = {"--shards": num_shards, "--devices": devices, "--engine ray": engine == "ray" or None}
     given = [name for name, value in several.items() if value is not None]
     if shard is not None and given:

@@ -1,4 +1,4 @@
-"""Options that mean the same in every command."""
+"""Options and printing that all commands share."""
 
 import json
 import sys
@@ -89,10 +89,10 @@ def _in_words(value: Any) -> str:
 
 
 def _json(content: dict[str, Any]) -> str:
-    """Return indented JSON that standard output can hold."""
+    """Return indented JSON in the encoding of standard output."""
     text = printable_json(json.dumps(content, ensure_ascii=False, indent=2))
     try:
         text.encode(sys.stdout.encoding)
-    except UnicodeEncodeError:  # as cp1252 or latin-1 with Chinese: its error handler's escapes are no JSON
+    except UnicodeEncodeError:  # such as cp1252: escapes by the stream's error handler would not be JSON
         return json.dumps(content, indent=2)
     return text

@@ -29,10 +29,10 @@ def command(
     words: int | None, probe: bool, batch_tokens: int | None, train: str | None, quantise: str | None,
     config_source: str | None, overrides: tuple[str, ...], seed: int | None, device: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Say what tuning takes, part by part, before anything is loaded.
+    """Estimate the memory of tuning, part by part, before loading a model.
 
-    Needs the model's config only, no weights. Without --features, lengths are assumed. Exit code 1: it does
-    not fit; what to change is listed.
+    The estimate needs the config of the model and no weights. Without --features, lengths are assumed.
+    Exit code 1: the run does not fit, and changes are listed.
     """
     if features and (steps or words):
         raise click.UsageError("Give either --features or --steps and --words.")

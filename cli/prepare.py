@@ -78,7 +78,7 @@ def command(
 def _check_corpus(
     corpus: str, *, media: str | None, check: str | None, root: str | None, seed: int | None
 ) -> None:
-    """Refuse an option that means nothing for this corpus, rather than pass over it."""
+    """Refuse an option that has no effect for this corpus."""
     if media is not None and corpus != "how2sign":
         raise ConfigError(f"--media must go with how2sign, but the corpus is {corpus}.\nLeave it out.")
     if root is not None and corpus != "table":
@@ -90,10 +90,10 @@ def _check_corpus(
 
 
 def _check_out(out: Path) -> None:
-    """Refuse to write over what is no manifest, and a folder that takes no file, before hours of looking."""
+    """Check the output path before hours of work: no other file is replaced, and the folder is writable."""
     from ..corpora.manifest import is_manifest
 
-    _rejected_path(out).exists()  # a name too long for it is refused now, not when the manifest is written
+    _rejected_path(out).exists()  # raises now if the name is too long, not after the work
     if out.exists() and not is_manifest(out):
         raise DataError(f"--out must be a new file or a manifest to replace, but {out} is neither.")
     folder = next(parent for parent in out.absolute().parents if parent.exists())

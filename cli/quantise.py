@@ -21,7 +21,7 @@ from .options import device_option, emit, json_option, table
 @device_option
 @json_option
 def command(llm: str, out: Path, precision: Any, device: str, as_json: bool) -> None:
-    """Save a language model in 4 bits (NF4), once; fla tune --llm loads the copy as it is."""
+    """Save a language model in 4 bits (NF4). fla tune --llm loads the copy unchanged."""
     from ..finetune.quantised_copy import quantise_llm
 
     made = quantise_llm(llm, out, precision=precision, device=device).to_dict()

@@ -1,4 +1,4 @@
-"""The strict configuration loader: frozen dataclasses, YAML presets, ``--set a.b=c``."""
+"""Strict loading of settings from dataclass defaults, YAML files, presets and ``--set a.b=c``."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -23,21 +23,21 @@ def load_config(
     source: str | None = None,
     overrides: Sequence[str] = (),
 ) -> C:
-    """Build a ``cls`` from its defaults, then a YAML file, then single settings.
+    """Return settings made of the defaults, then a YAML file, then single settings.
 
-    Where there are presets, a file's key ``base`` names one it builds on: what the file itself says goes over
-    that preset's settings, group by group.
+    For commands with presets, the key ``base`` of a file names a preset. The settings of the file replace the
+    settings of the preset, group by group.
 
     Args:
-        cls: a frozen, keyword-only dataclass; its fields may be dataclasses, and none is called ``base``.
-        base: settings that stand in for the defaults.
-        presets: the folder where the room's presets lie.
+        cls: a frozen, keyword-only dataclass. The fields may be dataclasses, and no field is named ``base``.
+        base: settings to use in place of the defaults of ``cls``.
+        presets: folder of the presets.
         source: a YAML file, or the name of a preset.
-        overrides: settings such as ``training.epochs=3``; the value is read as YAML.
+        overrides: settings such as ``training.epochs=3``. The value is read as YAML.
 
     Raises:
-        ConfigError: an unknown key, a value of the wrong type or out of range; all faults in one message.
-            A file that builds on no preset there is, or on itself.
+        ConfigError: a key is unknown, or a value has the wrong type or is out of range. The message lists all
+            faults. Also raised when ``base`` names no preset, or presets name one another in a circle.
     """
     mapping: dict[str, Any] = {} if base is None else config_to_dict(base)
     origins: list[str] = []
@@ -53,10 +53,15 @@ def load_config(
 
 
 def config_from_dict(cls: type[C], mapping: Mapping[str, Any], *, origin: str) -> C:
-    """Build a ``cls`` from a nested mapping.
+    """Return settings made from a nested mapping.
+
+    Args:
+        cls: the settings class.
+        mapping: values by key.
+        origin: name of the mapping's source, for errors.
 
     Raises:
-        ConfigError: as :func:`load_config`; ``origin`` says where the mapping came from.
+        ConfigError: a key is unknown, or a value has the wrong type or is out of range.
     """
     builder = Builder(cls)
     config = builder.build(cls, mapping)
@@ -66,7 +71,7 @@ def config_from_dict(cls: type[C], mapping: Mapping[str, Any], *, origin: str) -
 
 
 def config_to_dict(config: Any) -> dict[str, Any]:
-    """Return a nested dict of plain values (tuples become lists) that builds ``config`` again."""
+    """Return settings as a nested dict of plain values. Tuples become lists."""
     return {name: _plain(value) for name, value in dataclasses.asdict(config).items()}
 
 
@@ -80,7 +85,7 @@ def write_config(config: Any, path: Path) -> None:
 def first_difference(
     old: Mapping[str, Any], new: Mapping[str, Any], *, prefix: str = ""
 ) -> tuple[str, Any, Any] | None:
-    """Return (dotted key, old value, new value) of the first setting that differs, or None.
+    """Return (dotted key, old value, new value) of the first setting that differs, or None if none differs.
 
     >>> first_difference({"a": {"b": 1}}, {"a": {"b": 2}})
     ('a.b', 1, 2)
@@ -91,7 +96,7 @@ def first_difference(
 def differences(
     old: Mapping[str, Any], new: Mapping[str, Any], *, prefix: str = ""
 ) -> list[tuple[str, Any, Any]]:
-    """Return (dotted key, old value, new value) of every setting that differs; None stands for a missing one.
+    """Return (dotted key, old value, new value) of every setting that differs. None: the setting is absent.
 
     >>> differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 2, "c": 2}, "d": 4})
     [('a.b', 1, 2), ('d', 3, 4)]
@@ -123,7 +128,10 @@ def _names(presets: Path) -> list[str]:
 
 
 def _read_layers(path: Path, presets: Path, *, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return the settings of ``path`` over those of the preset it builds on; ``above`` builds on ``path``."""
+    """Return the settings of ``path`` merged over the preset that ``path`` names as ``base``.
+
+    ``above`` lists the presets that name ``path``, to find circles.
+    """
     upper, known = _read_yaml(path), _names(presets)
     if "base" not in upper:
         return upper

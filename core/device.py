@@ -1,7 +1,4 @@
-"""Which device work runs on, and in which number format.
-
-torch is imported inside the functions: this floor must load without it, so that ``fla --help`` is quick.
-"""
+"""Selection of the device and the number format for computations."""
 
 from __future__ import annotations
 
@@ -9,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from .errors import ConfigError
 
+# torch is imported inside the functions, so that this room loads without torch and ``fla --help`` is quick.
 if TYPE_CHECKING:
     import torch
 
@@ -19,7 +17,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     """Return the device called ``name``: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:1``.
 
     Raises:
-        ConfigError: there is no such device here.
+        ConfigError: the name is no device name, or this machine has no such device.
     """
     import torch
 
@@ -36,7 +34,7 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def resolve_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """Return the number format to compute in; ``auto`` is bf16 where that is quicker, else fp32."""
+    """Return the number format for computations. ``auto`` is bf16 on devices with fast bf16, else fp32."""
     import torch
 
     if precision == "auto":
@@ -45,17 +43,15 @@ def resolve_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Tell whether ``device`` multiplies bf16 quicker than fp32; emulation does not count.
-
-    Of CPUs those with matrix tiles (AMX). AVX512-BF16 alone does not do: on a Xeon that has it, ResNet-18 and
-    a ViT-S took 1.0 to 2.0 times as long in bf16 as in fp32 (bench/extract_speed.py, docs/extract.md).
-    """
+    """Return whether ``device`` multiplies bf16 matrices faster than fp32 matrices, without emulation."""
     import torch
 
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        if not hasattr(torch.cpu, "get_capabilities"):  # an older torch does not tell
+        if not hasattr(torch.cpu, "get_capabilities"):  # older versions of torch
             return False
+        # AVX512-BF16 alone is not enough: on a Xeon with AVX512-BF16, ResNet-18 and a ViT-S took 1.0 to 2.0
+        # times as long in bf16 as in fp32 (bench/extract_speed.py, docs/extract.md).
         return bool(torch.cpu.get_capabilities().get("amx_bf16"))
     return False

@@ -1,4 +1,4 @@
-"""What a user can mend.
+"""Errors that a user can correct.
 
 ::
 
@@ -9,13 +9,13 @@
     ├── ModelError     an encoder directory, an LLM or its tokenizer
     └── RunError       a run directory: not empty, a part missing, settings that changed
 
-The command line prints these without a traceback and ends with exit code 1.
-``ValueError`` and ``TypeError`` stay what they are: a caller's mistake.
+The command line prints these errors without a traceback and ends with exit code 1.
+``ValueError`` and ``TypeError`` mean a mistake in the calling code.
 """
 
 
 class FlaError(Exception):
-    """A fault the user can mend; its text is a sentence, then the remedy."""
+    """An error that the user can correct. The text is a sentence, then the remedy."""
 
 
 class ConfigError(FlaError):
@@ -27,7 +27,7 @@ class DataError(FlaError):
 
 
 class CacheError(FlaError):
-    """A feature cache is damaged, incomplete, or made by something else."""
+    """A feature cache is damaged, incomplete, or made with another encoder or other settings."""
 
 
 class ModelError(FlaError):
@@ -35,7 +35,7 @@ class ModelError(FlaError):
 
 
 class RunError(FlaError):
-    """A run directory is in the way, or lacks a part."""
+    """A run directory exists already, or a part of the run is absent."""
 
 
 def did_you_mean(name: str, known: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: atomic writing, JSON with errors that name the place, safe paths."""
+"""Atomic writing, JSON and text files with errors that name the line, and paths inside a folder."""
 
 import hashlib
 import json
@@ -16,13 +16,13 @@ BLOCK_BYTES = 1 << 20
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block ends well.
+    """Yield a temporary path. When the block ends without an error, the temporary file replaces ``path``.
 
-    The file is synced, renamed, and its folder synced; when the block raises, it is removed and
-    ``path`` stays as it was. Its mode is that of a new file.
+    The file and the folder are synced to the disk, and the umask decides the file's mode. After an error the
+    temporary file is removed, and ``path`` stays unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Part of the name is enough, and leaves room for the rest where the name is as long as names may be.
+    # Part of the name: with the whole of a long name, the temporary name would be longer than names may be.
     temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -36,14 +36,14 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def respect_umask(files: Iterable[Path]) -> None:
-    """Give files in one folder the mode that the umask grants a new file there.
+    """Give the files of one folder the mode that the umask grants to new files.
 
-    safetensors writes through temporary files that only their owner may read, and leaves them so.
+    safetensors leaves files that only the owner may read.
     """
     mode = None
     for file in files:
         if mode is None:
-            # A probe: asking for the umask itself would change it for all threads meanwhile.
+            # A probe file: reading the umask with os.umask would change the umask for all threads meanwhile.
             probe = file.with_name(f".{file.name}.{os.getpid()}.mode")
             probe.touch()
             mode = stat.S_IMODE(probe.stat().st_mode)
@@ -52,7 +52,7 @@ def respect_umask(files: Iterable[Path]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make renames inside ``folder`` durable."""
+    """Sync a folder to the disk, so that renames in the folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -70,32 +70,32 @@ def read_json(path: Path) -> Any:
     """Return what a JSON file holds.
 
     Raises:
-        DataError: the file cannot be read, or is not JSON.
+        DataError: the file cannot be read or is not JSON.
     """
     return _parse(read_text(path), place=str(path))
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object a line, atomically."""
+    """Write one JSON object per line, atomically."""
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         file.writelines(_dump(row) for row in rows)
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a JSON Lines file; empty lines are passed over.
+    """Return the objects of a JSON Lines file. Empty lines are skipped.
 
     Raises:
-        DataError: the file cannot be read, or a line is not a JSON object; it names the line.
+        DataError: the file cannot be read, or a line is not a JSON object. The error names the line.
     """
     lines = read_text(path).split("\n")  # not splitlines: a sentence may hold U+2028
     return [_parse_object(line, f"{path}, line {n}") for n, line in enumerate(lines, 1) if line.strip()]
 
 
 def read_text(path: Path) -> str:
-    """Return a UTF-8 text file.
+    """Return the content of a UTF-8 text file.
 
     Raises:
-        DataError: the file cannot be read, or holds bytes that are not UTF-8; it names the byte and its line.
+        DataError: the file cannot be read, or a byte is not UTF-8. The error names the byte and the line.
     """
     try:
         raw = path.read_bytes()
@@ -112,9 +112,9 @@ def read_text(path: Path) -> str:
 
 
 def resolve_inside(root: Path, relative: str) -> Path:
-    """Return ``root/relative``, which must not leave ``root``.
+    """Return the path ``root/relative``, which must lie inside ``root``.
 
-    Links inside ``root`` may point elsewhere: corpora are often laid out by links.
+    Symbolic links inside ``root`` may lead to other folders, as in many copies of corpora.
 
     Raises:
         DataError: the path is absolute or climbs out of ``root``.
@@ -126,15 +126,13 @@ def resolve_inside(root: Path, relative: str) -> Path:
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:
-    """Return the paths in order of name, without those whose name begins with a dot.
-
-    macOS leaves ``._clip.npy`` beside ``clip.npy`` on other file systems: a file that no user has made.
-    """
+    """Return the paths sorted by name, without hidden files (names that begin with a dot)."""
+    # macOS writes ``._clip.npy`` beside ``clip.npy`` on file systems of other systems.
     return sorted(path for path in paths if not path.name.startswith("."))
 
 
 def sha256_file(path: Path, *, offset: int = 0) -> str:
-    """Return the SHA-256 of a file, from byte ``offset`` on, as hexadecimal digits."""
+    """Return the SHA-256 digest of a file from byte ``offset`` on, as hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         file.seek(offset)

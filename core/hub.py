@@ -1,6 +1,6 @@
-"""Pretrained models by name: from this disk first, then from the Hugging Face hub, in one attempt.
+"""Loading of pretrained models by name: from the local disk first, then once from the Hugging Face hub.
 
-A name that looks like a path is never sent to the hub. Code that comes with a model is never run.
+A name that looks like a path is never sent to the hub. Python code in a model's folder is never run.
 """
 
 import threading
@@ -14,19 +14,19 @@ from .progress import say
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 10
-"""Time for the hub's first answer, name resolution and connection included."""
+"""Timeout for the first answer of the hub, including name resolution and connection."""
 _FILE_SUFFIXES = (".json", ".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".yaml", ".yml", ".h5")
 
 
 def find_source(name: str, *, named: str = "--llm {}") -> str:
-    """Return the absolute path of a model's directory, or ``name`` where it is an id on the hub.
+    """Return the absolute path of a model's directory, or ``name`` for an id on the hub.
 
     Args:
-        name: what the user gave.
+        name: a path or an id, from the user.
         named: names the model in errors; ``{}`` stands for ``name``.
 
     Raises:
-        ModelError: ``name`` is a path, and no model's directory is there.
+        ModelError: ``name`` is a path and no model's directory.
     """
     path = Path(name).expanduser()
     if path.is_dir():
@@ -41,7 +41,7 @@ def find_source(name: str, *, named: str = "--llm {}") -> str:
 
 
 def looks_like_path(name: str) -> bool:
-    """Tell whether ``name`` can be no id on the hub, or stands for a file or folder of this disk."""
+    """Return whether ``name`` is not valid as an id on the hub, or names a local file or folder."""
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id
 
@@ -61,14 +61,14 @@ def looks_like_path(name: str) -> bool:
 def load_pretrained(
     load: Callable[..., T], source: str, *, named: str = "--llm {}", may_fetch: bool = True, **settings: Any
 ) -> T:
-    """Return what ``load`` makes of a source, from this disk first.
+    """Load a model or a tokenizer, from the local disk first.
 
     Args:
-        load: one of transformers' ``from_pretrained`` and their like.
-        source: as :func:`find_source` returns it.
+        load: a ``from_pretrained`` function.
+        source: a path or an id, from :func:`find_source`.
         named: names the model in errors; ``{}`` stands for ``source``.
-        may_fetch: ask the hub for what is not on this disk.
-        settings: passed on to ``load``.
+        may_fetch: whether files may be fetched from the hub.
+        settings: arguments of ``load``.
 
     Raises:
         ModelError: the model is damaged, needs code of its own, or is neither on this disk nor on a hub that
@@ -90,7 +90,7 @@ def load_pretrained(
 
 
 def refuse_offline(name: str, *, named: str, may_fetch: bool = True, remedy: str = "") -> None:
-    """Refuse a model that is not on this disk where nothing may be fetched.
+    """Refuse a model that is not on the local disk if fetching is forbidden.
 
     Raises:
         ModelError: ``HF_HUB_OFFLINE`` is set, or ``may_fetch`` is false.
@@ -108,14 +108,14 @@ def refuse_offline(name: str, *, named: str, may_fetch: bool = True, remedy: str
 
 
 def check_reachable(repo: str, *, named: str = "--llm {}", remedy: str = "") -> None:
-    """Ask the hub once whether it has a model, before a library asks it many times.
+    """Ask the hub once for a model, before a library sends many requests.
 
     huggingface_hub repeats failed requests for each file, for up to 75 seconds.
 
     Args:
         repo: the id.
         named: names the model in the error; ``{}`` stands for ``repo``.
-        remedy: what to do where the hub does not answer; empty: give a directory.
+        remedy: advice if the hub does not answer. Empty: advice to give a directory.
 
     Raises:
         ModelError: the hub has no such model, or does not answer within ten seconds.
@@ -132,7 +132,7 @@ def check_reachable(repo: str, *, named: str = "--llm {}", remedy: str = "") -> 
 
 @cache
 def _hub_fault(url: str) -> str | None:
-    """Return why a file cannot be had, None if it can; each file is asked for once in a process."""
+    """Return why a file cannot be fetched, or None. A process asks for each file once."""
     from huggingface_hub import get_hf_file_metadata
 
     faults: list[str | None] = [f"no answer within {PATIENCE_SECONDS} seconds."]
@@ -157,7 +157,7 @@ def first_line(error: Exception) -> str:
 
 
 def _unusable(source: str, error: Exception, *, named: str) -> Exception:
-    """Return the error to raise in place of a library's."""
+    """Return the error to raise in place of a library's error."""
     if isinstance(error, (ModelError, MemoryError)) or "out of memory" in str(error):
         return error
     if _needs_code(error):

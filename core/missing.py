@@ -1,4 +1,4 @@
-"""Clips that a split has and a step cannot use: named on standard error, counted in the result."""
+"""Clips that a step cannot use. They are named on standard error and counted in the result."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar at a terminal, one line per tenth in a log file."""
+"""Progress on standard error: a bar in a terminal, ten lines in a log file."""
 
 import math
 import sys
@@ -14,19 +14,19 @@ from .text import printable
 _LINE = "{desc}: {n_fmt}/{total_fmt} {unit} [{elapsed}<{remaining}, {rate_fmt}{postfix}]"
 _LINES_PER_JOB = 10
 
-# tqdm's own lock is shared with forked processes: one that is killed while it prints would hold it for ever.
+# Forked processes share tqdm's own lock: a process killed while printing would hold the lock for ever.
 tqdm.set_lock(RLock())
 
 
 class _Lines(tqdm):
-    """The same figures as a bar, each on its own line: readable in a scheduler's log."""
+    """A progress bar for log files, which prints each state on a line of its own."""
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
-        """Print the figures as a line."""
+        """Print the current state as a line."""
         print_line(msg or str(self))
 
     def close(self) -> None:
-        """Print the last figures, once; a bar would also end its line."""
+        """Print the last state, unless the last line shows the last state already."""
         if not self.disable and self.n != self.last_print_n:
             self.display()
         self.disable = True
@@ -40,9 +40,14 @@ def progress(
     initial: int = 0,
     unit: str = "it",
 ) -> Any:
-    """Wrap ``iterable`` (or count by ``update``) with progress on standard error.
+    """Show progress on standard error while ``iterable`` is read, or while ``update`` is called.
 
-    What an earlier run did is ``initial``: it is no part of the speed, nor of the time left.
+    Args:
+        iterable: items to read. None: the caller counts with ``update``.
+        desc: text before the counts.
+        total: number of items, where ``iterable`` has no length.
+        initial: items that an earlier run finished. Speed and remaining time do not count them.
+        unit: name of an item.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)

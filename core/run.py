@@ -1,4 +1,4 @@
-"""A run directory: where a training leaves everything it made."""
+"""Run directories, which hold all results of a training."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from .files import visible
 
 
 def new_folder(path: Path) -> Path:
-    """Return ``path`` as a folder with nothing in it; files such as ``.DS_Store`` do not count.
+    """Make ``path`` an empty folder and return the path. Hidden files such as ``.DS_Store`` do not count.
 
     Raises:
-        RunError: it holds something, or is a file.
+        RunError: the folder holds a file, or ``path`` is a file.
     """
     _refuse_file(path)
     if _is_used(path):
@@ -20,11 +20,11 @@ def new_folder(path: Path) -> Path:
 
 
 def check_run_folder(path: Path, *, resume: bool) -> None:
-    """Refuse a folder where no run can be begun, or resumed; nothing is written.
+    """Refuse a folder where no run can start or resume. Nothing is written.
 
     Raises:
-        RunError: it holds something and ``resume`` is not asked for, or nothing is there to resume, or it is
-            a file.
+        RunError: the folder holds a file and ``resume`` is False, the folder holds no run to resume, or
+            ``path`` is a file.
     """
     _refuse_file(path)
     if not resume and _is_used(path):

@@ -1,14 +1,13 @@
-"""Seeds drawn from what is being done, never from a global stream.
+"""Seeds that depend on seed, epoch and clip, and on no global random state.
 
-A random choice that depends on (seed, epoch, id) is the same in every process, after every
-resume and in any order of work.
+So a random choice is the same in every process, after every resume and in any order of work.
 """
 
 import hashlib
 
 
 def derive_seed(*parts: str | int) -> int:
-    """Return a 63-bit seed for these parts.
+    """Return a 63-bit seed that depends on all parts.
 
     >>> derive_seed(1, "crop", "clip-7") == derive_seed(1, "crop", "clip-7")
     True

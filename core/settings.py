@@ -1,4 +1,4 @@
-"""Settings as rows: what a settings class can be told, read from its fields and their docstrings."""
+"""Tables of settings, made from the fields of a settings class and the docstrings of the fields."""
 
 import ast
 import dataclasses
@@ -19,20 +19,20 @@ _KINDS: dict[Any, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """One setting of a command."""
+    """A setting of a command."""
 
     key: str
-    """Dotted key, as ``--set`` takes it."""
+    """Dotted key, as in ``--set``."""
     kind: str
     """Accepted values, in words: ``whole number or null``."""
     value: Any
-    """Value in the settings object at hand. A default where the object is made of defaults."""
+    """Value in the settings object. The default, for an object of defaults."""
     meaning: str
-    """The field's docstring, on one line."""
+    """Docstring of the field, on one line."""
 
 
 def settings_of(config: Any, *, prefix: str = "") -> Iterator[Setting]:
-    """Yield every setting of a settings object, groups opened, in the order of the class.
+    """Yield every setting of a settings object, including settings in groups, in the order of the class.
 
     Args:
         config: an instance of a settings dataclass.
@@ -53,7 +53,7 @@ def field_docstrings(cls: type) -> dict[str, str]:
     """Return field name -> docstring below the field, of a dataclass and its bases.
 
     >>> field_docstrings(Setting)["key"]
-    'Dotted key, as ``--set`` takes it.'
+    'Dotted key, as in ``--set``.'
     """
     found: dict[str, str] = {}
     for base in reversed([one for one in cls.__mro__ if dataclasses.is_dataclass(one)]):

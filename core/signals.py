@@ -1,4 +1,4 @@
-"""A signal that asks for the end of the process becomes an exception, so that everything is put in order."""
+"""Conversion of SIGTERM and SIGINT to an exception, so that commands can finish their files."""
 
 import os
 import signal
@@ -12,24 +12,22 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(SystemExit):
-    """A signal asked for the end; unless it is caught, the process ends with the code shells expect of it.
-
-    128 + the signal's number: 143 for SIGTERM, 130 for SIGINT.
-    """
+    """A signal to end the process. The exit code is the shell's: 143 for SIGTERM, 130 for SIGINT."""
 
     def __init__(self, signum: int) -> None:
-        """End because of signal ``signum``."""
+        """Make an exit with code 128 + ``signum``."""
         super().__init__(128 + signum)
         self.signal = signal.Signals(signum)
 
 
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Raise :class:`Stopped` inside this block when SIGTERM or SIGINT comes.
+    """Raise :class:`Stopped` inside this block on SIGTERM or SIGINT.
 
-    The first is enough: later ones are ignored until the block is left, so that they do not disturb what puts
-    things in order. A signal that is ignored already (by nohup, say) stays ignored. Outside the
-    main thread, where Python delivers no signals, nothing is done.
+    After the first signal, further signals are ignored until the end of the block, so that they cannot
+    interrupt the handling of the exception. A signal that is ignored already, for example by nohup, stays
+    ignored. Outside the main thread the block changes nothing, since Python delivers signals to the main
+    thread only.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -52,10 +50,9 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def end_quietly() -> None:
-    """Make this worker process end without a word when the signals come.
+    """Make this worker process end silently, with exit code 0, on SIGTERM or SIGINT.
 
-    Signals often go to all processes of a job. The main process says what there is to say, and takes an exit
-    with code 0 for no fault.
+    Schedulers send signals to all processes of a job. The main process prints the message.
     """
     for number in SIGNALS:
         signal.signal(number, lambda *_: os._exit(0))

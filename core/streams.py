@@ -1,4 +1,4 @@
-"""Standard output and standard error of the command line, in whatever state the caller left them."""
+"""Standard output and standard error that accept every character, also when closed or broken."""
 
 import os
 import sys
@@ -6,9 +6,9 @@ from typing import TextIO
 
 
 def prepare_streams() -> None:
-    r"""Open the standard streams that are closed, and let both outputs write every character.
+    r"""Open closed standard streams, and replace characters outside the encoding by escapes.
 
-    A character that a stream's encoding lacks is written as an escape, such as ``\u5929``.
+    For example, ``\u5929`` stands for a Chinese character on a stream in cp1252.
     """
     for descriptor in (0, 1, 2):
         _occupy(descriptor)
@@ -18,7 +18,7 @@ def prepare_streams() -> None:
 
 
 def print_line(line: str) -> None:
-    """Print a line on standard error. Once standard error cannot be written, print nothing from then on."""
+    """Print a line on standard error. After the first failed write, discard all further lines."""
     try:
         print(line, file=sys.stderr, flush=True)
     except OSError:  # the reader of "2>&1 | head" has ended, or a disk is full: the work goes before its log
@@ -28,11 +28,11 @@ def print_line(line: str) -> None:
 
 
 def _occupy(descriptor: int) -> None:
-    """Open the null device under a descriptor that is closed."""
+    """Open the null device under a closed descriptor."""
     try:
         os.fstat(descriptor)
     except OSError:
-        # Left free, the number would go to the next file opened, and all that FFmpeg prints into that file.
+        # Otherwise the next opened file gets this number, and FFmpeg's messages are written into that file.
         null = os.open(os.devnull, os.O_RDWR)
         if null != descriptor:
             os.dup2(null, descriptor)

@@ -1,4 +1,4 @@
-"""Text from files: characters that no file can hold, and characters that no terminal should get."""
+"""Checks of text for characters that files cannot store, and escapes for characters unsafe in a terminal."""
 
 import re
 
@@ -25,7 +25,7 @@ def find_unstorable(text: str) -> str | None:
 def printable(text: str) -> str:
     r"""Return ``text`` with control characters and bidirectional overrides as escapes.
 
-    Newlines and tabs stay. A sample's id may hold ``ESC [ 2 J``: printed raw, it would clear the screen.
+    Newlines and tabs stay. An id from a corpus may hold ``ESC [ 2 J``, which clears the screen.
 
     >>> printable("clip\x1b[2J")
     'clip\\x1b[2J'
@@ -34,7 +34,7 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Return ``text`` as :func:`printable` does, newlines escaped too.
+    r"""Return ``text`` as one line: like :func:`printable`, with escapes for newlines too.
 
     >>> one_line("clip\n1")
     'clip\\n1'
@@ -43,8 +43,8 @@ def one_line(text: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    """Return JSON of the same content that is safe to print: a JSON escape stands for each such character."""
-    # Such characters stand inside JSON strings alone, and all lie below U+10000: four digits are enough.
+    """Return JSON text of the same content, with JSON escapes for characters unsafe in a terminal."""
+    # The characters stand inside JSON strings alone, and all lie below U+10000: four digits are enough.
     return _UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -1,7 +1,7 @@
-"""Settings by type: a nested mapping becomes a dataclass, every fault found on the way is kept.
+"""Conversion of nested mappings to settings dataclasses, with a list of all faults.
 
-Two traps of YAML 1.1 are handled: ``1e-4``, a string to PyYAML, becomes a number where a number belongs;
-``no``, False to PyYAML, is a fault that says to quote it where text belongs.
+Two traps of YAML 1.1 are handled. ``1e-4`` is a string to PyYAML and becomes a number. ``no`` is False to
+PyYAML, and the error for a text setting says to quote the word.
 """
 
 import dataclasses
@@ -22,15 +22,15 @@ _NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or 
 
 
 class Builder:
-    """Builds settings of one class and keeps the faults of all keys."""
+    """Converter for one settings class, which collects the faults of all keys."""
 
     def __init__(self, cls: type) -> None:
-        """Know the keys of ``cls``, for suggestions."""
+        """Collect the keys of ``cls`` for suggestions."""
         self.faults: list[str] = []
         self._known = list(_dotted_keys(cls))
 
     def build(self, cls: type[C], mapping: Mapping[Any, Any], prefix: str = "") -> C:
-        """Return a ``cls``; where ``faults`` has grown, the value returned is of no use."""
+        """Return an instance of ``cls``. The instance is valid only if ``faults`` stays empty."""
         hints = typing.get_type_hints(cls)
         names = [field.name for field in dataclasses.fields(cls)]  # type: ignore[arg-type]  # C is a dataclass
         for key, value in mapping.items():
@@ -51,7 +51,7 @@ class Builder:
             return typing.cast(C, _FAULTY)
 
     def _refuse_key(self, prefix: str, key: Any, value: Any) -> None:
-        """Note an unknown key; of an unknown group, the keys inside as the user wrote them."""
+        """Add a fault for an unknown key. An unknown group gives a fault for each key in the group."""
         if not isinstance(key, str):
             self._refuse_key_type(prefix.rstrip("."), key)
         elif isinstance(value, Mapping) and value:
@@ -65,7 +65,7 @@ class Builder:
         self.faults.append(f"{place}, but one is {key!r}.{_QUOTE if isinstance(key, bool) else ' Quote it.'}")
 
     def _convert(self, value: Any, hint: Any, key: str) -> Any:
-        """Return ``value`` as ``hint`` wants it, or note a fault."""
+        """Return ``value`` converted to the type ``hint``, or add a fault."""
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         if dataclasses.is_dataclass(hint) and isinstance(hint, type):
             if isinstance(value, Mapping):
@@ -124,7 +124,7 @@ class Builder:
     def _convert_number(self, value: float | str, key: str) -> Any:
         try:
             number = float(value)
-        except (ValueError, OverflowError):  # 10 ** 400 is an int to Python
+        except (ValueError, OverflowError):  # PyYAML reads 10 ** 400 as an int
             number = None
         if number is not None and math.isfinite(number):
             return number
@@ -146,7 +146,7 @@ def _dotted_keys(cls: type, prefix: str = "") -> Iterator[str]:
 
 
 def _nearest(key: str, known: list[str]) -> str:
-    """Return a suggestion: the known key of the same last part, else of similar spelling.
+    """Return a suggestion: a known key with the same last part, else with similar spelling.
 
     >>> _nearest("rank", ["seed", "lora.rank"])
     " Did you mean 'lora.rank'?"

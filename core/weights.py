@@ -1,4 +1,4 @@
-"""Files of weights: whether they are whole, and whether their tensors have the right names and shapes."""
+"""Checks of weight files: complete files, and tensors with the expected names and shapes."""
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -15,10 +15,10 @@ _SHOWN = 3  # names of tensors in a sentence
 
 
 def check_file(path: Path) -> None:
-    """Check that a file of safetensors is whole, by its header; weights are not read.
+    """Check that a safetensors file is complete. Only the header is read.
 
     Raises:
-        ModelError: the file is absent, cut, a Git LFS pointer, or something else.
+        ModelError: the file is absent, truncated, a Git LFS pointer, or not in safetensors format.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -31,10 +31,10 @@ def check_file(path: Path) -> None:
 
 
 def check_content(path: Path) -> None:
-    """Check that a file is there, holds something, and is no Git LFS pointer.
+    """Check that a file exists, is not empty, and is no Git LFS pointer.
 
     Raises:
-        ModelError: it is not so.
+        ModelError: the file is absent, empty, or a Git LFS pointer.
     """
     if not path.is_file():
         raise ModelError(f"{path} does not exist.\nCopy or fetch the model again.")
@@ -50,10 +50,10 @@ def check_content(path: Path) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Check every file of weights in a model's folder, and that no shard of its index is absent.
+    """Check every weight file in a model's folder. No shard of an index may be absent.
 
     Raises:
-        ModelError: a file is absent, cut, or a Git LFS pointer.
+        ModelError: a file is absent, truncated, or a Git LFS pointer.
     """
     for index in visible(folder.glob("*.index.json")):
         listed = read_json(index)
@@ -74,10 +74,10 @@ def check_folder(folder: Path) -> None:
 
 
 def read_tensors(path: Path) -> "dict[str, Tensor]":
-    """Return the tensors of a file of safetensors.
+    """Return the tensors of a safetensors file.
 
     Raises:
-        ModelError: as :func:`check_file`.
+        ModelError: the file is absent, truncated, a Git LFS pointer, or not in safetensors format.
     """
     from safetensors.torch import load_file
 
@@ -86,12 +86,12 @@ def read_tensors(path: Path) -> "dict[str, Tensor]":
 
 
 def load_into(module: "nn.Module", path: Path, *, of: str) -> None:
-    """Load a file of weights into a module, every tensor of it.
+    """Load all tensors of a weight file into a module.
 
     Args:
-        module: takes the weights.
-        path: the file.
-        of: what the file must fit, for the error.
+        module: module to fill.
+        path: the weight file.
+        of: name of the module, for the error.
 
     Raises:
         ModelError: the file is damaged, or its tensors have other names or shapes.
@@ -118,7 +118,7 @@ def describe_misfit(
     unexpected: Collection[str] = (),
     mismatched: Iterable[tuple[str, Any, Any]] = (),
 ) -> str:
-    """Return what is wrong with a file's tensors, as the rest of a sentence; empty where nothing is.
+    """Return the faults of a file's tensors, as the rest of a sentence. Empty: no fault.
 
     >>> describe_misfit(missing=["a", "b"], mismatched=[("c", (2, 3), (3, 3))])
     'lacks 2 tensors (a, b) and has c in shape [2, 3] in place of [3, 3]'

@@ -1,4 +1,4 @@
-"""YAML as settings are written in it: a key that stands twice in one group is refused."""
+"""YAML for settings, without duplicate keys."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ YAML_FAULTS = (yaml.YAMLError, ValueError, RecursionError)
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which would let the last of two equal keys win without a word."""
+    """PyYAML's safe loader with an error for duplicate keys. PyYAML itself keeps the last value silently."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return a group of settings."""
@@ -22,11 +22,11 @@ class _Loader(yaml.SafeLoader):
 
 
 def parse_yaml(text: str) -> Any:
-    """Return what YAML text holds, in plain Python values.
+    """Return the content of YAML text as plain Python values.
 
     Raises:
-        YAMLError: the text is not YAML, or a key stands twice.
+        YAMLError: the text is not YAML, or a group has duplicate keys.
         ValueError: a date or number is out of range.
-        RecursionError: the text nests too deep.
+        RecursionError: groups or lists are nested too deeply.
     """
     return yaml.load(text, Loader=_Loader)

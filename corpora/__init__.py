@@ -1,4 +1,4 @@
-"""Sign language corpora as they are released, made into one manifest that every later stage reads."""
+"""Readers of sign language corpora, which write a manifest for all later stages."""
 
 from .manifest import Manifest, read_manifest, write_manifest
 

@@ -11,14 +11,14 @@ Check = Literal["headers", "decode"]
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """What the columns (CSV, TSV) or keys (JSONL) of a table of your own are called."""
+    """Names of the columns (CSV, TSV) or keys (JSON Lines) of a table."""
 
     id: str = "id"
     """Name of the clip, unique within a split."""
     split: str = "split"
     """Holds train, dev (also val, valid or validation) or test."""
     video: str = "video"
-    """Path of a video file or a folder of frames, relative to the table's folder or to ``root``."""
+    """Path of a video file or a folder of frames: absolute, or relative to the table's folder or ``root``."""
     text: str = "text"
     """Spoken-language sentence."""
     language: str = "language"
@@ -35,22 +35,22 @@ class Columns:
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareConfig:
-    """How a release is read and how closely its media are looked at."""
+    """Settings for reading a corpus and checking the videos."""
 
     media: Media = "clips"
-    """How2Sign: one file a sentence (``clips``), or long videos cut by the realigned times (``videos``)."""
+    """How2Sign: one file per sentence (``clips``), or long videos cut at the realigned times (``videos``)."""
     check: Check = "headers"
-    """``headers`` counts frames; ``decode`` reads every frame of every clip."""
+    """Check of each clip: ``headers`` counts frames, ``decode`` decodes every frame."""
     workers: int = 8
-    """Clips looked at side by side, in threads."""
+    """Number of threads that check clips."""
     annotations: str | None = None
-    """How2Sign: name of the annotation files, ``{split}`` standing for train, val and test."""
+    """How2Sign: name of the annotation files. ``{split}`` stands for train, val and test."""
     root: str | None = None
-    """Table: the folder that video paths are relative to; default: where the table lies."""
+    """Table: folder for relative video paths. Default: the folder of the table."""
     language: str = "en"
-    """Table: language of rows that do not say it."""
+    """Table: language of rows without a language."""
     fps: float | None = None
-    """Table: frames per second of folders of frames that do not say it."""
+    """Table: frames per second of folders of frames without a value in the table."""
     columns: Columns = field(default_factory=Columns)
     """Table: names of the columns."""
 

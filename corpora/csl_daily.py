@@ -1,8 +1,8 @@
-"""CSL-Daily: Chinese everyday sentences; ``video_map.txt`` has the sentences, ``split_1.txt`` the splits.
+"""CSL-Daily: Chinese everyday sentences. ``video_map.txt`` has the sentences, ``split_1.txt`` the splits.
 
-The text is the ``char`` column without the blanks between its characters; punctuation stays full-width.
-The two files disagree by one clip each way, and one training sentence is empty in some copies:
-such rows are listed, never dropped.
+The text is the ``char`` column without blanks between the characters. Punctuation stays full-width. Each
+file has a clip that the other file lacks, and a training sentence is empty in some copies. The reader lists
+all these rows as rejected.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from .delimited import read_delimited
 from .layout import existing, find, join
 from .release import Rejected, Release, Row
 
-FPS = 30.0  # of the recordings; the frames do not say it
+FPS = 30.0  # of the recordings: JPEG files have no frame rate
 OFFICIAL: dict[Split, int] = {"train": 18401, "dev": 1077, "test": 1176}
 # Stands in the released split_1.txt, but has neither a sentence nor frames.
 _NOT_RELEASED = "S000005_P0004_T00"
@@ -35,10 +35,10 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
 
     Args:
         source: the folder that holds ``sentence_label/`` (or the two files themselves) and the media.
-        config: nothing of it matters here.
+        config: not used for this corpus.
 
     Raises:
-        DataError: one of the two files is missing, cut off or otherwise unreadable.
+        DataError: one of the two files is absent, truncated or not readable.
     """
     map_path = find(source, [join(place, "video_map.txt") for place in _LABELS], what="video_map.txt")
     split_path = find(source, [join(place, "split_1.txt") for place in _LABELS], what="split_1.txt")
@@ -63,7 +63,7 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
 def _join(
     sentences: list[dict[str, str]], assigned: list[dict[str, str]], places: list[str]
 ) -> list[Row | Rejected]:
-    """Join the two files by name; what stands in one of them only is rejected."""
+    """Join the rows of the two files by name. Rows in one file only are rejected."""
     by_name: dict[str, list[dict[str, str]]] = {}
     for sentence in sentences:
         by_name.setdefault(sentence["name"], []).append(sentence)
@@ -99,7 +99,7 @@ def _row(sentence: dict[str, str], split: Split, places: list[str]) -> Row:
 
 
 def _signer(name: str) -> str | None:
-    """Return the signer in a clip's name.
+    """Return the signer from the name of a clip.
 
     >>> _signer("S000007_P0003_T00")
     'P0003'

@@ -1,4 +1,4 @@
-"""Annotation files: a header line, then one row a line; a file cut off is refused, not read short."""
+"""Reader of delimited annotation files: a header line, then one row per line. Truncated files are refused."""
 
 import csv
 import io
@@ -12,20 +12,20 @@ from ..core.files import read_text
 def read_delimited(
     path: Path, *, delimiter: str, required: Sequence[str], quoted: bool = True
 ) -> list[dict[str, str]]:
-    """Return the rows of a delimited file by column name, values stripped of outer blanks.
+    """Return the rows of a delimited file by column name, without blanks around the values.
 
     Args:
-        path: UTF-8 text, line ends of any kind.
+        path: a UTF-8 file with line ends of any kind.
         delimiter: one character.
-        required: columns that must be there.
-        quoted: whether ``"`` encloses fields; without, it is an ordinary character.
+        required: names of the required columns.
+        quoted: whether ``"`` encloses fields. False: ``"`` is an ordinary character.
 
     Raises:
         DataError: the file is not readable or not UTF-8, a column is missing, a row has too few or too many
             fields, or a field that begins with ``"`` does not end with it.
     """
     quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    # strict: a lone quotation mark would otherwise take the rows after it into its field, without a word.
+    # strict: otherwise a lone quotation mark silently swallows the following rows into one field.
     reader = csv.reader(
         io.StringIO(read_text(path), newline=""), delimiter=delimiter, quoting=quoting, strict=True
     )
@@ -39,10 +39,10 @@ def read_delimited(
 
 
 def check_columns(found: Sequence[str], required: Sequence[str], *, place: str) -> None:
-    """Refuse a header that lacks a required column, or names one twice.
+    """Check that a header has all required columns, and no column twice.
 
     Raises:
-        DataError: it names every missing column, and for each the nearest one found.
+        DataError: a column is absent or occurs twice. The error names the columns and similar names found.
     """
     missing = [name for name in required if name not in found]
     if missing:
@@ -57,7 +57,7 @@ def check_columns(found: Sequence[str], required: Sequence[str], *, place: str) 
 
 
 def _lines(reader: "csv._reader", path: Path) -> Iterator[tuple[int, list[str]]]:  # type: ignore[name-defined]  # in the stubs only
-    """Yield (line number, fields) of the lines that are not empty."""
+    """Yield (line number, fields) of each line that is not empty."""
     try:
         for fields in reader:
             if fields:

@@ -1,8 +1,9 @@
-"""How2Sign: American Sign Language of instructions; TAB-separated files named csv, with quoted fields.
+"""How2Sign: instructional videos in American Sign Language.
 
-Two media are released: one file a sentence (``clips``), cut by other times than the realigned ones
-and so taken whole; and long videos (``videos``), cut here by the realigned times.
-The id is SENTENCE_NAME: several signers give the same SENTENCE_ID.
+Annotation files are TAB-separated, with quoted fields. The release has one file per sentence (``clips``) and
+long videos (``videos``). The clips were cut at other times than the realigned times, so the reader takes
+whole clips. Videos are cut at the realigned times. The id is SENTENCE_NAME, since several signers share a
+SENTENCE_ID.
 """
 
 from collections.abc import Iterable, Iterator
@@ -55,10 +56,10 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
 
     Args:
         source: the folder that holds the annotation files and the media, in a layout of ``docs/prepare.md``.
-        config: ``media``, and ``annotations`` where the files have other names.
+        config: ``media``, and ``annotations`` if the annotation files have other names.
 
     Raises:
-        DataError: no annotation file, or one that cannot be read.
+        DataError: there is no annotation file, or an annotation file cannot be read.
     """
     names = (config.annotations,) if config.annotations else _ANNOTATIONS
     files = {split: _text_files(source, split, names) for split in SPLITS}
@@ -139,7 +140,7 @@ def _video_row(record: dict[str, str], split: Split, folders: list[str]) -> Row 
 
 
 def _missing_clips(source: Path, split: Split) -> dict[str, str]:
-    """Return the names of clips that were never released, each with the list that says so."""
+    """Return the clips that were never released: name -> published list."""
     lists = _text_files(source, split, ["missing_{split}.txt"])
     return {
         line.strip().removesuffix(".mp4"): file

@@ -1,4 +1,4 @@
-"""Finding the parts of a release, which people unpack in more than one way."""
+"""Search for the files of a release in the folder layouts that are in use."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -9,15 +9,15 @@ from ..core.files import resolve_inside
 
 
 def existing(root: Path, relatives: Iterable[str]) -> list[str]:
-    """Return those relative paths that exist under ``root``, in their order, each once."""
+    """Return the relative paths that exist under ``root``, in order and without duplicates."""
     return [place for place in dict.fromkeys(relatives) if (root / place).exists()]
 
 
 def find(root: Path, relatives: Sequence[str], *, what: str) -> Path:
-    """Return the first of the relative paths that exists under ``root``.
+    """Return the first relative path that exists under ``root``.
 
     Raises:
-        DataError: none does; it names the paths tried.
+        DataError: no path exists. The error names the paths tried.
     """
     found = existing(root, relatives)
     if not found:
@@ -37,7 +37,7 @@ def locate(root: Path, video: str) -> Path:
 
 
 def join(*parts: str) -> str:
-    """Return a relative POSIX path, empty parts left out.
+    """Return a relative POSIX path made of the parts, without empty parts.
 
     >>> join("", "features", "train/clip-1")
     'features/train/clip-1'

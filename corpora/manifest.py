@@ -1,7 +1,7 @@
-"""The manifest: JSON Lines, a header and then one sample a line, written once by ``fla prepare``.
+"""The manifest of a corpus: JSON Lines, with a header and then one sample per line.
 
-The header holds the format's name, the corpus, the root that video paths are relative to, and the
-samples per split: a file that was cut off is noticed.
+The header holds the name of the format, the corpus, the root folder of video paths, and the number of
+samples per split. With these numbers the reader detects truncated files.
 """
 
 import math
@@ -27,23 +27,23 @@ _KEYS = (*_TEXT_KEYS, "num_frames", "fps", *_OPTIONAL_KEYS)
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A corpus as all later stages see it."""
+    """A corpus, in the form that all later stages read."""
 
     corpus: str
     root: Path
-    """The folder that ``Sample.video`` is relative to, unless that is absolute."""
+    """Folder for relative paths in ``Sample.video``."""
     samples: tuple[Sample, ...]
 
     @property
     def counts(self) -> dict[Split, int]:
-        """Samples in each split."""
+        """Number of samples per split."""
         return count_splits(self.samples)
 
     def split(self, name: str) -> list[Sample]:
-        """Return the samples of one split, in order.
+        """Return the samples of a split, in order.
 
         Raises:
-            DataError: there is no split of that name.
+            DataError: ``name`` is no split.
         """
         if name not in SPLITS:
             hint = did_you_mean(name, list(SPLITS))
@@ -51,11 +51,11 @@ class Manifest:
         return [sample for sample in self.samples if sample.split == name]
 
     def clip(self, sample: Sample) -> Clip:
-        """Return where the frames of ``sample`` lie.
+        """Return the clip of ``sample``.
 
         Raises:
-            DataError: a relative path leaves the root, the root is no folder, or nothing lies at an absolute
-                path. The error names the remedy for a corpus that lies elsewhere on this machine.
+            DataError: a relative path leaves the root, the root is no folder, or an absolute path does not
+                exist. The error names the remedy for a corpus in another place on this machine.
         """
         if os.path.isabs(sample.video):
             if not os.path.exists(sample.video):
@@ -73,7 +73,7 @@ class Manifest:
         )
 
     def path(self, sample: Sample) -> Path:
-        """Return the path of a sample's video, whether or not it is there.
+        """Return the path of a sample's video, which may not exist.
 
         Raises:
             DataError: a relative path leaves the root.
@@ -81,7 +81,7 @@ class Manifest:
         return locate(self.root, sample.video)
 
     def remedy(self, sample: Sample) -> str:
-        """Return what to do where the video of ``sample`` is not on this machine."""
+        """Return the advice for a video that is absent on this machine."""
         if os.path.isabs(sample.video):
             return (
                 "The manifest gives this video by an absolute path, which --root does not change.\n"
@@ -91,7 +91,7 @@ class Manifest:
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write ``manifest`` atomically; its root is stored absolute, and what a sample lacks is left out."""
+    """Write a manifest atomically, with an absolute root and without the absent fields of samples."""
     header = {
         "format": FORMAT,
         "corpus": manifest.corpus,
@@ -109,14 +109,14 @@ def read_manifest(path: Path, *, root: Path | None = None, limit: int | None = N
     """Read a manifest.
 
     Args:
-        path: what ``fla prepare --out`` wrote.
-        root: where the videos lie on this machine; default: the header's. It is looked at only when a
-            clip is asked for: sentences can be read where the videos are not.
-        limit: keep only the first samples of each split.
+        path: a file written by ``fla prepare --out``.
+        root: folder of the videos on this machine. None: the root in the header. The folder may be absent
+            until a clip is requested.
+        limit: number of samples to take from each split. None: all samples.
 
     Raises:
-        DataError: not a manifest, empty or cut off, a sample with a wrong key or value, or an id twice in
-            one split; it names the line.
+        DataError: the file is no manifest, is empty or truncated, a sample has a wrong key or value, or an id
+            occurs twice in a split. The error names the line.
     """
     lines = read_jsonl(path)
     header = _read_header(path, lines)
@@ -138,7 +138,7 @@ def read_manifest(path: Path, *, root: Path | None = None, limit: int | None = N
 
 
 def is_manifest(path: Path) -> bool:
-    """Tell whether ``path`` is a file that begins as a manifest does."""
+    """Return whether ``path`` is a file with the header of a manifest."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -173,7 +173,7 @@ def _read_sample(row: dict[str, Any], place: str) -> Sample:
 
 
 def _fault(key: str, value: Any) -> str | None:
-    """Return what ``key`` must be when ``value`` is not that."""
+    """Return the requirement of ``key`` that ``value`` does not meet, or None."""
     if value is None and key in _OPTIONAL_KEYS:
         return None
     if key == "split":

@@ -1,4 +1,4 @@
-"""Looking at the video of each annotation row: is it there, can it be read, how long is it."""
+"""Checks of the video of each annotation row: path, readability, number of frames."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,27 +12,27 @@ from .config import Check
 from .layout import locate
 from .release import Rejected, Row
 
-_CHECK_SIZE = 16  # pixels a side: decoding costs the same, what is kept is next to nothing
+_CHECK_SIZE = 16  # pixels a side: the cost of decoding is the same, and the frames take little memory
 
 
 def look_at_all(rows: Sequence[Row], *, root: Path, check: Check, workers: int) -> list[Sample | Rejected]:
-    """Return a sample for each row whose video can be used, else why it cannot; in order."""
-    pool = ThreadPoolExecutor(workers)  # threads: FFmpeg and the disk leave Python alone meanwhile
+    """Return a sample or a rejected row for each row, in order."""
+    pool = ThreadPoolExecutor(workers)  # threads are enough: FFmpeg and the disk release the GIL
     try:
         found = pool.map(lambda row: look_at(row, root=root, check=check), rows)
         return list(progress(found, desc="looking at videos", total=len(rows), unit="clip"))
     finally:
-        pool.shutdown(cancel_futures=True)  # else Ctrl-C would wait for all that is queued
+        pool.shutdown(cancel_futures=True)  # otherwise Ctrl-C waits for all queued clips
 
 
 def look_at(row: Row, *, root: Path, check: Check) -> Sample | Rejected:
-    """Return the sample of one row, or why there is none."""
+    """Return the sample of a row, or the rejected row."""
     try:
         place = _find(row, root)
         if place is None:
             return _without_video(row)
         return _read(row, place, root=root, check=check)
-    except (DataError, OSError) as error:  # OSError: a folder that may not be entered, a name too long
+    except (DataError, OSError) as error:  # OSError: no permission, or a name too long
         return row.reject("video cannot be used", " ".join(str(error).split()))
 
 
@@ -73,7 +73,7 @@ def _decode(clip: Clip, *, num_frames: int) -> None:
     """Decode every frame.
 
     Raises:
-        DataError: a frame cannot be decoded, or there are fewer or more than were counted.
+        DataError: a frame cannot be decoded, or the number of decoded frames is not ``num_frames``.
     """
     from ..video.frames import decode_all
 

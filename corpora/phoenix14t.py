@@ -1,7 +1,7 @@
 """RWTH-PHOENIX-Weather 2014 T: German weather forecasts, frame folders and ``|``-separated annotations.
 
-The trap: the annotation's ``video`` column says ``NAME/1/*.png``, but the released frames have no
-folder ``1``. Both are looked for.
+The ``video`` column of the annotation says ``NAME/1/*.png``, but the released frames have no folder ``1``.
+The reader accepts both layouts.
 """
 
 from pathlib import Path, PurePosixPath
@@ -13,7 +13,7 @@ from .delimited import read_delimited
 from .layout import existing, join
 from .release import Release, Row
 
-FPS = 25.0  # of the broadcast; the frames do not say it
+FPS = 25.0  # of the broadcast: PNG files have no frame rate
 OFFICIAL: dict[Split, int] = {"train": 7096, "dev": 519, "test": 642}
 _INNER = ("", "PHOENIX-2014-T", "PHOENIX-2014-T-release-v3/PHOENIX-2014-T")
 _ANNOTATIONS = "annotations/manual"
@@ -26,10 +26,10 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
 
     Args:
         source: ``PHOENIX-2014-T-release-v3``, the ``PHOENIX-2014-T`` inside it, or the folder around it.
-        config: nothing of it matters here.
+        config: not used for this corpus.
 
     Raises:
-        DataError: no annotation file, or one that cannot be read.
+        DataError: there is no annotation file, or an annotation file cannot be read.
     """
     inner = existing(source, [join(place, _ANNOTATIONS) for place in _INNER])
     if not inner:
@@ -51,7 +51,7 @@ def _annotation(base: str, split: Split) -> str:
 
 
 def _rows(path: Path, split: Split, frames: str) -> list[Row]:
-    # No field is quoted: a lone " in a sentence would otherwise swallow the rows after it.
+    # Sentences may begin with a lone ", which would swallow the following rows if fields were quoted.
     records = read_delimited(path, delimiter="|", required=_COLUMNS, quoted=False)
     return [
         Row(

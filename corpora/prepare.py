@@ -1,4 +1,4 @@
-"""A release, its videos looked at, as a manifest and the list of rows that could not be used."""
+"""Preparation of a corpus: a manifest of the usable rows, and a list of the rejected rows."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -26,35 +26,35 @@ CORPORA = tuple(_READERS)
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What preparing a corpus gives. Samples and rejected rows together are all annotation rows."""
+    """Result of a preparation. Samples and rejected rows together are all annotation rows."""
 
     manifest: Manifest
     rejected: tuple[Rejected, ...]
     annotated: Mapping[Split, int]
-    """Annotation rows read, of the splits that have an annotation."""
+    """Number of annotation rows, for splits with an annotation file."""
     official: Mapping[Split, int] | None
-    """Clips per split as the corpus's papers count them; None for a corpus of your own."""
+    """Clips per split, as published. None: a corpus of the user's own."""
     notes: tuple[str, ...]
 
     @property
     def empty_splits(self) -> tuple[Split, ...]:
-        """Splits that are annotated but have no usable row."""
+        """Splits with an annotation file and without a usable row."""
         return tuple(split for split in self.annotated if not self.manifest.counts[split])
 
     @property
     def has_faults(self) -> bool:
-        """Whether something is wrong that is no known gap of the release."""
+        """Whether there is a fault other than known gaps of the release."""
         return not self.manifest.samples or bool(self.empty_splits) or any(row.fault for row in self.rejected)
 
 
 def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | None = None) -> Prepared:
-    """Read a release and look at each of its videos.
+    """Read a release and open each video.
 
     Args:
         corpus: one of :data:`CORPORA`.
         source: the release's folder, or a table's file.
         config: settings.
-        limit: only the first rows of each split.
+        limit: number of rows to take from each split. None: all rows.
 
     Raises:
         ConfigError: no such corpus.
@@ -82,7 +82,7 @@ def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | No
 
 
 def check_storable(folder: Path) -> None:
-    """Refuse a folder whose path a manifest cannot hold.
+    """Refuse a folder whose path cannot be stored in a manifest.
 
     Raises:
         DataError: the path is not UTF-8.
@@ -95,7 +95,7 @@ def check_storable(folder: Path) -> None:
 
 
 def _look(release: Release, config: PrepareConfig, limit: int | None) -> tuple[list[Sample], list[Rejected]]:
-    """Return the usable rows as samples and the others with their reasons, each in the files' order."""
+    """Return samples of the usable rows, and the rejected rows, in the order of the files."""
     rows = check_rows(first_of_each_split(release.rows, limit), is_published=release.is_published)
     readable = [row for row in rows if isinstance(row, Row)]
     looked_at = iter(look_at_all(readable, root=release.root, check=config.check, workers=config.workers))
@@ -105,7 +105,7 @@ def _look(release: Release, config: PrepareConfig, limit: int | None) -> tuple[l
 
 
 def _shared_ids(samples: list[Sample]) -> list[str]:
-    """Note the ids that stand in more than one split: the same clip may be trained on and tested on."""
+    """Return a note on ids in more than one split: the same clip may be in training and test."""
     splits: dict[str, list[str]] = {}
     for sample in samples:
         splits.setdefault(sample.id, []).append(sample.split)
@@ -118,6 +118,6 @@ def _shared_ids(samples: list[Sample]) -> list[str]:
 
 
 def _absolute_paths(samples: list[Sample]) -> list[str]:
-    """Note the videos outside of the root: they stay where they are when the corpus is moved."""
+    """Return a note on videos outside the root, which ``--root`` of later commands does not change."""
     count = sum(os.path.isabs(sample.video) for sample in samples)
     return [f"videos by absolute paths, which --root does not change: {count}"] if count else []

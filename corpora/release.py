@@ -1,4 +1,4 @@
-"""What a corpus file gives before any video is looked at: its annotation rows, some refused on reading."""
+"""Annotation rows of a corpus, before any video is opened."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from ..core.sample import SPLITS, Split
 
 
 class HasSplit(Protocol):
-    """Anything that lies in a split: a row, a sample."""
+    """An object with a split, such as a row or a sample."""
 
     @property
     def split(self) -> str:
@@ -23,61 +23,61 @@ S = TypeVar("S", bound=HasSplit)
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
-    """An annotation row that gives no sample, and why."""
+    """An annotation row without a sample, with the reason."""
 
     id: str
     split: str
-    """``train``, ``dev``, ``test``, or what the file says where that is no split."""
+    """``train``, ``dev``, ``test``, or the text of the file if that text is no split."""
     reason: str
-    """A few words, the same for all rows of one kind."""
+    """Kind of the fault, in a few words."""
     detail: str = ""
-    """What was found for this very row: paths tried, times, the decoder's message."""
+    """Details of this row: paths tried, times, the decoder's message."""
     fault: bool = True
-    """Whether something is wrong here; False for gaps that the corpus's publishers know of."""
+    """Whether the row is a fault. False: a gap that the publishers of the corpus list."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One annotated sentence, its video not yet looked at."""
+    """An annotated sentence, whose video is not opened yet."""
 
     id: str
     split: Split
     text: str
     language: str
     places: tuple[str, ...]
-    """Where the video may lie, relative to the release's root, the first one found counting."""
+    """Candidate paths of the video, relative to the root of the release. The first existing path is used."""
     fps: float | None = None
-    """Frame rate of a folder of frames, which cannot say it itself."""
+    """Frame rate, for folders of frames."""
     signer: str | None = None
     start_seconds: float | None = None
     end_seconds: float | None = None
     missing_list: str | None = None
-    """The published list that says this video was never released."""
+    """Published list of videos that were never released, if the list names this video."""
 
     def reject(self, reason: str, detail: str = "", *, fault: bool = True) -> Rejected:
-        """Return why this row gives no sample."""
+        """Return this row as rejected."""
         return Rejected(id=self.id, split=self.split, reason=reason, detail=detail, fault=fault)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """A corpus as annotated."""
+    """All annotation rows of a corpus."""
 
     root: Path
-    """The folder that ``Row.places`` are relative to."""
+    """Folder for the relative paths ``Row.places``."""
     rows: tuple[Row | Rejected, ...]
-    """All rows of its files in their order; some are refused on reading, such as one in no split."""
+    """All rows in the order of the annotation files, including rows that the reader rejected."""
     annotated: tuple[Split, ...]
-    """The splits that have an annotation, with rows or without."""
+    """Splits with an annotation file, with or without rows."""
     is_published: bool = True
-    """Whether the annotations are as published: then an empty sentence is not the user's to mend."""
+    """Whether the annotations are published. Then an empty sentence is a known gap, not a fault."""
     official: Mapping[Split, int] | None = None
-    """Clips per split as the corpus's papers count them."""
+    """Clips per split, as published."""
     notes: tuple[str, ...] = ()
 
 
 def first_of_each_split(items: Iterable[S], limit: int | None) -> list[S]:
-    """Return the first ``limit`` items of each split, in their order; all without a limit."""
+    """Return the first ``limit`` items of each split in order, or all items without a limit."""
     seen: dict[str, int] = {}
     kept: list[S] = []
     for item in items:
@@ -88,13 +88,13 @@ def first_of_each_split(items: Iterable[S], limit: int | None) -> list[S]:
 
 
 def count_splits(items: Iterable[HasSplit]) -> dict[Split, int]:
-    """Return how many items lie in each of the three splits."""
+    """Return the number of items of each split."""
     names = [item.split for item in items]
     return {split: names.count(split) for split in SPLITS}
 
 
 def parse_times(start: str, end: str) -> tuple[float | None, float | None] | None:
-    """Return where a clip begins and ends in its video, in seconds; None where the texts make no such clip.
+    """Return start and end of a clip in seconds, or None if the texts are not valid times.
 
     >>> parse_times("1.5", "")
     (1.5, None)

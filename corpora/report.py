@@ -1,4 +1,4 @@
-"""What ``fla prepare`` ends with: counts beside the official ones, and each row that could not be used."""
+"""Report of ``fla prepare``: counts beside the official counts, and all rejected rows."""
 
 from collections import Counter
 from dataclasses import asdict
@@ -12,7 +12,7 @@ SHOWN_PER_REASON = 20
 
 
 def describe(prepared: Prepared) -> dict[str, Any]:
-    """Return the report for programs; every rejected row is in it."""
+    """Return the report for programs, with all rejected rows."""
     counts = prepared.manifest.counts
     return {
         "corpus": prepared.manifest.corpus,
@@ -33,7 +33,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
 
 
 def report(prepared: Prepared) -> str:
-    """Return the report for people; of each reason the first 20 rows are shown."""
+    """Return the report for people, with the first 20 rejected rows of each reason."""
     root = f"root of video paths: {prepared.manifest.root}"
     parts = [_counts(prepared), root, _rejections(prepared.rejected), *(f"note: {n}" for n in prepared.notes)]
     parts += [f"fault: {split} is annotated, but has no usable row" for split in prepared.empty_splits]

@@ -1,4 +1,4 @@
-"""Checks of annotation rows by what they say, before any video is opened."""
+"""Checks of annotation rows before any video is opened."""
 
 from collections.abc import Iterable
 
@@ -7,11 +7,11 @@ from .release import Rejected, Row
 
 
 def check_rows(rows: Iterable[Row | Rejected], *, is_published: bool) -> list[Row | Rejected]:
-    """Reject the rows that can give no sample, whatever their video is.
+    """Return the rows, with unusable rows as rejected rows. Videos are not checked.
 
     Args:
-        rows: all rows of a release, in the order of its files.
-        is_published: whether an empty sentence is the publisher's, and so no fault of the user's.
+        rows: all rows of a release, in order.
+        is_published: whether the annotations are published. Then an empty sentence is no fault.
     """
     seen: set[tuple[str, str]] = set()
     checked: list[Row | Rejected] = []
@@ -39,7 +39,7 @@ def _check(row: Row, *, is_double: bool, is_published: bool) -> Row | Rejected:
 
 
 def _text_fault(row: Row) -> str | None:
-    """Return which text of a row holds a character that UTF-8, HDF5 or a file system cannot store."""
+    """Return the name of the text with a character that cannot be stored in files, or None."""
     texts = {"id": row.id, "text": row.text, "language": row.language, "signer": row.signer or ""}
     for name, text in (*texts.items(), *(("video", place) for place in row.places)):
         if found := find_unstorable(text):

@@ -1,4 +1,4 @@
-"""A table of your own: CSV, TSV or JSON Lines with id, split, video and text."""
+"""Reader of a user's own table: CSV, TSV or JSON Lines with id, split, video and text."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,7 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
     """Read a table.
 
     Args:
-        source: a ``.csv``, ``.tsv`` or ``.jsonl`` file; a CSV's separator is found in its first line.
+        source: a ``.csv``, ``.tsv`` or ``.jsonl`` file. The first line of a CSV file shows the separator.
         config: ``columns``, ``root``, ``language`` and ``fps``.
 
     Raises:
@@ -62,7 +62,7 @@ def _row(record: Record, root: Path, config: PrepareConfig) -> Row | Rejected:
 
 
 def _fault(record: Record, config: PrepareConfig) -> tuple[str, str] | None:
-    """Return why a row cannot be used, in a few words and in detail, or None."""
+    """Return (reason, details) if a row cannot be used, else None."""
     columns, split = config.columns, record[config.columns.split]
     start, end, fps = (record.get(name, "") for name in (columns.start, columns.end, columns.fps))
     if isinstance(record, UnusableRow):
@@ -78,7 +78,7 @@ def _fault(record: Record, config: PrepareConfig) -> tuple[str, str] | None:
 
 
 def _positive(number: str) -> float | None:
-    """Return a finite number above 0, or None where the text is no such number."""
+    """Return the text as a finite number above 0, or None."""
     try:
         value = float(number)
     except ValueError:
@@ -87,10 +87,8 @@ def _positive(number: str) -> float | None:
 
 
 def _place(video: str, root: Path) -> str:
-    """Return an absolute path inside ``root`` relative to it; any other path as it is.
-
-    A relative path goes with the corpus when ``--root`` moves; so the root's links are followed too.
-    """
+    """Return the path of a video, relative to ``root`` if the video lies inside ``root``."""
+    # Relative paths stay valid when the corpus moves and later commands get another --root.
     if os.path.isabs(video):
         path = Path(os.path.normpath(video))
         for folder in (root, root.resolve()):

@@ -1,4 +1,4 @@
-"""The rows of a user's own table, as text by column: CSV, TSV or JSON Lines."""
+"""Reader of CSV, TSV and JSON Lines tables."""
 
 import math
 from pathlib import Path
@@ -14,16 +14,16 @@ _REQUIRED = ("id", "split", "video", "text")
 
 
 class UnusableRow(dict[str, str]):
-    """A row of which a used column holds neither text nor a number: ``fault`` says which."""
+    """A row with a value that is neither text nor a number. ``fault`` names the value."""
 
     fault = ""
 
 
 def read_records(path: Path, columns: Columns) -> list[Record]:
-    """Return the rows of a table; one that cannot be used is an :class:`UnusableRow`.
+    """Return the rows of a table as text by column name, some as :class:`UnusableRow`.
 
     Raises:
-        DataError: the file is not readable, not of its format, or lacks a column.
+        DataError: the file cannot be read, has another format, or lacks a column.
     """
     records = _read_jsonl(path, columns) if path.suffix == ".jsonl" else _read_delimited(path, columns)
     if not records:
@@ -50,7 +50,7 @@ def _read_jsonl(path: Path, columns: Columns) -> list[Record]:
 
 
 def _record(values: dict[str, Any], *, place: str) -> Record:
-    """Return a row's values as text; None is an empty text, as an empty field of a CSV is."""
+    """Return the values of a row as text. None becomes an empty text, like an empty field of a CSV file."""
     absent = [key for key, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
     texts = {
         key: "" if value is None or key in absent else _text(value, f"{place}: '{key}'")
@@ -74,7 +74,7 @@ def _required(columns: Columns) -> list[str]:
 
 
 def _check_optional(found: list[str], columns: Columns, *, place: str) -> None:
-    """Refuse a column that the settings name and the table lacks; a default name may be absent."""
+    """Refuse a table without a column named in the settings. Columns with default names may be absent."""
     named = [
         getattr(columns, name)
         for name, default in vars(Columns()).items()
