@@ -14,6 +14,7 @@ from ..core.files import visible
 from .checksum_header import read_checksum
 from .disk import is_local
 from .format import FEATURE_DTYPE, CacheRow, Provenance, parse_shard_name, provenance_difference, shard_name
+from .memory import FeatureMemory
 from .shard import ShardIndex, check_stored, damaged, read_index
 
 
@@ -37,16 +38,20 @@ class FeatureCache:
     provenance: Provenance
     """Origin of the features, of the first split if several are open."""
 
-    def __init__(self, folder: Path | str, split: str | None = None, *, in_memory: bool = False) -> None:
+    def __init__(
+        self, folder: Path | str, split: str | None = None, *, in_memory: bool = False, workers: int = 0
+    ) -> None:
         """Read the indices of all shards, and no features.
 
         Args:
             folder: a cache of ``fla extract``.
             split: ``train``, ``dev`` or ``test``, or None for all.
             in_memory: keep every array that was read, the fastest choice where all fit.
+            workers: worker processes that will read the cache; they share the arrays in memory.
 
         Raises:
             CacheError: the folder holds no cache or other files, lacks a shard, or the shards disagree.
+            ConfigError: the arrays in memory must be shared, and there is no room for that.
         """
         self.folder = Path(folder)
         shards = read_shards(self.folder, split)
@@ -57,7 +62,8 @@ class FeatureCache:
         self.crc32 = np.concatenate([shard.crc32 for shard in shards])
         self.rejected = [clip for shard in shards for clip in shard.rejected]
         self.provenance = shards[0].provenance
-        self._memory: dict[int, np.ndarray] | None = {} if in_memory else None
+        width = self.provenance.feature_size
+        self._memory = FeatureMemory(self.num_steps, width, workers=workers) if in_memory else None
         self._files: dict[int, _ShardFile] = {}
         # Open HDF5 files cannot be shared with a fork.
         self._pid = os.getpid()
@@ -85,15 +91,15 @@ class FeatureCache:
     def __getitem__(self, index: int) -> np.ndarray:
         if self._memory is None:
             return self._read(index)
-        if index not in self._memory:
-            self._memory[index] = self._read(index)
-        # A caller may change the array, and the next epoch needs the stored one.
-        return self._memory[index].copy()
+        if (kept := self._memory.get(index)) is not None:
+            return kept  # a copy: a caller may change it, and the next epoch needs the stored one
+        features = self._read(index)
+        self._memory.put(index, features)
+        return features
 
     def __getstate__(self) -> dict[str, Any]:
-        # Open files cannot be pickled, and arrays would travel to every worker.
-        memory = None if self._memory is None else {}
-        return self.__dict__ | {"_files": {}, "_memory": memory}
+        # Open files cannot be pickled.
+        return self.__dict__ | {"_files": {}}
 
     def _read(self, index: int) -> np.ndarray:
         if self._pid != os.getpid():  # after a fork: the parent's handles are not ours to use

@@ -182,13 +182,16 @@ class Reordered:
         return [[lengths[i] for i in self.order] for lengths in self.items.stream_lengths]
 
 
-def open_caches(features: Sequence[Path], split: str, *, in_memory: bool = False) -> list[FeatureCache]:
+def open_caches(
+    features: Sequence[Path], split: str, *, in_memory: bool = False, workers: int = 0
+) -> list[FeatureCache]:
     """Open one split of every cache that has it.
 
     Args:
         features: the caches' folders.
         split: ``train``, ``dev`` or ``test``.
         in_memory: read all features now and keep them.
+        workers: processes that will read them; they share what is kept.
 
     Raises:
         CacheError: a folder is no cache, or no folder has the split.
@@ -196,14 +199,15 @@ def open_caches(features: Sequence[Path], split: str, *, in_memory: bool = False
     for folder in features:
         planned_paths(folder)  # a mistyped folder has no split at all, and would be passed over
     having = [folder for folder in features if split in splits_in(folder)]
-    caches = [FeatureCache(folder, split, in_memory=in_memory) for folder in having or features]
+    kept = {"in_memory": in_memory, "workers": workers}
+    caches = [FeatureCache(folder, split, **kept) for folder in having or features]
     if in_memory:
         _read_all(caches)
     return caches
 
 
 def _read_all(caches: Sequence[FeatureCache]) -> None:
-    """Read every row once: processes that load batches are forked anew for each epoch, and then share it."""
+    """Read every row once: processes that load batches start anew for each epoch, and share what is there."""
     rows = [(cache, index) for cache in caches for index in range(len(cache))]
     for cache, index in progress(rows, desc=f"reading {caches[0].provenance.split}", unit="clip"):
         cache[index]

@@ -163,10 +163,11 @@ def open_clips(
     """
     for folder in features:
         _check_has_part(folder)
-    caches = open_caches(features, "train", in_memory=in_memory)
+    kept = {"in_memory": in_memory, "workers": config.training.workers}
+    caches = open_caches(features, "train", **kept)
     train = FeatureItems(caches, limit=limit, view_seed=config.seed)
     if any("dev" in splits_in(folder) for folder in features):
-        dev = FeatureItems(open_caches(features, "dev", in_memory=in_memory), limit=limit)
+        dev = FeatureItems(open_caches(features, "dev", **kept), limit=limit)
         _check_same_streams(train, dev)
         return train, dev
     if config.training.select == "best":

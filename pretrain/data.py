@@ -40,7 +40,8 @@ class TrainingClips:
             DataError: a sentence has more tokens than the translator has positions.
         """
         self.samples, self.store, self.config = samples, store, config
-        self.labels = [torch.tensor(tokenizer.encode(sample.text)) for sample in samples]
+        # Lists: of tensors each would take a file descriptor on its way to a worker that is not forked.
+        self.labels = [tokenizer.encode(sample.text) for sample in samples]
         for sample, labels in zip(samples, self.labels, strict=True):
             if len(labels) > config.translator.positions:
                 raise DataError(
@@ -65,7 +66,7 @@ class TrainingClips:
         augmented = augment(
             _channels_first(frames), size=encoder.image_size, config=self.config.augment, generator=generator
         )
-        return {"frames": augmented, "labels": self.labels[index]}
+        return {"frames": augmented, "labels": torch.tensor(self.labels[index])}
 
 
 class EvaluationClips:

@@ -4,12 +4,14 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ..core.errors import DataError
 from ..core.progress import progress, say
 from ..core.sample import Sample, Unreadable
+from ..core.worker_memory import GIB, WorkerMemory
 from ..corpora.manifest import Manifest
 from ..encoder.config import EncoderConfig
 from ..video.frames import decode_all, read_frames
@@ -17,26 +19,32 @@ from ..video.probing import read_timeline
 from ..video.sampling import count_selected
 from ..video.timeline import Timeline, choose_frames
 
-GIB = 2**30
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Kept:
-    frames: np.ndarray
-    """The frames that some phase looks at (K, S, S, 3), uint8."""
+    memory: WorkerMemory
+    """Where the frames lie that some phase looks at (K, S, S, 3), uint8."""
+    start: int
+    """Their first byte."""
+    shape: tuple[int, ...]
     indices: list[int]
     """Their numbers in the clip (K), ascending."""
     timeline: Timeline
     """All frames of the clip."""
 
+    @property
+    def frames(self) -> np.ndarray:
+        return self.memory.view(self.start, self.shape)
+
 
 class FrameStore:
     """Gives the frames of any clip of a manifest at any phase."""
 
-    def __init__(self, manifest: Manifest, config: EncoderConfig) -> None:
-        """Read clips as ``config`` says; nothing is kept yet."""
+    def __init__(self, manifest: Manifest, config: EncoderConfig, *, workers: int = 0) -> None:
+        """Read clips as ``config`` says; ``workers`` processes will share what is kept, nothing so far."""
         self._manifest = manifest
         self._config = config
+        self._workers = workers
         self._kept: dict[tuple[str, str], _Kept] = {}
 
     def read(self, sample: Sample, *, phase: int) -> np.ndarray:
@@ -69,12 +77,16 @@ class FrameStore:
 
         Returns:
             The clips that cannot be opened.
+
+        Raises:
+            ConfigError: kept frames must be shared with workers, and there is no room for that.
         """
         unreadable: list[Unreadable] = []
-        jobs = list(zip(samples, self._plan(samples, phases, gib), strict=True))
+        room = self._plan(samples, phases, gib)
+        memory = WorkerMemory(sum(map(len, room)), workers=self._workers)
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
-            reasons = pool.map(lambda job: self._open(job[0], job[1], phases), jobs)
+            reasons = pool.map(partial(self._open, memory=memory, phases=phases), samples, room)
             bar = progress(reasons, desc="opening clips", total=len(samples), unit="clip")
             for sample, reason in zip(samples, bar, strict=True):
                 if reason is not None:
@@ -84,29 +96,36 @@ class FrameStore:
             pool.shutdown(cancel_futures=True)  # else a signal would wait until all clips are open
         return unreadable
 
-    def _plan(self, samples: Sequence[Sample], phases: Sequence[int], gib: float) -> list[bool]:
-        """Tell which clips are kept, by the frame counts of the manifest."""
-        plan, room = [], (gib - self.filled_gib) * GIB
+    def _plan(self, samples: Sequence[Sample], phases: Sequence[int], gib: float) -> list[range]:
+        """Return the bytes that each clip's frames will take, by the manifest: none where room ends."""
+        limit, end = int((gib - self.filled_gib) * GIB), 0
+        plan: list[range] = []
         for sample in samples:
             size = self._count_seen(sample, phases) * 3 * self._config.resize_size**2
-            plan.append(size <= room)
-            room -= size if size <= room else 0
+            plan.append(range(end, end + size if end + size <= limit else end))
+            end = plan[-1].stop
         return plan
 
-    def _open(self, sample: Sample, is_kept: bool, phases: Sequence[int]) -> str | None:
-        """Keep a clip, or see that it can be opened; return why it cannot."""
+    def _open(
+        self, sample: Sample, room: range, *, memory: WorkerMemory, phases: Sequence[int]
+    ) -> str | None:
+        """Keep a clip where it has room, or see that it can be opened; return why it cannot."""
         try:
             clip = self._manifest.clip(sample)
             timeline = read_timeline(clip)
             indices = self._seen(timeline, phases)
-            if not is_kept:
+            if not room:
                 return None
             frames = decode_all(clip, size=self._config.resize_size, fit=self._config.fit)
         except DataError as error:
             return str(error)
         if len(indices) < len(frames):
             frames = frames[indices]
-        self._kept[sample.split, sample.id] = _Kept(frames=frames, indices=indices, timeline=timeline)
+        if frames.nbytes <= len(room):  # else the clip is longer than the manifest says
+            memory.view(room.start, frames.shape)[:] = frames
+            self._kept[sample.split, sample.id] = _Kept(
+                memory=memory, start=room.start, shape=frames.shape, indices=indices, timeline=timeline
+            )
         return None
 
     def _seen(self, timeline: Timeline, phases: Sequence[int]) -> list[int]:

@@ -180,7 +180,7 @@ def _open_clips(manifest: Manifest, config: PretrainConfig, *, left_out: list[Un
 
     A resumed run keeps its batches: a clip that cannot be opened any more is left out when its batch comes.
     """
-    store, gib = FrameStore(manifest, config.encoder), config.keep_frames_gib
+    store, gib = FrameStore(manifest, config.encoder, workers=config.training.workers), config.keep_frames_gib
     unreadable = left_out or []
     dev, train = _without(manifest.split("dev"), unreadable), _without(_train_samples(manifest), unreadable)
     found = store.keep(dev, phases=(0,), gib=gib)

@@ -8,6 +8,7 @@ import runpy
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 PATIENCE_SECONDS = 120
+PRELOADED = ["fla_llm.finetune.train"]
+"""What the one server of a session imports, so that processes it forks need not."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -67,7 +70,7 @@ def torchrun() -> Callable[..., list[int | None]]:
     """
     # The server imports everything once (seconds) and forks the processes from there.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fla_llm.finetune.train"])
+    context.set_forkserver_preload(PRELOADED)
 
     def run(script: Path, *, processes: int, **given: Any) -> list[int | None]:
         common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "OMP_NUM_THREADS": "1"}
@@ -89,6 +92,23 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@pytest.fixture
+def start_method() -> Callable[[str], AbstractContextManager[None]]:
+    """Return a block in which processes start by a method: forkserver is usual from Python 3.14 on."""
+
+    @contextmanager
+    def use(method: str) -> Iterator[None]:
+        before = multiprocessing.get_start_method()
+        multiprocessing.set_start_method(method, force=True)
+        multiprocessing.set_forkserver_preload(PRELOADED)
+        try:
+            yield
+        finally:
+            multiprocessing.set_start_method(before, force=True)
+
+    return use
 
 
 @pytest.fixture

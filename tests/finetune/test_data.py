@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
 from fla_llm.cache.format import CacheRow, Provenance
 from fla_llm.cache.writer import ShardWriter
@@ -120,6 +121,26 @@ def test_in_memory_nothing_is_read_twice(tmp_path: Path) -> None:
         path.unlink()
     plain = FeatureItems([cache], view_seed=0)
     assert [plain.get(i, 1)["id"] for i in range(4)] == plain.ids
+
+
+def test_features_in_memory_reach_workers_that_are_not_forked(tmp_path: Path, start_method: Any) -> None:
+    """The files are gone; what this process reads, or a worker, is there for all."""
+    folder = write_views(tmp_path / "cache", splits=("train",))
+    with start_method("forkserver"):
+        (cache,) = open_caches([folder], "train", in_memory=True, workers=1)
+        for path in folder.glob("*.h5"):
+            path.unlink()
+        items = FeatureItems([cache], view_seed=0)
+        batches = BatchDataset(items, [[0], [1], [2], [3]], next_of)
+        loader = DataLoader(batches, batch_size=None, num_workers=1)
+        for number, batch in enumerate(loader):
+            assert batch["id"] == items.ids[number]
+            np.testing.assert_array_equal(batch["features"], items.get(number)["features"])
+
+
+def next_of(items: list[dict[str, Any]]) -> dict[str, Any]:
+    """Take a batch of one clip as it is; a worker imports this by name."""
+    return items[0]
 
 
 def test_memory_does_not_change_a_run(
