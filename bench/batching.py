@@ -18,8 +18,9 @@ from typing import Any
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.core.config import load_config, write_config
 from fla_llm.core.device import resolve_device, resolve_dtype
+from fla_llm.finetune.batching import feature_evaluation_set
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.finetune.data import FeatureItems, feature_evaluation_set
+from fla_llm.finetune.data import FeatureItems
 from fla_llm.finetune.run_files import CONFIG
 from fla_llm.finetune.store import load_stage_two
 from fla_llm.training.evaluation import mean_scores, predict

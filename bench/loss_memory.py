@@ -26,7 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from fla_llm.finetune.loss import head_of, summed_cross_entropy
+from fla_llm.llm.loss import head_of, summed_cross_entropy
 
 VOCABULARY = 128_256  # Llama 3
 IGNORED = -100

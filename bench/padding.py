@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from fla_llm.corpora.manifest import read_manifest
-from fla_llm.finetune.causal import CausalFamily
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.finetune.seq2seq import Seq2SeqFamily
+from fla_llm.llm.causal import CausalFamily
+from fla_llm.llm.seq2seq import Seq2SeqFamily
 from fla_llm.planning.clip_lengths import BYTES_PER_TOKEN, BYTES_PER_WORD, assumed_prompt, text_tokens
 from fla_llm.training.batches import make_batches, padded_size
 

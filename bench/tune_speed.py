@@ -18,6 +18,7 @@ import platform
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -32,6 +33,7 @@ from fla_llm.core.progress import say
 from fla_llm.demo.corpus import demo_text
 from fla_llm.demo.small_llm import SmallLlmConfig, make_small_llm
 from fla_llm.finetune.batching import TrainBatches
+from fla_llm.finetune.collate import collate
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.train import build_model
@@ -61,7 +63,9 @@ class Bench:
         self.training = config.training
         items = FeatureItems(open_caches([folder], "train"), view_seed=config.seed)
         self.model = build_model(items, llm=llm, config=config, device=self.device)
-        self.batches = TimedBatches(items, TrainBatches(self.model, items).batches, self.model.collate)
+        self.batches = TimedBatches(
+            items, TrainBatches(self.model, items).batches, partial(collate, wording=self.model.wording)
+        )
         self.start = {name: tensor.clone() for name, tensor in self.model.checkpoint_state().items()}
         self.origin = trained(self.model)
         self.tokens = sum(self._count(self.batches[number]) for number in range(len(self.batches)))

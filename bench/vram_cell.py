@@ -23,8 +23,8 @@ from torch import Tensor
 from vram_model import load_random, make_batch, stage_two
 from vram_plan import batches_of, settings_of, shape_of
 
+from fla_llm.finetune.build import base_dtype
 from fla_llm.finetune.model import StageTwoModel
-from fla_llm.finetune.parts import base_dtype
 from fla_llm.planning.live_bytes import LiveBytes
 from fla_llm.planning.memory import GB
 from fla_llm.planning.probe import search, train_step

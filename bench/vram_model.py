@@ -16,9 +16,9 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast, set_seed
 
 from fla_llm.core.seeds import derive_seed
 from fla_llm.finetune.config import Quantise, TuneConfig
-from fla_llm.finetune.llm import LanguageModel, load_llm
 from fla_llm.finetune.model import StageTwoModel
 from fla_llm.finetune.projector import embedding_rms
+from fla_llm.llm.load import LanguageModel, load_llm
 from fla_llm.planning.batch_shapes import BatchShape
 from fla_llm.planning.plan import FEATURE_SIZE
 from fla_llm.planning.skeleton import config_from, skeleton

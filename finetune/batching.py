@@ -1,11 +1,15 @@
-"""The batches of a training split, formed once by what each clip takes of the language model."""
+"""Batches of a split, formed once by the positions of the language model that each clip takes."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ..training.batches import BatchDataset, make_batches, padded_size
-from .data import FeatureItems
+from ..training.evaluation import EvaluationSet
+from .collate import collate
+from .data import FeatureItems, Reordered
 from .model import StageTwoModel
-from .positions import clip_positions
+from .positions import SOURCE, check_positions, clip_positions, source_positions
 
 
 class TrainBatches(BatchDataset):
@@ -27,7 +31,7 @@ class TrainBatches(BatchDataset):
         batches = make_batches(
             *sides, max_clips=training.batch_clips, max_steps=training.batch_tokens, seed=model.config.seed
         )
-        super().__init__(items, batches, model.collate)
+        super().__init__(items, batches, partial(collate, wording=model.wording))
         self.sizes = [padded_size(batch, *sides) for batch in batches]
         self.padding_share = 1 - sum(map(sum, sides)) / sum(self.sizes)
 
@@ -39,3 +43,41 @@ class TrainBatches(BatchDataset):
     def largest(self) -> dict[str, Any]:
         """The batch of the most positions."""
         return self[self.sizes.index(max(self.sizes))]
+
+
+def feature_evaluation_set(
+    items: FeatureItems,
+    *,
+    model: StageTwoModel,
+    max_clips: int,
+    max_tokens: int,
+    order: Sequence[int] | None = None,
+) -> EvaluationSet:
+    """Return what ``predict`` needs to translate ``items``.
+
+    Which clips share a batch follows from their ids and from the lengths of features and prompt, not from the
+    order in which they come: in bf16 and in 4 bits the batch may decide between two sentences, and a rerun is
+    to give the same. The sentence that is to be found has no say in them.
+
+    Args:
+        items: the clips of one split.
+        model: what will translate.
+        max_clips: clips in a batch, at most.
+        max_tokens: positions of features and prompt in a batch, padding included, at most.
+        order: clip i gets the features of clip ``order[i]``; None leaves each its own.
+
+    Raises:
+        DataError: a clip does not fit into the model's positions.
+    """
+    given = items if order is None else Reordered(items, order)
+    sources = source_positions(model, given.stream_lengths, languages=items.languages)
+    check_positions(model, sources, ids=items.ids, steps=items.lengths, what=SOURCE)
+    by_id = sorted(range(len(items)), key=items.ids.__getitem__)
+    formed = make_batches([sources[i] for i in by_id], max_clips=max_clips, max_steps=max_tokens, seed=0)
+    batches = [[by_id[i] for i in batch] for batch in formed]
+    return EvaluationSet(
+        batches=BatchDataset(given, batches, partial(collate, wording=model.wording)),
+        ids=items.ids,
+        references=items.texts,
+        languages=items.languages,
+    )

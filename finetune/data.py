@@ -1,30 +1,19 @@
 """Clips from feature caches: which rows make a clip, and what a batch of them looks like."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..cache.format import CacheRow
 from ..cache.reader import FeatureCache, planned_paths, splits_in
 from ..core.errors import CacheError, DataError
 from ..core.progress import progress
 from ..core.seeds import derive_seed
-from ..training.batches import BatchDataset, make_batches
-from ..training.evaluation import EvaluationSet
-from ..training.model import IGNORED
-from .family import pad_rows
-from .positions import SOURCE, check_positions, source_positions
-from .streams import StreamRecord, missing_clips, stream_names, streams_of
-from .wording import Wording
-
-if TYPE_CHECKING:
-    from .model import StageTwoModel
+from .streams import StreamRecord, missing_clips, streams_of
 
 
 class FeatureItems:
@@ -211,79 +200,3 @@ def _read_all(caches: Sequence[FeatureCache]) -> None:
     rows = [(cache, index) for cache in caches for index in range(len(cache))]
     for cache, index in progress(rows, desc=f"reading {caches[0].provenance.split}", unit="clip"):
         cache[index]
-
-
-def collate(items: Sequence[Mapping[str, Any]], *, wording: Wording) -> dict[str, Tensor]:
-    """Make a batch: features (B, T, F), prompt_ids (B, P), labels (B, L) and the lengths of the first two.
-
-    Further streams are ``features_2`` with ``feature_lengths_2``, and so on. Padding is told by lengths
-    alone, never by an id: many models pad with their end token.
-
-    Args:
-        items: clips as :meth:`FeatureItems.get` gives them, or made by hand: ``features`` (T, F) float16 or
-            float32, or a tuple of one for each stream, ``language``, and ``text``, which may be empty where
-            only a translation is wanted.
-        wording: the language model's.
-    """
-    prompts, prompt_mask = pad_rows([_ids(wording.prompt_ids(item["language"])) for item in items])
-    targets, target_mask = pad_rows([_ids(wording.target_ids(item["text"])) for item in items])
-    return {
-        **_features(items),
-        "prompt_ids": prompts,
-        "prompt_lengths": prompt_mask.sum(dim=1),
-        "decoder_prefix_ids": torch.stack([_ids(wording.decoder_prefix_ids(i["language"])) for i in items]),
-        "labels": targets.masked_fill(~target_mask.bool(), IGNORED),
-    }
-
-
-def feature_evaluation_set(
-    items: FeatureItems,
-    *,
-    model: "StageTwoModel",
-    max_clips: int,
-    max_tokens: int,
-    order: Sequence[int] | None = None,
-) -> EvaluationSet:
-    """Return what ``predict`` needs to translate ``items``.
-
-    Which clips share a batch follows from their ids and from the lengths of features and prompt, not from the
-    order in which they come: in bf16 and in 4 bits the batch may decide between two sentences, and a rerun is
-    to give the same. The sentence that is to be found has no say in them.
-
-    Args:
-        items: the clips of one split.
-        model: what will translate.
-        max_clips: clips in a batch, at most.
-        max_tokens: positions of features and prompt in a batch, padding included, at most.
-        order: clip i gets the features of clip ``order[i]``; None leaves each its own.
-
-    Raises:
-        DataError: a clip does not fit into the model's positions.
-    """
-    given = items if order is None else Reordered(items, order)
-    sources = source_positions(model, given.stream_lengths, languages=items.languages)
-    check_positions(model, sources, ids=items.ids, steps=items.lengths, what=SOURCE)
-    by_id = sorted(range(len(items)), key=items.ids.__getitem__)
-    formed = make_batches([sources[i] for i in by_id], max_clips=max_clips, max_steps=max_tokens, seed=0)
-    batches = [[by_id[i] for i in batch] for batch in formed]
-    return EvaluationSet(
-        batches=BatchDataset(given, batches, model.collate),
-        ids=items.ids,
-        references=items.texts,
-        languages=items.languages,
-    )
-
-
-def _features(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-    """Return each stream's features, padded, and their lengths."""
-    given = [item["features"] for item in items]
-    clips = [one if isinstance(one, tuple) else (one,) for one in given]
-    batch: dict[str, Tensor] = {}
-    for number, arrays in enumerate(zip(*clips, strict=True)):
-        features, mask = pad_rows([torch.from_numpy(np.asarray(array)) for array in arrays])
-        batch.update(zip(stream_names(number), (features, mask.sum(dim=1)), strict=True))
-    return batch
-
-
-def _ids(ids: Sequence[int]) -> Tensor:
-    return torch.tensor(ids, dtype=torch.long)

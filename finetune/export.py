@@ -17,13 +17,15 @@ from ..core.device import Precision, resolve_device, resolve_dtype
 from ..core.errors import ModelError, RunError
 from ..core.files import read_json, respect_umask, write_json
 from ..core.run import new_folder
-from .llm import LanguageModel, identify, load_llm
-from .lora import load_lora
-from .quantise import prepare_frozen
+from ..llm.config import KEPT_IDS
+from ..llm.load import LanguageModel, identify, load_llm
+from ..llm.lora import load_lora
+from ..llm.quantisation import prepare_frozen
+from ..llm.trim import trim
+from ..llm.vocabulary import keep_ids, read_kept_ids
 from .run import CLIPS
 from .run_files import (
     CONFIG,
-    KEPT_IDS,
     LLM,
     LORA,
     PROJECTOR,
@@ -33,8 +35,6 @@ from .run_files import (
     read_settings,
     recorded_base,
 )
-from .trim import trim
-from .vocabulary import keep_ids, read_kept_ids
 
 KEPT = (CLIPS, KEPT_IDS, "scores.json", "predictions-dev.jsonl")
 """What is copied where it is there, when the model stays the same."""

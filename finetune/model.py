@@ -4,7 +4,6 @@ What of it is trained is the setting ``train``: by default LoRA and the projecto
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import product
 from typing import Any
 
@@ -15,20 +14,19 @@ from torch import Tensor
 from ..core.device import resolve_dtype
 from ..core.errors import ConfigError
 from ..core.progress import say
+from ..llm.conditioned_lm import Source, label_counts
+from ..llm.load import LanguageModel, without_fp16
+from ..llm.lora import lora_groups
+from ..llm.loss import summed_cross_entropy
+from ..llm.text_codec import Wording
 from ..training.batches import padded_size
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED, TranslationModel
+from .build import make_family, make_projector, trained_llm
 from .config import TuneConfig
 from .contrast import MEANINGFUL_CLIPS, alignment_loss, pool
-from .data import collate
-from .family import Source, label_counts
-from .llm import LanguageModel, without_fp16
-from .lora import lora_groups
-from .loss import summed_cross_entropy
-from .parts import make_family, make_projector, trained_llm
 from .projector import Projector, StreamProjectors
 from .streams import StreamRecord, stream_names
-from .wording import Wording
 
 
 class StageTwoModel(TranslationModel):
@@ -39,9 +37,8 @@ class StageTwoModel(TranslationModel):
         feature_fingerprint: of the encoder whose features this model reads; of several streams, the first's.
         streams: what is known of each stream that this model reads.
         projector: of one stream its :class:`Projector`, of several the :class:`StreamProjectors`.
-        collate: makes a batch of clips; see :func:`.data.collate`.
-        unsayable: of the sentences it is tuned on, as :func:`.lossy.check_sentences` counts them; None where
-            nobody did.
+        unsayable: counts of :func:`.untranslatable.check_sentences` for the sentences of the run. None before
+            the check.
     """
 
     unit = "tokens"
@@ -76,7 +73,6 @@ class StageTwoModel(TranslationModel):
         self.wording = Wording(
             language_model.tokenizer, base.config, prompt=config.prompt, prompts=config.prompt_by_language
         )
-        self.collate = partial(collate, wording=self.wording)
         self.family = make_family(language_model, self.wording)
         self.unsayable: dict[str, int] | None = None
         self.feature_size = feature_size
@@ -89,7 +85,7 @@ class StageTwoModel(TranslationModel):
     def forward(
         self, *, labels: Tensor, num_items_in_batch: Tensor | int | None = None, **inputs: Any
     ) -> dict[str, Tensor]:
-        """Return the loss of a batch as :meth:`collate` makes it; see :class:`TranslationModel`."""
+        """Return the loss of a batch as :func:`.collate.collate` makes it; see :class:`TranslationModel`."""
         targets = labels[labels != IGNORED]
         with self._autocast():
             source = self._source(inputs)
@@ -119,7 +115,7 @@ class StageTwoModel(TranslationModel):
         A diverse search finds some sentences more than once; they are given once, and may be fewer.
 
         Args:
-            batch: as :meth:`collate` makes it; the model must be in eval mode.
+            batch: as :func:`.collate.collate` makes it; the model must be in eval mode.
             decoding: the search.
             count: at most ``num_beams``.
 

@@ -1,15 +1,12 @@
 """How many positions of the language model each clip takes, and whether it has as many."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
 from ..core.errors import DataError
-
-if TYPE_CHECKING:
-    from .data import FeatureItems
-    from .model import StageTwoModel
+from .data import FeatureItems
+from .model import StageTwoModel
 
 SOURCE = "feature steps and prompt"
 ONE_SIDE = ("feature steps, prompt and sentence",)
@@ -17,7 +14,7 @@ TWO_SIDES = (SOURCE, "its sentence alone")
 
 
 def source_positions(
-    model: "StageTwoModel", stream_lengths: Sequence[Sequence[int]], *, languages: Sequence[str]
+    model: StageTwoModel, stream_lengths: Sequence[Sequence[int]], *, languages: Sequence[str]
 ) -> list[int]:
     """Return the positions of each clip's projected features, with the prompt and what else is around.
 
@@ -35,7 +32,7 @@ def source_positions(
     return [own + around[language] for own, language in zip(steps, languages, strict=True)]
 
 
-def clip_positions(model: "StageTwoModel", items: "FeatureItems") -> tuple[list[int], ...]:
+def clip_positions(model: StageTwoModel, items: FeatureItems) -> tuple[list[int], ...]:
     """Return the positions of each clip with its sentence, on each side that is padded apart.
 
     A decoder-only model reads clip, prompt and sentence in one sequence; of an encoder-decoder the encoder
@@ -58,7 +55,7 @@ def clip_positions(model: "StageTwoModel", items: "FeatureItems") -> tuple[list[
 
 
 def check_positions(
-    model: "StageTwoModel", needed: Sequence[int], *, ids: Sequence[str], steps: Sequence[int], what: str
+    model: StageTwoModel, needed: Sequence[int], *, ids: Sequence[str], steps: Sequence[int], what: str
 ) -> None:
     """Refuse clips that need more positions than the language model has; T5 has no bound.
 

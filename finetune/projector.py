@@ -11,8 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ..llm.conditioned_lm import pad_rows
 from .config import ProjectorConfig
-from .family import pad_rows
 
 
 class Projector(nn.Module):

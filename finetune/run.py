@@ -12,6 +12,8 @@ from ..core.device import resolve_dtype
 from ..core.errors import RunError
 from ..core.files import read_json, write_json
 from ..core.run import check_run_folder
+from ..llm.load import identify
+from ..llm.vocabulary import keep_ids
 from ..training.batches import BatchDataset
 from ..training.checkpoints import last_checkpoint
 from ..training.evaluation import EvaluationSet, predict, write_predictions
@@ -19,11 +21,9 @@ from ..training.processes import is_main_process, wait_for_all
 from ..training.resuming import changed_settings, describe_batches, log_changes, refuse_other_batches
 from .config import TuneConfig
 from .data import FeatureItems
-from .llm import identify
 from .model import StageTwoModel
 from .run_files import CONFIG
 from .store import describe_run, save_stage_two
-from .vocabulary import keep_ids
 
 CLIPS = "clips.json"
 """In a run: what it is trained on, for comparison when it is resumed."""

@@ -20,13 +20,11 @@ from ..core.errors import ConfigError, ModelError, RunError
 from ..core.files import read_json
 from ..core.hub import looks_like_path
 from ..core.weights import check_file
+from ..llm.config import KEPT_IDS, LORA_PARTS
 from .config import Train, TuneConfig
 
 RUN_FORMAT = 1
 CONFIG, RUN, PROJECTOR, LORA, LLM = "config.yaml", "run.json", "projector.safetensors", "lora", "llm"
-KEPT_IDS = "kept_ids.json"
-LORA_WEIGHTS = "adapter_model.safetensors"
-LORA_PARTS = ("adapter_config.json", LORA_WEIGHTS)
 SHARED_PARTS = (RUN, CONFIG, PROJECTOR)
 PARTS = (*SHARED_PARTS, *(f"{LORA}/{part}" for part in LORA_PARTS))
 """What a run with adapters must hold."""

@@ -16,12 +16,14 @@ from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import CacheError
 from ..core.files import atomic_write, read_json, respect_umask, write_json
 from ..core.weights import load_into
+from ..llm.load import LanguageModel, load_llm
+from ..llm.lora import load_lora, save_lora
+from ..llm.quantisation import prepare_frozen
+from ..llm.trim import trim
+from ..llm.vocabulary import keep_ids, read_kept_ids
+from .build import base_dtype
 from .config import TuneConfig
-from .llm import LanguageModel, load_llm
-from .lora import load_lora, save_lora
 from .model import StageTwoModel
-from .parts import base_dtype
-from .quantise import prepare_frozen
 from .run_files import (
     CONFIG,
     LLM,
@@ -35,8 +37,6 @@ from .run_files import (
     relative_to,
 )
 from .streams import StreamRecord
-from .trim import trim
-from .vocabulary import keep_ids, read_kept_ids
 
 
 def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
 
 
 class EvaluationBounds(TypedDict):
-    """Bounds of a batch that is translated, as :func:`.data.feature_evaluation_set` takes them."""
+    """Bounds of a batch that is translated, as :func:`.batching.feature_evaluation_set` takes them."""
 
     max_clips: int
     max_tokens: int

@@ -13,26 +13,27 @@ from ..core.device import resolve_device
 from ..core.errors import CacheError
 from ..core.missing import say_missing
 from ..core.progress import say
+from ..llm.load import load_llm
+from ..llm.text_codec import draw_examples
+from ..llm.trim import trim
+from ..llm.vocabulary import needed_ids
 from ..training.evaluation import EvaluationSet
 from ..training.fit import fit
 from ..training.interrupting import saying_how_to_resume
 from ..training.log import TrainingLog
 from ..training.processes import is_main_process, join_processes, local_device, wait_for_all
 from ..training.tracking import check_tracker
-from .batching import TrainBatches
+from .batching import TrainBatches, feature_evaluation_set
+from .build import base_dtype
+from .collate import collate
 from .config import TuneConfig
-from .data import FeatureItems, feature_evaluation_set, open_caches
-from .llm import load_llm
-from .lossy import check_sentences
+from .data import FeatureItems, open_caches
 from .model import StageTwoModel
-from .parts import base_dtype
 from .projector import embedding_rms, rms
 from .run import Tuned, begin_run, check_run, finish_run
 from .store import evaluation_bounds
 from .streams import stream_names
-from .trim import trim
-from .vocabulary import needed_ids
-from .wording import draw_examples
+from .untranslatable import check_sentences
 
 RMS_SENTENCES = 256  # enough for two digits of the mean square
 RMS_STEPS = 1024
@@ -209,8 +210,9 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
     examples = draw_examples(items.texts, items.languages, count=config.examples, seed=config.seed)
     if config.trim_vocab:
         kept = needed_ids(
-            language_model.tokenizer, language_model.model.config, config=config,
-            texts=items.texts, languages=items.languages, examples=examples,
+            language_model.tokenizer, language_model.model.config,
+            prompt=config.prompt, prompts=config.prompt_by_language, texts=items.texts,
+            languages=items.languages, examples=examples,
         )  # fmt: skip
         language_model = trim(language_model, kept)
     set_seed(config.seed)
@@ -236,7 +238,7 @@ def _evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:
 @torch.no_grad()
 def _log_start(model: StageTwoModel, data: TrainBatches, items: FeatureItems, *, run: Path) -> None:
     """Log the batches' padding, and how large projected features and embeddings of text are: about alike."""
-    batch = model.collate([items.get(0)])
+    batch = collate([items.get(0)], wording=model.wording)
     row: dict[str, float] = {"step": 0, "batches": len(data), "padding_share": round(data.padding_share, 4)}
     row |= {"embedding_rms": model.projectors[0].output_scale.item()}
     for number, projector in enumerate(model.projectors):

@@ -112,7 +112,7 @@ def _four_bit(name: str) -> str:
     from bitsandbytes.nn.modules import Linear4bit
 
     from ..core.device import resolve_device
-    from ..finetune.quantise import keep_gradients_on_cpu
+    from ..llm.quantisation import keep_gradients_on_cpu
 
     device = resolve_device(name)
     layer = Linear4bit(64, 64, bias=False, quant_type="nf4", compute_dtype=torch.float32).to(device)

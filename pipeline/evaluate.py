@@ -14,11 +14,12 @@ from ..core.files import read_json
 from ..core.missing import say_missing
 from ..core.progress import say
 from ..corpora.manifest import read_manifest
-from ..finetune.data import FeatureItems, feature_evaluation_set
-from ..finetune.lossy import count_too_long
+from ..finetune.batching import feature_evaluation_set
+from ..finetune.data import FeatureItems
 from ..finetune.model import StageTwoModel, check_n_best
 from ..finetune.run import CLIPS
 from ..finetune.store import EvaluationBounds, check_streams, load_stage_two, recorded_bounds
+from ..llm.tokenizer_coverage import count_too_long
 from ..pretrain.config import check_search
 from ..pretrain.data import evaluation_set
 from ..pretrain.frames import FrameStore

@@ -15,6 +15,7 @@ from ..core.progress import progress
 from ..encoder.encode import encode
 from ..encoder.model import VisualEncoder
 from ..encoder.store import fingerprint, load_encoder
+from ..finetune.collate import collate
 from ..finetune.model import StageTwoModel
 from ..finetune.positions import SOURCE, check_positions, source_positions
 from ..finetune.run_files import RUN
@@ -186,7 +187,9 @@ def _sentence(
     steps = len(features)
     needed = source_positions(model, [[steps]], languages=[language])
     check_positions(model, needed, ids=[str(video)], steps=[steps], what=SOURCE)
-    batch = model.collate([{"id": "", "features": features, "text": "", "language": language}])
+    batch = collate(
+        [{"id": "", "features": features, "text": "", "language": language}], wording=model.wording
+    )
     device = model.llm.device
     return model.translate({name: value.to(device) for name, value in batch.items()}, decoding)[0]
 

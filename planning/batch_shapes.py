@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from transformers import PretrainedConfig
 
-from ..finetune.causal import CausalFamily
 from ..finetune.config import TuneConfig
-from ..finetune.seq2seq import Seq2SeqFamily
+from ..llm.causal import CausalFamily
+from ..llm.seq2seq import Seq2SeqFamily
 from ..training.batches import make_batches
 from .clip_lengths import ClipLength, assumed_prompt, longest_of
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ..finetune.config import TuneConfig
 from ..finetune.data import FeatureItems
-from ..finetune.prompt import whole_prompt
-from ..finetune.wording import draw_examples
+from ..llm.prompt import whole_prompt
+from ..llm.text_codec import draw_examples
 
 BYTES_PER_TOKEN = 3
 """Of UTF-8, assumed where there is no tokenizer: a Chinese character, or half a German word."""

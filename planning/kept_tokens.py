@@ -7,8 +7,8 @@ from transformers import AutoTokenizer, PretrainedConfig
 from ..core.hub import find_source, load_pretrained
 from ..finetune.config import TuneConfig
 from ..finetune.data import FeatureItems
-from ..finetune.vocabulary import needed_ids
-from ..finetune.wording import draw_examples
+from ..llm.text_codec import draw_examples
+from ..llm.vocabulary import needed_ids
 
 
 def count_kept(
@@ -27,6 +27,12 @@ def count_kept(
     texts, languages = train.texts, train.languages
     examples = draw_examples(texts, languages, count=config.examples, seed=config.seed)
     kept = needed_ids(
-        tokenizer, model_config, config=config, texts=texts, languages=languages, examples=examples
+        tokenizer,
+        model_config,
+        prompt=config.prompt,
+        prompts=config.prompt_by_language,
+        texts=texts,
+        languages=languages,
+        examples=examples,
     )
     return len(kept)

@@ -17,7 +17,7 @@ import torch
 from transformers import PretrainedConfig
 
 from ..core.errors import ModelError
-from ..finetune.config import LoraSettings, Quantise
+from ..llm.config import LoraSettings, Quantise
 from .cuda_rules import CudaRules
 from .layer_model import trained_model
 from .live_bytes import DependsOnNumbers, LiveBytes, shapes_only, without_memory

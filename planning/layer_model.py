@@ -8,9 +8,9 @@ from bitsandbytes.nn.modules import Linear4bit, Linear8bitLt
 from torch import nn
 from transformers import PretrainedConfig
 
-from ..finetune.config import LoraSettings, Quantise
-from ..finetune.lora import add_lora
-from ..finetune.quantise import prepare_frozen
+from ..llm.config import LoraSettings, Quantise
+from ..llm.lora import add_lora
+from ..llm.quantisation import prepare_frozen
 from .skeleton import quantised_names, skeleton
 
 

@@ -11,7 +11,7 @@ import torch
 from transformers import PretrainedConfig
 
 from ..finetune.config import TuneConfig
-from ..finetune.llm import without_fp16
+from ..llm.load import without_fp16
 from .batch_shapes import BatchShape
 from .layer_memory import Tower, measure_tower
 from .weights import Weights, measure_weights, moment_bytes, stream_projector_sizes

@@ -15,8 +15,8 @@ from transformers.quantizers.quantizers_utils import should_convert_module
 
 from ..core.errors import ModelError
 from ..core.hub import find_source, load_pretrained
-from ..finetune.admission import refuse_other_tasks
-from ..finetune.config import Quantise
+from ..llm.compatibility import refuse_other_tasks
+from ..llm.config import Quantise
 
 OWN_HEAD = "fla_own_head"  # set on a config whose checkpoint has a head that is not the embedding
 _ENCODER_DEPTHS = ("num_hidden_layers", "encoder_layers", "num_layers")  # of an encoder-decoder

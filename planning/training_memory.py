@@ -7,7 +7,7 @@ copies go, gradients come.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..finetune.loss import BIASED, CHUNK_TOKENS, PLAIN, SCALED, SOFT_CAPPED
+from ..llm.loss import BIASED, CHUNK_TOKENS, PLAIN, SCALED, SOFT_CAPPED
 from .batch_shapes import BatchShape
 from .layer_memory import Tower
 from .memory import ModelMemory, Part, input_bytes, moving_parts, standing_parts

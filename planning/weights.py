@@ -12,9 +12,9 @@ from torch import nn
 from transformers import PretrainedConfig
 
 from ..finetune.config import LoraSettings, ProjectorConfig, Quantise
-from ..finetune.lora import add_lora
 from ..finetune.projector import Projector
-from ..finetune.trim import cut_rows
+from ..llm.lora import add_lora
+from ..llm.trim import cut_rows
 from ..training.config import Optimiser
 from .skeleton import config_from, quantised_names, skeleton
 

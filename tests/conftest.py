@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["stage_two_fixtures"]
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 PATIENCE_SECONDS = 120
 PRELOADED = ["fla_llm.finetune.train"]

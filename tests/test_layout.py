@@ -1,6 +1,7 @@
 """The house stands as docs/architecture.md draws it: rooms packaged, floors kept, names free."""
 
 import ast
+import graphlib
 import importlib.util
 import subprocess
 import sys
@@ -16,7 +17,7 @@ FLOORS = {
     **dict.fromkeys(["core", "configs"], 1),
     **dict.fromkeys(["video", "scoring", "cache"], 2),
     **dict.fromkeys(["corpora", "training", "interchange"], 3),
-    "encoder": 4,
+    **dict.fromkeys(["encoder", "llm"], 4),
     **dict.fromkeys(["pretrain", "extract", "finetune"], 5),
     **dict.fromkeys(["pipeline", "planning"], 6),
     "demo": 7,
@@ -63,6 +64,22 @@ def test_imports_run_downward(room: str) -> None:
             target = module.split(".")[0]
             if level == 2 and target in FLOORS:
                 assert FLOORS[target] < FLOORS[room], f"{path} imports {module}, which is not below it"
+
+
+def files_imported(path: Path) -> list[Path]:
+    """Return our files that a file imports, those for the type checker alone included."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            whole = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            files = [whole.with_suffix(".py"), *(whole / f"{alias.name}.py" for alias in node.names)]
+            found += [file for file in files if file.is_file()]
+    return found
+
+
+def test_no_files_import_one_another_in_a_circle() -> None:
+    graph = {path: files_imported(path) for room in ROOMS for path in (ROOT / room).glob("*.py")}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError with the files
 
 
 def loaded_with(path: Path, seen: set[Path]) -> Iterator[str]:

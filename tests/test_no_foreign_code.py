@@ -14,7 +14,7 @@ from transformers import LlamaConfig
 
 from fla_llm.core.errors import ModelError
 from fla_llm.encoder.hf_video import hf_video_encoder
-from fla_llm.finetune.llm import load_llm
+from fla_llm.llm.load import load_llm
 from fla_llm.planning.skeleton import read_config, skeleton
 from fla_llm.pretrain.config import TokenizerConfig
 from fla_llm.pretrain.tokenizer import make_tokenizer

@@ -95,8 +95,8 @@ def test_a_hub_that_is_silent_is_given_up(endpoint: Endpoint, monkeypatch: pytes
     [
         "nope.json",
         "llm/model.safetensors",
-        "./llm",
-        "~/llm",
+        "./no-llm",
+        "../llm",
         "/a/llm",
         "a/b/c",
         "a llm",
@@ -132,7 +132,7 @@ def test_memory_that_runs_out_is_no_damage() -> None:
 
 
 def load_model(name: str) -> None:
-    from fla_llm.finetune.llm import load_llm
+    from fla_llm.llm.load import load_llm
 
     load_llm(name, quantise="none", device=torch.device("cpu"), dtype=torch.float32)
 
@@ -187,7 +187,7 @@ def test_every_user_of_the_hub_asks_once_and_says_what_to_do(user: str, endpoint
     assert endpoint.connections == 1
 
 
-@pytest.mark.parametrize("name", ["nope.json", "./llm", "a/b/c"])
+@pytest.mark.parametrize("name", ["nope.json", "./no-llm", "a/b/c"])
 @pytest.mark.parametrize("user", USERS)
 def test_no_user_of_the_hub_asks_for_a_path(user: str, name: str, endpoint: Endpoint) -> None:
     with pytest.raises(ModelError, match=name):

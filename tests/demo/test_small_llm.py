@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from fla_llm.core.errors import DataError, RunError
 from fla_llm.demo.small_llm import SmallLlmConfig, held_out_loss, make_small_llm
-from fla_llm.finetune.llm import load_llm
+from fla_llm.llm.load import load_llm
 
 SENTENCES = [
     f"{who} {does} {what} ."

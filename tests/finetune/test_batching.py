@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from fla_llm.finetune.batching import TrainBatches
+from fla_llm.finetune.batching import TrainBatches, feature_evaluation_set
 from fla_llm.finetune.config import ProjectorConfig, TuneConfig
-from fla_llm.finetune.data import FeatureItems, feature_evaluation_set, open_caches
+from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.model import StageTwoModel
 
 Build = Callable[..., StageTwoModel]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fla_llm.core.errors import ConfigError
+from fla_llm.finetune.collate import collate
 from fla_llm.finetune.config import ContrastiveConfig
 from fla_llm.finetune.contrast import alignment_loss, pool
 from fla_llm.finetune.model import StageTwoModel
@@ -45,7 +46,7 @@ def test_it_reaches_the_projector_and_stands_beside_the_loss(
     assert "contrastive" not in capsys.readouterr().err
     aligned = build("llama", quantise="none", contrastive=ContrastiveConfig(weight=0.5)).eval()
     assert "A contrastive loss over 4 clips means little: set training.batch_clips" in capsys.readouterr().err
-    batch = plain.collate(items)
+    batch = collate(items, wording=plain.wording)
     source = aligned._source(batch)
     expected = plain(**batch)["loss"] + 0.5 * aligned._alignment(source, batch["labels"])
     torch.testing.assert_close(aligned(**batch)["loss"], expected)

@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 from fla_llm.cache.format import CacheRow, Provenance
 from fla_llm.cache.writer import ShardWriter
 from fla_llm.core.errors import CacheError
+from fla_llm.finetune.batching import feature_evaluation_set
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.finetune.data import FeatureItems, feature_evaluation_set, open_caches
+from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.train import open_clips, tune
 from fla_llm.training.batches import BatchDataset, make_batches
 

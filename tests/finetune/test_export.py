@@ -11,12 +11,13 @@ import torch
 from transformers import AutoConfig
 
 from fla_llm.core.errors import ModelError, RunError
+from fla_llm.finetune.collate import collate
 from fla_llm.finetune.config import LoraSettings, TuneConfig
 from fla_llm.finetune.export import export_run
 from fla_llm.finetune.model import StageTwoModel
-from fla_llm.finetune.quantised_copy import quantise_llm
 from fla_llm.finetune.store import describe_run, load_stage_two, save_stage_two
 from fla_llm.finetune.train import tune
+from fla_llm.llm.quantised_copy import quantise_llm
 
 CPU = torch.device("cpu")
 Build = Callable[..., StageTwoModel]
@@ -53,7 +54,7 @@ def test_a_merged_model_computes_what_base_and_scaled_adapters_compute(
     assert AutoConfig.from_pretrained(tmp_path / "out" / "llm").model_type == shape
     assert other_modes(run) == other_modes(exported.out) == {}
     merged = load_stage_two(exported.out, device=CPU)
-    batch = model.eval().collate(items)
+    batch = collate(items, wording=model.eval().wording)
     assert not torch.allclose(
         logits(model, batch), logits(build(shape, quantise="none").eval(), batch), atol=1e-2
     )
@@ -73,7 +74,7 @@ def test_a_copy_needs_no_run_but_the_base_model(
     assert other_modes(tmp_path / "out") == {}
     run.rename(tmp_path / "gone")
     assert not (tmp_path / "out" / "checkpoints").exists()
-    batch = model.collate(items)
+    batch = collate(items, wording=model.wording)
     torch.testing.assert_close(
         logits(load_stage_two(tmp_path / "out", device=CPU), batch), logits(model, batch)
     )
@@ -82,7 +83,7 @@ def test_a_copy_needs_no_run_but_the_base_model(
 def test_adapters_on_four_bits_are_merged_into_the_model_that_was_quantised(
     llm_folder: Callable[[str], Path], config: TuneConfig, tmp_path: Path
 ) -> None:
-    from fla_llm.finetune.llm import load_llm
+    from fla_llm.llm.load import load_llm
 
     copy = quantise_llm(str(llm_folder("llama")), tmp_path / "nf4", precision="fp32", device="cpu")
     base = load_llm(str(copy.out), quantise="nf4", device=CPU, dtype=torch.float32)
@@ -128,6 +129,6 @@ def test_a_run_with_a_trimmed_vocabulary_stays_trimmed(
     exported = export_run(run, tmp_path / "out", merge=merge, device="cpu")
     before, after = (load_stage_two(folder, device=CPU).eval() for folder in (run, exported.out))
     assert after.language_model.kept_ids == before.language_model.kept_ids
-    batch = before.collate(items)
+    batch = collate(items, wording=before.wording)
     torch.testing.assert_close(logits(after, batch), logits(before, batch), atol=1e-4, rtol=0)
     assert after.translate(batch, config.decoding) == before.translate(batch, config.decoding)

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from fla_llm.cli import fla
 from fla_llm.core.config import load_config, write_config
+from fla_llm.finetune.collate import collate
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.model import StageTwoModel
 from fla_llm.finetune.store import load_stage_two
@@ -118,7 +119,7 @@ def evaluate(run: Path, cache: Path) -> bytes:
 
 def logits(model: StageTwoModel, items: list) -> torch.Tensor:
     """Return the logits where labels are."""
-    batch = model.collate(items)
+    batch = collate(items, wording=model.wording)
     with torch.no_grad():
         states = model.family.labelled_states(model._source(batch), batch["labels"])
         assert model.family.head is not None

@@ -11,11 +11,12 @@ from peft.tuners.lora import LoraLayer
 from fla_llm.configs import TUNE_PRESETS
 from fla_llm.core.config import load_config
 from fla_llm.core.errors import ConfigError, RunError
+from fla_llm.finetune.collate import collate
 from fla_llm.finetune.config import LoraSettings, TuneConfig
-from fla_llm.finetune.llm import load_llm
 from fla_llm.finetune.model import StageTwoModel
 from fla_llm.finetune.store import describe_run, load_stage_two, save_stage_two
 from fla_llm.finetune.train import tune
+from fla_llm.llm.load import load_llm
 from fla_llm.training.checkpoints import load_weights
 
 CPU = torch.device("cpu")
@@ -47,7 +48,7 @@ def test_what_is_not_trained_has_no_gradient_and_does_not_change(
 ) -> None:
     model = build(shape, quantise="none", train=train).eval()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    step(model, model.collate(items))
+    step(model, collate(items, wording=model.wording))
     changed = {part_of(n) for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     with_gradient = {part_of(name) for name, p in model.named_parameters() if p.grad is not None}
     assert changed == with_gradient == TRAINED[train]
@@ -63,7 +64,7 @@ def test_a_saved_run_answers_as_it_did(
     quantise = "none" if train == "full" else "nf4"
     decoding = replace(config.decoding, max_new_tokens=3)
     model = build(shape, quantise=quantise, train=train).eval()
-    batch = model.collate(items)
+    batch = collate(items, wording=model.wording)
     step(model, batch)
     save_stage_two(model, tmp_path / "run", description=describe_run(model, languages=["de"]))
     assert other_modes(tmp_path / "run") == {}
@@ -106,10 +107,13 @@ def test_a_run_whose_parts_are_being_replaced_is_not_whole(
 
 def test_a_checkpoint_of_everything_restores_everything(build: Build, items: list) -> None:
     model, other = (build("mbart", quantise="none", train="full").eval() for _ in range(2))
-    step(model, model.collate(items))
+    step(model, collate(items, wording=model.wording))
     other.load_checkpoint_state({name: t.clone() for name, t in model.checkpoint_state().items()})
     with torch.no_grad():
-        assert torch.equal(model(**model.collate(items))["loss"], other(**model.collate(items))["loss"])
+        assert torch.equal(
+            model(**collate(items, wording=model.wording))["loss"],
+            other(**collate(items, wording=model.wording))["loss"],
+        )
 
 
 def test_weights_in_few_bits_cannot_be_trained() -> None:
@@ -122,7 +126,7 @@ def test_variants_of_lora_train_and_are_loaded_as_they_were_saved(
     settings: dict, build: Build, items: list, tmp_path: Path
 ) -> None:
     model = build("llama", lora=LoraSettings(rank=4, alpha=8, dropout=0.0, **settings)).eval()
-    batch = model.collate(items)
+    batch = collate(items, wording=model.wording)
     step(model, batch)
     trained = [p for group in model.parameter_groups() for p in group["params"]]
     assert len({id(p) for p in trained}) == len(trained) == sum(p.requires_grad for p in model.parameters())

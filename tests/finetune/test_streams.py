@@ -15,6 +15,7 @@ from fla_llm.cache.format import CacheRow, Provenance
 from fla_llm.cache.writer import ShardWriter
 from fla_llm.cli import fla
 from fla_llm.core.errors import CacheError, DataError, RunError
+from fla_llm.finetune.collate import collate
 from fla_llm.finetune.config import ProjectorConfig, TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.model import StageTwoModel
@@ -100,7 +101,7 @@ def test_streams_stand_one_behind_the_other_and_padding_changes_nothing(
     model = joint(llm_folder("llama"), two, own).eval()
     items = FeatureItems(open_caches(two, "train"))
     clips = [items.get(i) for i in range(4)]
-    together = model._source(model.collate(clips))
+    together = model._source(collate(clips, wording=model.wording))
     for row in range(4):
         parts = [torch.from_numpy(array)[None] for array in items.get(row)["features"]]
         expected = torch.cat([p(part)[0] for p, part in zip(model.projectors, parts, strict=True)])
@@ -118,14 +119,17 @@ def test_padding_of_streams_changes_neither_loss_nor_gradient_nor_text(
 
     def summed(clips: list) -> tuple[torch.Tensor, ...]:
         model.zero_grad()
-        loss = model(**model.collate(clips), num_items_in_batch=1)["loss"]
+        loss = model(**collate(clips, wording=model.wording), num_items_in_batch=1)["loss"]
         loss.backward()
         return loss.detach(), *(p.grad.clone() for p in model.projector.parameters())
 
     together, *alone = (summed(part) for part in (clips, *([clip] for clip in clips)))
     for found, expected in zip(together, map(sum, zip(*alone, strict=True)), strict=True):
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
-    said = [model.translate(model.collate(part), config.decoding) for part in (clips, *([c] for c in clips))]
+    said = [
+        model.translate(collate(part, wording=model.wording), config.decoding)
+        for part in (clips, *([c] for c in clips))
+    ]
     assert said[0] == [text for (text,) in said[1:]]
 
 
@@ -135,7 +139,7 @@ def test_every_streams_projector_learns(
 ) -> None:
     model = joint(llm_folder(shape), two, config)
     items = FeatureItems(open_caches(two, "train"))
-    batch = model.collate([items.get(i) for i in range(4)])
+    batch = collate([items.get(i) for i in range(4)], wording=model.wording)
     model(**batch)["loss"].backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.projector.parameters())
     prompt, sentence = batch["prompt_ids"].shape[1], batch["labels"].shape[1]
@@ -256,8 +260,8 @@ def test_each_corpus_keeps_its_language(llm_folder: Folder, config: TuneConfig, 
     own = replace(config, quantise="none", prompt_by_language={"zh": "Translate the Chinese sentence:"})
     model = build_model(items, llm=str(llm_folder("mbart")), config=own, device=CPU)
     model.wording.restore_decoder_prefixes({"de": [2, 5], "zh": [2, 6]})  # as mBART's language tokens
-    mixed = model.collate([items.get(7), items.get(0)])
-    alone = [model.collate([items.get(i)]) for i in (7, 0)]
+    mixed = collate([items.get(7), items.get(0)], wording=model.wording)
+    alone = [collate([items.get(i)], wording=model.wording) for i in (7, 0)]
     for row, single in enumerate(alone):
         count = int(single["prompt_lengths"][0])
         assert mixed["prompt_lengths"][row] == count

@@ -18,9 +18,9 @@ from fla_llm.cli import fla
 from fla_llm.core.config import write_config
 from fla_llm.core.errors import CacheError, ConfigError, DataError, ModelError, RunError
 from fla_llm.core.signals import Stopped
-from fla_llm.finetune.batching import TrainBatches
+from fla_llm.finetune.batching import TrainBatches, feature_evaluation_set
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.finetune.data import FeatureItems, feature_evaluation_set, open_caches
+from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.projector import embedding_rms
 from fla_llm.finetune.run_files import PARTS
 from fla_llm.finetune.store import check_features, load_stage_two

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn.functional import linear
 
-from fla_llm.finetune.config import LoraSettings
-from fla_llm.finetune.loss import Head, summed_cross_entropy
+from fla_llm.llm.config import LoraSettings
+from fla_llm.llm.loss import Head, summed_cross_entropy
 from fla_llm.planning.layer_memory import UnmeasurableError, measure_tower, run_step
 from fla_llm.planning.layer_model import trained_model
 from fla_llm.planning.live_bytes import LiveBytes, shapes_only, without_memory

@@ -11,7 +11,7 @@ import torch
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.projector import StreamProjectors
-from fla_llm.finetune.prompt import whole_prompt
+from fla_llm.llm.prompt import whole_prompt
 from fla_llm.planning.batch_shapes import BatchShape, positions, shape_of
 from fla_llm.planning.clip_lengths import (
     AROUND,

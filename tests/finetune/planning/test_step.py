@@ -19,9 +19,10 @@ from transformers import (
     T5Config,
 )
 
+from fla_llm.finetune.collate import collate
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.finetune.llm import LanguageModel
 from fla_llm.finetune.model import StageTwoModel
+from fla_llm.llm.load import LanguageModel
 from fla_llm.planning.batch_shapes import BatchShape
 from fla_llm.planning.cuda_rules import CudaRules
 from fla_llm.planning.layer_memory import pass_back
@@ -80,7 +81,7 @@ def test_a_real_step_takes_what_is_foretold(
     )  # fmt: skip
     llm = SHAPES[shape]()
     model = drawn(llm, tune, tokenizer)
-    batch = model.collate([clip() for _ in range(CLIPS)])
+    batch = collate([clip() for _ in range(CLIPS)], wording=model.wording)
     with CudaRules(), LiveBytes([*model.parameters(), *model.buffers(), *batch.values()]) as live:
         pass_back(model(**batch)["loss"])
     memory = measure_model(llm, tune=tune, feature_size=FEATURE_SIZE, dtype=torch.bfloat16)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from fla_llm.core.files import write_jsonl
-from fla_llm.finetune.llm import load_llm
+from fla_llm.llm.load import load_llm
 from fla_llm.planning.batch_shapes import PREFIX_TOKENS, BatchShape
 from fla_llm.planning.memory import GB
 from fla_llm.planning.skeleton import config_from

@@ -12,8 +12,8 @@ from bitsandbytes.nn import Linear8bitLt
 
 from fla_llm.core.errors import ModelError
 from fla_llm.finetune.config import LoraSettings, TuneConfig
-from fla_llm.finetune.llm import load_llm
-from fla_llm.finetune.trim import trim
+from fla_llm.llm.load import load_llm
+from fla_llm.llm.trim import trim
 from fla_llm.planning.skeleton import config_from, read_config
 from fla_llm.planning.weights import measure_weights, moment_bytes
 from fla_llm.training.optimisers import make_optimiser

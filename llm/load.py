@@ -24,10 +24,10 @@ from ..core.errors import ModelError
 from ..core.files import read_json, sha256_file, visible
 from ..core.hub import find_source, load_pretrained
 from ..core.weights import check_folder
-from .admission import check_architecture, check_inputs
+from .compatibility import check_architecture, check_inputs
 from .config import Quantise
 from .integrity import check_loaded, check_nf4_parts, check_tokenizer, folder_of
-from .quantise import check_quantised, keep_gradients_on_cpu, quantisation_config
+from .quantisation import check_quantised, keep_gradients_on_cpu, quantisation_config
 from .vocabulary import TrimmedTokenizer
 
 QUANTISED = "quantised.json"

@@ -9,8 +9,8 @@ from transformers import LlamaConfig, MBartConfig, PreTrainedTokenizerFast
 
 from fla_llm.core.errors import ConfigError, ModelError
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.finetune.prompt import prompt_for
-from fla_llm.finetune.wording import Wording, draw_examples
+from fla_llm.llm.prompt import prompt_for
+from fla_llm.llm.text_codec import Wording, draw_examples
 
 CAUSAL = LlamaConfig()
 

@@ -12,8 +12,7 @@ from peft.utils import get_peft_model_state_dict
 from ..core.errors import RunError
 from ..core.files import read_json, respect_umask
 from ..core.weights import read_tensors
-from .config import LoraSettings
-from .run_files import LORA_WEIGHTS
+from .config import LORA_WEIGHTS, LoraSettings
 
 
 def add_lora(base: Any, settings: LoraSettings) -> PeftModel:

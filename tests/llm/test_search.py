@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from fla_llm.core.errors import ConfigError
-from fla_llm.finetune.diverse import DiverseGroups
-from fla_llm.finetune.family import up_to_end
-from fla_llm.finetune.llm import load_llm
+from fla_llm.finetune.collate import collate
 from fla_llm.finetune.model import StageTwoModel
+from fla_llm.llm.conditioned_lm import up_to_end
+from fla_llm.llm.diverse_beams import DiverseGroups
+from fla_llm.llm.load import load_llm
 from fla_llm.training.config import DecodingConfig
 from fla_llm.training.model import IGNORED
 
@@ -26,7 +27,7 @@ DIVERSE = replace(BEAMS, diversity=1.5)
 
 def next_log_likelihoods(model: StageTwoModel, item: dict, said: list[int]) -> Tensor:
     """Return log-likelihoods (V,) of one clip's next token, from the whole model's own logits, uncached."""
-    source = model._source(model.collate([item]))
+    source = model._source(collate([item], wording=model.wording))
     (given,) = model.family.source_rows(source)
     new = torch.tensor([said], dtype=torch.long)
     if model.llm.config.is_encoder_decoder:
@@ -60,7 +61,7 @@ def interleaved(model: StageTwoModel, item: dict, decoding: DecodingConfig) -> l
 
 def found_ids(model: StageTwoModel, items: list, decoding: DecodingConfig) -> list[list[list[int]]]:
     with torch.no_grad():
-        ids = model.family.search(model._source(model.collate(items)), decoding).ids
+        ids = model.family.search(model._source(collate(items, wording=model.wording)), decoding).ids
     labels = [up_to_end(rows, eos_id=model.wording.eos_id).tolist() for rows in ids]
     return [[[token for token in row if token != IGNORED] for row in rows] for rows in labels]
 
@@ -79,7 +80,7 @@ def test_a_score_is_the_one_that_beam_search_went_by(
 
     monkeypatch.setattr(model.family.llm, "generate", scored)
     with torch.no_grad():
-        found = model.family.search(model._source(model.collate(items)), BEAMS, n_best=3)
+        found = model.family.search(model._source(collate(items, wording=model.wording)), BEAMS, n_best=3)
     torch.testing.assert_close(found.scores.flatten(), kept[0], atol=1e-4, rtol=0)
 
 
@@ -89,7 +90,7 @@ def test_diverse_search_is_the_interleaved_one_of_the_paper(shape: str, build: B
     model = build(shape, quantise="none").eval()
     model.family.pad_id = model.wording.eos_id  # as many models have it: what follows an end is no choice
     with torch.no_grad():
-        found = model.family.search(model._source(model.collate(items)), DIVERSE)
+        found = model.family.search(model._source(collate(items, wording=model.wording)), DIVERSE)
         expected = [interleaved(model, item, DIVERSE) for item in items]
     assert found_ids(model, items, DIVERSE) == [[ids for _, ids in clip] for clip in expected]
     scores = torch.tensor([[score for score, _ in clip] for clip in expected])
@@ -131,7 +132,7 @@ def test_in_fp32_the_text_is_the_same_under_any_batching(
     def said(batches: list[list[int]]) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}
         for batch in batches:
-            source = model._source(model.collate([items[i] for i in batch]))
+            source = model._source(collate([items[i] for i in batch], wording=model.wording))
             with torch.no_grad():
                 ids = model.family.generate(source, replace(decoding, max_new_tokens=4))
             ended = up_to_end(ids, eos_id=model.wording.eos_id).tolist()
@@ -143,7 +144,7 @@ def test_in_fp32_the_text_is_the_same_under_any_batching(
 
 def test_diverse_sentences_are_given_once_the_best_first(build: Build, items: list) -> None:
     model = build("llama", quantise="none").eval()
-    batch = model.collate(items)
+    batch = collate(items, wording=model.wording)
     for diversity in (1e-9, 1.5):
         decoding = replace(DIVERSE, diversity=diversity)
         rows = model.translate_n_best(batch, decoding, count=3)
@@ -175,7 +176,7 @@ def test_a_checkpoints_own_generation_settings_count_for_nothing(
     base = load_llm(str(folder), quantise="none", device=torch.device("cpu"), dtype=torch.float32)
     torch.manual_seed(2)
     wilful = StageTwoModel(base, config=plain.config, feature_size=8, feature_fingerprint="e" * 64).eval()
-    batch = plain.collate(items)
+    batch = collate(items, wording=plain.wording)
     for decoding in (GREEDY, BEAMS, DIVERSE):
         expected = plain.translate_n_best(batch, decoding, count=decoding.num_beams)
         assert wilful.translate_n_best(batch, decoding, count=decoding.num_beams) == expected

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from fla_llm.finetune.family import pad_rows, positions_of
-from fla_llm.finetune.loss import TESTED, Head, summed_cross_entropy
+from fla_llm.finetune.collate import collate
 from fla_llm.finetune.model import StageTwoModel
+from fla_llm.llm.conditioned_lm import pad_rows, positions_of
+from fla_llm.llm.loss import TESTED, Head, summed_cross_entropy
 from fla_llm.training.config import DecodingConfig
 from fla_llm.training.model import IGNORED
 
@@ -40,7 +41,7 @@ def test_loss_and_projector_gradient_equal_the_models_own(
     shape: str, build: Callable[..., StageTwoModel], items: list
 ) -> None:
     model = build(shape, quantise="none").eval()
-    batch = model.collate(items)
+    batch = collate(items, wording=model.wording)
     assert model.family.head is not None
     gradients = []
     losses = [model(**batch)["loss"], own_loss(model, batch)]
@@ -57,7 +58,7 @@ def test_label_smoothing_is_that_of_the_models_own_logits(
     shape: str, build: Callable[..., StageTwoModel], items: list
 ) -> None:
     model = build(shape, quantise="none", label_smoothing=0.2).eval()
-    batch = model.collate(items)
+    batch = collate(items, wording=model.wording)
     targets = batch["labels"][batch["labels"] != IGNORED]
     found = model(**batch)["loss"]
     head = model.family.head
@@ -69,9 +70,9 @@ def test_label_smoothing_is_that_of_the_models_own_logits(
 def test_what_leads_a_sequence_is_read_and_not_told(build: Callable[..., StageTwoModel], items: list) -> None:
     """Tokenizers like Llama's put a begin token in front, of which the toy's knows nothing."""
     model = build("llama", quantise="none").eval()
-    without = model(**model.collate(items))["loss"]
+    without = model(**collate(items, wording=model.wording))["loss"]
     model.family.lead_ids = [1]
-    batch = model.collate(items)
+    batch = collate(items, wording=model.wording)
     torch.testing.assert_close(model(**batch)["loss"], own_loss(model, batch))
     assert (model(**batch)["loss"] - without).abs() > 1e-4
     first = model.family.source_rows(model._source(batch))[0][0]
@@ -84,7 +85,7 @@ def test_words_are_embedded_with_the_models_own_scale(
 ) -> None:
     model = build(shape, quantise="none").eval()
     embed: Any = model.language_model.model.get_input_embeddings()
-    batch = model.collate(items[:1])
+    batch = collate(items[:1], wording=model.wording)
     row = model.family.source_rows(model._source(batch))[0][-batch["prompt_ids"].shape[1] :]
     assert torch.equal(row, embed(batch["prompt_ids"][0]))
     assert not torch.allclose(row, embed.weight[batch["prompt_ids"][0]])
@@ -96,7 +97,7 @@ def test_a_decoder_that_starts_from_two_tokens_is_trained_and_searched_behind_th
     """As mBART-50's and NLLB's do, from ``</s>`` and the language."""
     model = build("mbart", quantise="none").eval()
     model.wording.restore_decoder_prefixes({"de": [2, 5]})
-    batch = model.collate(items)
+    batch = collate(items, wording=model.wording)
     found, source = model(**batch)["loss"], model._source(batch)
     embeds, mask = pad_rows(model.family.source_rows(source))
     read = torch.cat([source.decoder_prefix_ids, batch["labels"].clamp(min=0)[:, :-1]], dim=1)
@@ -113,7 +114,7 @@ def test_an_unknown_architecture_uses_its_own_logits(
     shape: str, build: Callable[..., StageTwoModel], items: list
 ) -> None:
     model = build(shape, quantise="none").eval()
-    batch = model.collate(items)
+    batch = collate(items, wording=model.wording)
     known = model(**batch)["loss"]
     model.family.head = None
     torch.testing.assert_close(model(**batch)["loss"], known)
@@ -151,7 +152,7 @@ def test_a_frozen_head_computes_each_chunk_once() -> None:
 
 def test_the_loss_is_divided_by_the_count_given(build: Callable[..., StageTwoModel], items: list) -> None:
     model = build("llama", quantise="none").eval()
-    batch = model.collate(items)
+    batch = collate(items, wording=model.wording)
     count = int((batch["labels"] != IGNORED).sum())
     alone, shared = model(**batch)["loss"], model(**batch, num_items_in_batch=torch.tensor(2 * count))["loss"]
     torch.testing.assert_close(shared * 2, alone)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fla_llm.core.errors import ModelError
-from fla_llm.finetune.llm import load_llm
+from fla_llm.llm.load import load_llm
 
 CPU = torch.device("cpu")
 PLAIN = {"quantise": "none", "device": CPU, "dtype": torch.float32}
@@ -19,7 +19,7 @@ def test_an_id_that_is_not_on_disk_is_refused_while_offline(monkeypatch: pytest.
         load_llm("someone/some-model", **PLAIN)
 
 
-@pytest.mark.parametrize("written", ["./llm", "{tmp}/llm", "{tmp}/a/llm"])
+@pytest.mark.parametrize("written", ["./no-llm", "{tmp}/no-llm", "{tmp}/a/no-llm"])
 def test_a_directory_that_is_not_there_is_never_looked_for_elsewhere(written: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="there is no such directory"):
         load_llm(written.format(tmp=tmp_path), **PLAIN)

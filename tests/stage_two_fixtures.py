@@ -34,8 +34,8 @@ from transformers import (
 from fla_llm.cache.format import CacheRow, Provenance
 from fla_llm.cache.writer import ShardWriter
 from fla_llm.finetune.config import LoraSettings, ProjectorConfig, TuneConfig, TuneTraining
-from fla_llm.finetune.llm import load_llm
 from fla_llm.finetune.model import StageTwoModel
+from fla_llm.llm.load import load_llm
 from fla_llm.training.config import DecodingConfig
 
 WORDS = ["sonne", "regen", "wind", "morgen", "heute", "im", "norden", "kommt"]

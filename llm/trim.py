@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ..core.errors import ModelError
 from ..core.progress import say
-from .admission import TOLERANCE
-from .llm import LanguageModel
+from .compatibility import TOLERANCE
+from .load import LanguageModel
 from .vocabulary import TrimmedTokenizer, config_ids
 
 CHECK_TOKENS = 8

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED
-from .diverse import DiverseGroups
+from .diverse_beams import DiverseGroups
 from .loss import head_of, token_log_likelihoods
 
 Side = Literal["left", "right"]

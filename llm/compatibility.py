@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ModelError
-from .family import positions_of
+from .conditioned_lm import positions_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel

@@ -6,16 +6,16 @@ from typing import Any
 import torch
 
 from ..core.device import resolve_dtype
-from .causal import CausalFamily
+from ..llm.causal import CausalFamily
+from ..llm.conditioned_lm import Family
+from ..llm.load import LanguageModel
+from ..llm.lora import add_lora
+from ..llm.quantisation import prepare_frozen
+from ..llm.seq2seq import Seq2SeqFamily
+from ..llm.text_codec import Wording
 from .config import ProjectorConfig, TuneConfig
-from .family import Family
-from .llm import LanguageModel
-from .lora import add_lora
 from .projector import Projector, StreamProjectors
-from .quantise import prepare_frozen
-from .seq2seq import Seq2SeqFamily
 from .streams import StreamRecord
-from .wording import Wording
 
 
 def base_dtype(config: TuneConfig, device: torch.device) -> torch.dtype:

@@ -17,8 +17,8 @@ from transformers import (
 )
 
 from fla_llm.core.errors import ModelError
-from fla_llm.finetune.llm import load_llm
-from fla_llm.finetune.quantised_copy import quantise_llm
+from fla_llm.llm.load import load_llm
+from fla_llm.llm.quantised_copy import quantise_llm
 from fla_llm.planning.skeleton import read_config
 
 Folder = Callable[[str], Path]
@@ -169,7 +169,7 @@ def test_a_decoder_that_reads_the_future_is_refused(
 def test_a_token_without_an_embedding_is_named_with_its_sentence(
     tokenizer: PreTrainedTokenizerFast, copy: Folder
 ) -> None:
-    from fla_llm.finetune.wording import Wording
+    from fla_llm.llm.text_codec import Wording
 
     folder = copy("llama")
     larger = PreTrainedTokenizerFast.from_pretrained(folder)

@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from fla_llm.cli import fla
 from fla_llm.core.errors import ModelError, RunError
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.finetune.llm import load_llm
 from fla_llm.finetune.model import StageTwoModel
-from fla_llm.finetune.quantised_copy import quantise_llm
 from fla_llm.finetune.store import load_stage_two
 from fla_llm.finetune.train import tune
+from fla_llm.llm.load import load_llm
+from fla_llm.llm.quantised_copy import quantise_llm
 
 CPU = torch.device("cpu")
 Folder = Callable[[str], Path]

@@ -16,7 +16,7 @@ from ..core.device import Precision, resolve_device, resolve_dtype
 from ..core.errors import ModelError
 from ..core.files import respect_umask, write_json
 from ..core.run import new_folder
-from .llm import QUANTISED, load_llm
+from .load import QUANTISED, load_llm
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,16 +15,18 @@ from transformers import MBartConfig, PreTrainedTokenizerFast
 from fla_llm.cli import fla
 from fla_llm.core.config import write_config
 from fla_llm.core.errors import ModelError, RunError
+from fla_llm.finetune.batching import feature_evaluation_set
+from fla_llm.finetune.collate import collate
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.finetune.data import FeatureItems, feature_evaluation_set, open_caches
-from fla_llm.finetune.llm import LanguageModel, load_llm
+from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.model import StageTwoModel
-from fla_llm.finetune.quantised_copy import quantise_llm
 from fla_llm.finetune.store import describe_run, load_stage_two, save_stage_two
 from fla_llm.finetune.train import plan
-from fla_llm.finetune.trim import trim
-from fla_llm.finetune.vocabulary import TrimmedTokenizer, keep_ids, needed_ids, read_kept_ids
-from fla_llm.finetune.wording import Wording
+from fla_llm.llm.load import LanguageModel, load_llm
+from fla_llm.llm.quantised_copy import quantise_llm
+from fla_llm.llm.text_codec import Wording
+from fla_llm.llm.trim import trim
+from fla_llm.llm.vocabulary import TrimmedTokenizer, keep_ids, needed_ids, read_kept_ids
 from fla_llm.training.evaluation import predict
 
 CPU = torch.device("cpu")
@@ -83,7 +85,8 @@ def test_the_tokenizer_is_as_it_was_and_its_text_comes_back(llm_folder: Folder) 
     ids = needed_ids(
         llm.tokenizer,
         config,
-        config=CONFIG,
+        prompt=None,
+        prompts={},
         texts=["wind regen"],
         languages=["de"],
         examples={"de": ["kommt"]},
@@ -108,7 +111,7 @@ def test_language_codes_are_kept_and_mapped(tokenizer: PreTrainedTokenizerFast) 
     )  # fmt: skip
     own.add_tokens(["de_DE", "zh_CN"], special_tokens=True)
     config = MBartConfig(vocab_size=21, decoder_start_token_id=2)
-    ids = needed_ids(own, config, config=CONFIG, texts=["wind"], languages=["de"], examples={})
+    ids = needed_ids(own, config, prompt=None, prompts={}, texts=["wind"], languages=["de"], examples={})
     assert {19, 20} <= set(ids)
     assert ids == sorted(ids)
     trimmed = TrimmedTokenizer(own, ids)
@@ -126,7 +129,7 @@ def test_single_characters_and_bytes_are_kept() -> None:
         vocab_size=9, pad_token_id=0, bos_token_id=0, eos_token_id=0, decoder_start_token_id=0,
         forced_eos_token_id=0,
     )  # fmt: skip
-    ids = needed_ids(own, config, config=CONFIG, texts=[], languages=[], examples={})
+    ids = needed_ids(own, config, prompt=None, prompts={}, texts=[], languages=[], examples={})
     assert [names[i] for i in ids] == names[:6]
 
 
@@ -139,7 +142,7 @@ def test_a_character_of_several_bytes_is_kept() -> None:
     raw.pre_tokenizer, raw.decoder = in_bytes, decoders.ByteLevel()
     own = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="</s>")
     config = MBartConfig(vocab_size=len(names), forced_eos_token_id=None)
-    ids = needed_ids(own, config, config=TuneConfig(prompt=""), texts=[], languages=[], examples={})
+    ids = needed_ids(own, config, prompt="", prompts={}, texts=[], languages=[], examples={})
     assert {names[i] for i in range(len(names)) if i not in ids} == {"ab", rain + rain}
 
 
@@ -152,17 +155,17 @@ def test_what_was_kept_is_said_as_by_the_whole_model(
         model.get_input_embeddings().weight[:4] = 0
         model.get_output_embeddings().weight[:4] = 0
     greedy = replace(whole.config.decoding, num_beams=1)
-    said = whole.translate(whole.collate(items), greedy)
+    said = whole.translate(collate(items, wording=whole.wording), greedy)
     assert any(said)
     ids = needed_ids(
-        llm.tokenizer, llm.model.config, config=CONFIG, texts=said, languages=["de"], examples={}
+        llm.tokenizer, llm.model.config, prompt=None, prompts={}, texts=said, languages=["de"], examples={}
     )
     assert len(ids) < 19
     torch.manual_seed(2)
     trimmed = StageTwoModel(
         trim(llm, ids), config=whole.config, feature_size=8, feature_fingerprint="e" * 64
     ).eval()
-    assert trimmed.translate(trimmed.collate(items), greedy) == said
+    assert trimmed.translate(collate(items, wording=trimmed.wording), greedy) == said
 
 
 def test_a_loaded_run_translates_as_the_model_that_was_tuned(
@@ -229,7 +232,7 @@ def test_a_trimmed_model_that_is_trained_whole_is_saved_trimmed(
     model = StageTwoModel(
         trim(load(llm_folder(shape)), KEPT), config=full, feature_size=8, feature_fingerprint="e" * 64
     ).eval()
-    batch = model.collate(items)
+    batch = collate(items, wording=model.wording)
     model(**batch)["loss"].backward()
     torch.optim.SGD([p for p in model.parameters() if p.grad is not None], lr=0.1).step()
     save_stage_two(model, tmp_path, description=describe_run(model, languages=["de"]))

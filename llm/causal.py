@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..training.model import IGNORED
-from .family import Family, Source, label_counts, pad_rows, positions_of
+from .conditioned_lm import Family, Source, label_counts, pad_rows, positions_of
 
 
 class CausalFamily(Family):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ModelError
 from ..core.seeds import derive_seed
-from .admission import check_ids
+from .compatibility import check_ids
 from .prompt import whole_prompt
 
 if TYPE_CHECKING:

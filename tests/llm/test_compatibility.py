@@ -11,9 +11,10 @@ import torch
 from transformers import Gemma3Config, Gemma3nTextConfig, Gemma4TextConfig, LlamaForCausalLM, T5GemmaConfig
 
 from fla_llm.core.errors import ModelError
-from fla_llm.finetune.admission import check_architecture, check_inputs
-from fla_llm.finetune.llm import load_llm
+from fla_llm.finetune.collate import collate
 from fla_llm.finetune.model import StageTwoModel
+from fla_llm.llm.compatibility import check_architecture, check_inputs
+from fla_llm.llm.load import load_llm
 
 PLAIN = {"quantise": "none", "device": torch.device("cpu"), "dtype": torch.float32}
 
@@ -90,7 +91,7 @@ def test_an_untested_architecture_uses_its_own_logits_and_says_so(
     model = build("granite", quantise="none")
     assert model.family.head is None
     assert "loss has not been checked for 'granite'" in capsys.readouterr().err
-    model(**model.collate(items))["loss"].backward()
+    model(**collate(items, wording=model.wording))["loss"].backward()
     assert all(p.grad is not None for p in model.projector.parameters())
 
 

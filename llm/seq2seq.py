@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..training.model import IGNORED
-from .family import Family, Source, pad_rows
+from .conditioned_lm import Family, Source, pad_rows
 
 
 class Seq2SeqFamily(Family):

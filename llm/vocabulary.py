@@ -11,10 +11,9 @@ from typing import Any
 
 from ..core.errors import RunError
 from ..core.files import read_json, write_json
-from .config import TuneConfig
+from .config import KEPT_IDS
 from .prompt import LANGUAGE_NAMES, prompt_for
-from .run_files import KEPT_IDS
-from .wording import Wording, _language_tokens
+from .text_codec import Wording, _language_tokens
 
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 _WORD_STARTS = "▁Ġ"  # of SentencePiece, and of byte-level BPE
@@ -92,7 +91,8 @@ def needed_ids(
     tokenizer: Any,
     model_config: Any,
     *,
-    config: TuneConfig,
+    prompt: str | None,
+    prompts: Mapping[str, str],
     texts: Sequence[str],
     languages: Sequence[str],
     examples: Mapping[str, list[str]],
@@ -105,12 +105,13 @@ def needed_ids(
     Args:
         tokenizer: the model's, whole.
         model_config: the model's own config.
-        config: the run's settings.
+        prompt: prompt of all languages. None takes the default prompt, an empty text no prompt.
+        prompts: prompts of single languages, by code, in place of ``prompt``.
         texts: of the training split.
         languages: of each text.
         examples: what stands before the prompt, by language.
     """
-    wording = Wording(tokenizer, model_config, prompt=config.prompt, prompts=config.prompt_by_language)
+    wording = Wording(tokenizer, model_config, prompt=prompt, prompts=prompts)
     wording.examples = dict(examples)
     kept = {wording.eos_id, wording.pad_id, *wording.lead_ids(), *_special_ids(tokenizer)}
     kept |= _character_ids(tokenizer) | {index for _, index in config_ids(model_config)}
@@ -118,9 +119,9 @@ def needed_ids(
         kept.update(wording.target_ids(text))
     for language in set(languages):
         kept.update(wording.prompt_ids(language), wording.decoder_prefix_ids(language))
-    for language in {*LANGUAGE_NAMES, *config.prompt_by_language, ""}:  # a run may be asked for any of them
-        prompt = prompt_for(language, config.prompt_by_language.get(language, config.prompt))
-        kept.update(tokenizer(prompt)["input_ids"])
+    for language in {*LANGUAGE_NAMES, *prompts, ""}:  # a run may be asked for any of them
+        whole = prompt_for(language, prompts.get(language, prompt))
+        kept.update(tokenizer(whole)["input_ids"])
     return sorted(index for index in kept if 0 <= index < model_config.vocab_size)
 
 

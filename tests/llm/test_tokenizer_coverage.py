@@ -10,8 +10,8 @@ from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 from fla_llm.cli import fla
 from fla_llm.core.errors import ModelError
-from fla_llm.finetune.lossy import check_texts, survives
-from fla_llm.finetune.wording import Wording
+from fla_llm.llm.text_codec import Wording
+from fla_llm.llm.tokenizer_coverage import check_texts, survives
 
 
 @pytest.fixture

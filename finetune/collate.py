@@ -1,0 +1,51 @@
+"""Batches of clips: padded features, prompts and sentences as tensors."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..llm.conditioned_lm import pad_rows
+from ..llm.text_codec import Wording
+from ..training.model import IGNORED
+from .streams import stream_names
+
+
+def collate(items: Sequence[Mapping[str, Any]], *, wording: Wording) -> dict[str, Tensor]:
+    """Make a batch: features (B, T, F), prompt_ids (B, P), labels (B, L) and the lengths of the first two.
+
+    Further streams are ``features_2`` with ``feature_lengths_2``, and so on. Padding is told by lengths
+    alone, never by an id: many models pad with their end token.
+
+    Args:
+        items: clips as :meth:`FeatureItems.get` gives them, or made by hand: ``features`` (T, F) float16 or
+            float32, or a tuple of one for each stream, ``language``, and ``text``, which may be empty where
+            only a translation is wanted.
+        wording: the language model's.
+    """
+    prompts, prompt_mask = pad_rows([_ids(wording.prompt_ids(item["language"])) for item in items])
+    targets, target_mask = pad_rows([_ids(wording.target_ids(item["text"])) for item in items])
+    return {
+        **_features(items),
+        "prompt_ids": prompts,
+        "prompt_lengths": prompt_mask.sum(dim=1),
+        "decoder_prefix_ids": torch.stack([_ids(wording.decoder_prefix_ids(i["language"])) for i in items]),
+        "labels": targets.masked_fill(~target_mask.bool(), IGNORED),
+    }
+
+
+def _features(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    """Return each stream's features, padded, and their lengths."""
+    given = [item["features"] for item in items]
+    clips = [one if isinstance(one, tuple) else (one,) for one in given]
+    batch: dict[str, Tensor] = {}
+    for number, arrays in enumerate(zip(*clips, strict=True)):
+        features, mask = pad_rows([torch.from_numpy(np.asarray(array)) for array in arrays])
+        batch.update(zip(stream_names(number), (features, mask.sum(dim=1)), strict=True))
+    return batch
+
+
+def _ids(ids: Sequence[int]) -> Tensor:
+    return torch.tensor(ids, dtype=torch.long)

@@ -1,0 +1,33 @@
+"""Sentences that a run cannot translate word for word, however well it learns."""
+
+from ..core.progress import say
+from ..llm.tokenizer_coverage import check_texts, count_too_long
+from ..llm.vocabulary import TrimmedTokenizer
+from .data import FeatureItems
+from .model import StageTwoModel
+
+
+def check_sentences(model: StageTwoModel, train: FeatureItems, dev: FeatureItems | None) -> dict[str, int]:
+    """Say how many sentences cannot be said, and return it as ``run.json`` keeps it.
+
+    Returns:
+        Sentences of ``train`` and of ``dev``, 0 without it; ``train_lost`` in the tokenizer;
+        ``dev_outside`` the vocabulary, with tokens that a trimmed model lacks; ``dev_too_long`` for
+        ``decoding.max_new_tokens``. Dev sentences are scored all the same.
+
+    Raises:
+        ModelError: more than 1 % of ``train`` is lost, and the settings do not allow it.
+    """
+    wording, decoding, texts = model.wording, model.config.decoding, [] if dev is None else dev.texts
+    lost = check_texts(wording, train.texts, allow_lossy=model.config.allow_lossy_tokenizer)
+    outside = 0
+    if isinstance(wording.tokenizer, TrimmedTokenizer):
+        outside = sum(not wording.tokenizer.has_all_of(text) for text in texts)
+        say(f"{outside} of {len(texts)} dev sentences have tokens that were not kept")
+    return {
+        "train": len(train),
+        "train_lost": lost,
+        "dev": len(texts),
+        "dev_outside": outside,
+        "dev_too_long": count_too_long(wording, texts, split="dev", max_new_tokens=decoding.max_new_tokens),
+    }

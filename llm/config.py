@@ -1,0 +1,41 @@
+"""Settings of the language model: adapters and quantisation. Loads no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..core.errors import ConfigError
+
+Quantise = Literal["nf4", "int8", "none"]
+KEPT_IDS = "kept_ids.json"
+"""File of a trimmed vocabulary: the ids that were kept."""
+LORA_WEIGHTS = "adapter_model.safetensors"
+LORA_PARTS = ("adapter_config.json", LORA_WEIGHTS)
+"""Files of adapters, as peft names them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraSettings:
+    """Low-rank adapters on the frozen language model; the defaults are common QLoRA practice."""
+
+    rank: int = 16
+    """Columns of each adapter."""
+    alpha: int = 32
+    """The adapter's output is scaled by alpha / rank."""
+    dropout: float = 0.05
+    """On the adapter's input, in training."""
+    targets: str = "all-linear"
+    """``all-linear``, or names of linear modules separated by commas: ``q_proj,v_proj``."""
+    rslora: bool = False
+    """Scale by alpha / sqrt(rank) instead (rsLoRA): wide adapters then learn as fast as narrow ones."""
+    dora: bool = False
+    """Train the length of each column of the weights beside its direction (DoRA); slower."""
+    b_rate_ratio: float = 1.0
+    """Learning rate of the adapters' B over that of A (LoRA+, whose authors take 16); 1 is plain LoRA."""
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise ConfigError(f"'lora.rank' must be at least 1, but is {self.rank}.")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"'lora.dropout' must be in 0..1, but is {self.dropout}.")
+        if self.b_rate_ratio <= 0:
+            raise ConfigError(f"'lora.b_rate_ratio' must be above 0, but is {self.b_rate_ratio}.")
