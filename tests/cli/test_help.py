@@ -10,7 +10,6 @@ import pytest
 from fla_llm.cli import fla
 from fla_llm.cli.config import CLASSES, PRESETS, default_settings
 from fla_llm.core.config import load_config
-from fla_llm.pipeline.demo import load_demo_config
 
 SETTINGS_OF = {"plan": "tune", "config show": "pretrain"}
 """Commands that take the settings of another command; config show takes those of each."""
@@ -42,14 +41,12 @@ CONFIGURED = {
 
 def load(name: str, **given: Any) -> Any:
     """Return a command's settings as the command itself loads them."""
-    if name == "demo":
-        return load_demo_config(given.get("source"), given.get("overrides", ()))
     base = default_settings(SETTINGS_OF.get(name, name))
     return load_config(type(base), base=base, presets=PRESETS.get(SETTINGS_OF.get(name, name)), **given)
 
 
 def test_every_command_with_settings_is_known_here() -> None:
-    assert CONFIGURED.keys() == {*CLASSES, *SETTINGS_OF, "demo"}
+    assert CONFIGURED.keys() == {*CLASSES, *SETTINGS_OF}
 
 
 @pytest.mark.parametrize("name", CONFIGURED)
