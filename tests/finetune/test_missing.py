@@ -168,9 +168,3 @@ def test_tune_names_missing_clips_records_them_and_ends_with_one(
         split: dict(sorted(reasons.items())) for split in ("train", "dev")
     }
     assert len((tmp_path / "run" / "predictions-dev.jsonl").read_text().splitlines()) == 3
-
-
-def test_a_run_that_lacks_nothing_ends_with_zero(command: Callable[..., Result], tmp_path: Path) -> None:
-    done = command(write(tmp_path / "cache"), options=("--json",))
-    assert (done.exit_code, json.loads(done.stdout)["missing"]) == (0, {})
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["missing"] == {}

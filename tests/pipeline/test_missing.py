@@ -48,6 +48,10 @@ def test_a_clip_that_extraction_rejected_is_named_and_counted(
     assert len((run / "predictions-test-missing=1.jsonl").read_text().splitlines()) == 3
 
 
+def test_a_run_that_lacks_nothing_says_so(house: Path) -> None:
+    assert json.loads((house / "stage2" / "run.json").read_text())["missing"] == {}
+
+
 def test_a_card_states_how_many_clips_a_score_covers(
     run_fla: Fla, run: Path, reject: Callable[..., Path], test_ids: list[str], tmp_path: Path
 ) -> None:

@@ -59,7 +59,7 @@ def test_diverse_beams_are_written_once_with_their_scores(
 def test_stage_one_has_neither(run_fla: Callable[..., Result], house: Path) -> None:
     for option in ("--n-best", "--diversity"):
         refused = run_fla("evaluate", house / "stage1", "--manifest", "m", option, "2", exit_code=2)
-        assert "--n-best and --diversity go with --features" in refused.output
+        assert "--n-best, --diversity and --llm go with --features" in refused.output
     asked = ["evaluate", house / "stage1", "--manifest", house / "manifest.jsonl"]
     with pytest.raises(ConfigError, match=r"decoding.diversity must be 0 in stage one, but is 0.5"):
         run_fla(*asked, "--set", "diversity=0.5", "--device", "cpu")

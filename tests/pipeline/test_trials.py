@@ -13,7 +13,6 @@ TRIALS = {
     ("--limit", "2"): ["limit=2"],
     ("--set", "num_beams=1"): ["num_beams=1"],
     ("--set", "length_penalty=0.5", "--set", "max_new_tokens=3"): ["max_new_tokens=3", "length_penalty=0.5"],
-    ("--n-best", "2"): ["n_best=2"],
     ("--n-best", "3", "--diversity", "0.5"): ["num_beams=3", "diversity=0.5", "n_best=3"],
 }
 
