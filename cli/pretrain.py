@@ -49,7 +49,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Stage one: train the visual encoder with a light translation model, on sentences alone."""
+    """Stage one: train the visual encoder with a light translation model on videos and sentences."""
     from ..configs import PRETRAIN_PRESETS
     from ..core.config import load_config
     from ..corpora.manifest import read_manifest

@@ -1,4 +1,4 @@
-"""Stage one: the visual encoder, trained with a light translation model on sentences alone."""
+"""Stage one: the visual encoder, trained with a light translation model on videos and sentences, without glosses."""
 
 from .config import PretrainConfig, TokenizerConfig, TranslatorConfig
 
