@@ -1,4 +1,4 @@
-"""Stage one: the visual encoder, trained with a light translation model on videos and sentences, without glosses."""
+"""Stage one: the visual encoder, trained without glosses through a light translation model."""
 
 from .config import PretrainConfig, TokenizerConfig, TranslatorConfig
 

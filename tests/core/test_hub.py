@@ -97,7 +97,7 @@ def test_a_hub_that_is_silent_is_given_up(endpoint: Endpoint, monkeypatch: pytes
         "llm/model.safetensors",
         "./no-llm",
         "~/llm",
-        "~/llm",
+        "/a/llm",
         "a/b/c",
         "a llm",
         "x--y",
