@@ -64,7 +64,7 @@ class Bench:
         items = FeatureItems(open_caches([folder], "train"), view_seed=config.seed)
         self.model = build_model(items, llm=llm, config=config, device=self.device)
         self.batches = TimedBatches(
-            items, TrainBatches(self.model, items).batches, partial(collate, wording=self.model.wording)
+            items, TrainBatches(self.model, items).batches, partial(collate, codec=self.model.codec)
         )
         self.start = {name: tensor.clone() for name, tensor in self.model.checkpoint_state().items()}
         self.origin = trained(self.model)

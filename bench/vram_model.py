@@ -100,7 +100,7 @@ def stage_two(language_model: LanguageModel, *, settings: TuneConfig, device: to
     model = StageTwoModel(
         language_model, config=settings, feature_size=FEATURE_SIZE, feature_fingerprint="0" * 64
     )
-    loudness = embedding_rms(model.family.embed, model.wording.prompt_ids(LANGUAGE), device=device)
+    loudness = embedding_rms(model.family.embed, model.codec.prompt_ids(LANGUAGE), device=device)
     for projector in model.projectors:
         projector.match(loudness)
     model.family.eos_id = None  # type: ignore[assignment]  # a search goes on to its last token
@@ -122,6 +122,6 @@ def make_batch(model: StageTwoModel, shape: BatchShape) -> dict[str, Tensor]:
         "feature_lengths": lengths(shape.steps),
         "prompt_ids": ids(shape.prompt - lead),
         "prompt_lengths": lengths(shape.prompt - lead),
-        "decoder_prefix_ids": torch.tensor([model.wording.decoder_prefix_ids(LANGUAGE)] * clips).long(),
+        "decoder_prefix_ids": torch.tensor([model.codec.decoder_prefix_ids(LANGUAGE)] * clips).long(),
         "labels": ids(shape.labels),
     }

@@ -31,7 +31,7 @@ class TrainBatches(BatchDataset):
         batches = make_batches(
             *sides, max_clips=training.batch_clips, max_steps=training.batch_tokens, seed=model.config.seed
         )
-        super().__init__(items, batches, partial(collate, wording=model.wording))
+        super().__init__(items, batches, partial(collate, codec=model.codec))
         self.sizes = [padded_size(batch, *sides) for batch in batches]
         self.padding_share = 1 - sum(map(sum, sides)) / sum(self.sizes)
 
@@ -76,7 +76,7 @@ def feature_evaluation_set(
     formed = make_batches([sources[i] for i in by_id], max_clips=max_clips, max_steps=max_tokens, seed=0)
     batches = [[by_id[i] for i in batch] for batch in formed]
     return EvaluationSet(
-        batches=BatchDataset(given, batches, partial(collate, wording=model.wording)),
+        batches=BatchDataset(given, batches, partial(collate, codec=model.codec)),
         ids=items.ids,
         references=items.texts,
         languages=items.languages,

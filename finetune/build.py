@@ -12,7 +12,7 @@ from ..llm.load import LanguageModel
 from ..llm.lora import add_lora
 from ..llm.quantisation import prepare_frozen
 from ..llm.seq2seq import Seq2SeqFamily
-from ..llm.text_codec import Wording
+from ..llm.text_codec import TextCodec
 from .config import ProjectorConfig, TuneConfig
 from .projector import Projector, StreamProjectors
 from .streams import StreamRecord
@@ -45,9 +45,9 @@ def make_projector(
     return Projector(sizes[0], embedding_size, config=config)
 
 
-def make_family(language_model: LanguageModel, wording: Wording) -> Family:
+def make_family(language_model: LanguageModel, codec: TextCodec) -> Family:
     """Return what feeds a model of this kind."""
     kind = Seq2SeqFamily if language_model.model.config.is_encoder_decoder else CausalFamily
     return kind(
-        language_model.model, lead_ids=wording.lead_ids(), pad_id=wording.pad_id, eos_id=wording.eos_id
+        language_model.model, lead_ids=codec.lead_ids(), pad_id=codec.pad_id, eos_id=codec.eos_id
     )

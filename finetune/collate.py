@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from ..llm.conditioned_lm import pad_rows
-from ..llm.text_codec import Wording
+from ..llm.text_codec import TextCodec
 from ..training.model import IGNORED
 from .streams import stream_names
 
 
-def collate(items: Sequence[Mapping[str, Any]], *, wording: Wording) -> dict[str, Tensor]:
+def collate(items: Sequence[Mapping[str, Any]], *, codec: TextCodec) -> dict[str, Tensor]:
     """Make a batch: features (B, T, F), prompt_ids (B, P), labels (B, L) and the lengths of the first two.
 
     Further streams are ``features_2`` with ``feature_lengths_2``, and so on. Padding is told by lengths
@@ -23,15 +23,15 @@ def collate(items: Sequence[Mapping[str, Any]], *, wording: Wording) -> dict[str
         items: clips as :meth:`FeatureItems.get` gives them, or made by hand: ``features`` (T, F) float16 or
             float32, or a tuple of one for each stream, ``language``, and ``text``, which may be empty where
             only a translation is wanted.
-        wording: the language model's.
+        codec: the language model's.
     """
-    prompts, prompt_mask = pad_rows([_ids(wording.prompt_ids(item["language"])) for item in items])
-    targets, target_mask = pad_rows([_ids(wording.target_ids(item["text"])) for item in items])
+    prompts, prompt_mask = pad_rows([_ids(codec.prompt_ids(item["language"])) for item in items])
+    targets, target_mask = pad_rows([_ids(codec.target_ids(item["text"])) for item in items])
     return {
         **_features(items),
         "prompt_ids": prompts,
         "prompt_lengths": prompt_mask.sum(dim=1),
-        "decoder_prefix_ids": torch.stack([_ids(wording.decoder_prefix_ids(i["language"])) for i in items]),
+        "decoder_prefix_ids": torch.stack([_ids(codec.decoder_prefix_ids(i["language"])) for i in items]),
         "labels": targets.masked_fill(~target_mask.bool(), IGNORED),
     }
 

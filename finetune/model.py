@@ -18,7 +18,7 @@ from ..llm.conditioned_lm import Source, label_counts
 from ..llm.load import LanguageModel, without_fp16
 from ..llm.lora import lora_groups
 from ..llm.loss import summed_cross_entropy
-from ..llm.text_codec import Wording
+from ..llm.text_codec import TextCodec
 from ..training.batches import padded_size
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED, TranslationModel
@@ -70,10 +70,10 @@ class StageTwoModel(TranslationModel):
         self.config = config
         self.language_model = language_model
         self.feature_fingerprint = feature_fingerprint
-        self.wording = Wording(
+        self.codec = TextCodec(
             language_model.tokenizer, base.config, prompt=config.prompt, prompts=config.prompt_by_language
         )
-        self.family = make_family(language_model, self.wording)
+        self.family = make_family(language_model, self.codec)
         self.unsayable: dict[str, int] | None = None
         self.feature_size = feature_size
         alone = StreamRecord(fingerprint=feature_fingerprint, feature_size=feature_size)
@@ -104,7 +104,7 @@ class StageTwoModel(TranslationModel):
         tensors = {name: value.to(self.llm.device) for name, value in batch.items() if torch.is_tensor(value)}
         with self._autocast():
             found = self.family.generate(self._source(tensors), decoding)
-        return [self.wording.decode(ids) for ids in found.tolist()]
+        return [self.codec.decode(ids) for ids in found.tolist()]
 
     @torch.no_grad()
     def translate_n_best(
@@ -184,7 +184,7 @@ class StageTwoModel(TranslationModel):
 
     def _sentences(self, ids: list[list[int]], scores: list[float], *, once: bool) -> list[dict[str, Any]]:
         """Return a clip's hypotheses as sentences; ``once`` leaves out what stood before."""
-        texts = [self.wording.decode(row) for row in ids]
+        texts = [self.codec.decode(row) for row in ids]
         rows = [{"text": text, "score": score} for text, score in zip(texts, scores, strict=True)]
         return [row for number, row in enumerate(rows) if not once or row["text"] not in texts[:number]]
 

@@ -23,12 +23,12 @@ def source_positions(
         stream_lengths: of each stream, feature steps of each clip.
         languages: of each clip.
     """
-    wording = model.wording
+    codec = model.codec
     streams = zip(model.projectors, stream_lengths, strict=True)
     parts = [projector.output_lengths(torch.tensor(lengths)) for projector, lengths in streams]
     steps = torch.stack(parts).sum(dim=0).tolist()
-    lead = len(wording.lead_ids())
-    around = {language: lead + len(wording.prompt_ids(language)) for language in set(languages)}
+    lead = len(codec.lead_ids())
+    around = {language: lead + len(codec.prompt_ids(language)) for language in set(languages)}
     return [own + around[language] for own, language in zip(steps, languages, strict=True)]
 
 
@@ -42,11 +42,11 @@ def clip_positions(model: StageTwoModel, items: FeatureItems) -> tuple[list[int]
         DataError: a clip needs more positions than the language model has; it names the one that needs most
             and what it is made of.
     """
-    wording = model.wording
-    starts = {language: len(wording.decoder_prefix_ids(language)) for language in set(items.languages)}
+    codec = model.codec
+    starts = {language: len(codec.decoder_prefix_ids(language)) for language in set(items.languages)}
     sides = model.family.positions(
         source_positions(model, items.stream_lengths, languages=items.languages),
-        [len(wording.target_ids(text)) for text in items.texts],
+        [len(codec.target_ids(text)) for text in items.texts],
         [starts[language] for language in items.languages],
     )
     for needed, what in zip(sides, ONE_SIDE if len(sides) == 1 else TWO_SIDES, strict=True):

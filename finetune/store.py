@@ -54,9 +54,9 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
         "trimmed_to": None if base.kept_ids is None else len(base.kept_ids),
         "prompt": config.prompt,
         "prompt_by_language": config.prompt_by_language,
-        "examples": model.wording.examples,
+        "examples": model.codec.examples,
         "languages": languages,
-        "decoder_prefix_ids": {name: model.wording.decoder_prefix_ids(name) for name in languages},
+        "decoder_prefix_ids": {name: model.codec.decoder_prefix_ids(name) for name in languages},
         "feature_fingerprint": model.feature_fingerprint,
         "feature_size": model.feature_size,
         "streams": [stream.to_dict() for stream in model.streams],
@@ -134,8 +134,8 @@ def load_stage_two(
     )
     load_into(model.projector, run / PROJECTOR, of=f"{run / CONFIG} and its language model")
     model.unsayable = described.get("sentences")
-    model.wording.examples = described.get("examples", {})
-    model.wording.restore_decoder_prefixes(described.get("decoder_prefix_ids", {}))
+    model.codec.examples = described.get("examples", {})
+    model.codec.restore_decoder_prefixes(described.get("decoder_prefix_ids", {}))
     return model.eval()
 
 

@@ -223,8 +223,8 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
         feature_fingerprint=items.fingerprint,
         streams=items.records,
     )
-    model.wording.examples = examples
-    ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.wording.target_ids(text)]
+    model.codec.examples = examples
+    ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.codec.target_ids(text)]
     loudness = embedding_rms(model.family.embed, ids, device=device)
     for projector in model.projectors:
         projector.match(loudness)
@@ -238,7 +238,7 @@ def _evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:
 @torch.no_grad()
 def _log_start(model: StageTwoModel, data: TrainBatches, items: FeatureItems, *, run: Path) -> None:
     """Log the batches' padding, and how large projected features and embeddings of text are: about alike."""
-    batch = collate([items.get(0)], wording=model.wording)
+    batch = collate([items.get(0)], codec=model.codec)
     row: dict[str, float] = {"step": 0, "batches": len(data), "padding_share": round(data.padding_share, 4)}
     row |= {"embedding_rms": model.projectors[0].output_scale.item()}
     for number, projector in enumerate(model.projectors):

@@ -18,16 +18,16 @@ def check_sentences(model: StageTwoModel, train: FeatureItems, dev: FeatureItems
     Raises:
         ModelError: more than 1 % of ``train`` is lost, and the settings do not allow it.
     """
-    wording, decoding, texts = model.wording, model.config.decoding, [] if dev is None else dev.texts
-    lost = check_texts(wording, train.texts, allow_lossy=model.config.allow_lossy_tokenizer)
+    codec, decoding, texts = model.codec, model.config.decoding, [] if dev is None else dev.texts
+    lost = check_texts(codec, train.texts, allow_lossy=model.config.allow_lossy_tokenizer)
     outside = 0
-    if isinstance(wording.tokenizer, TrimmedTokenizer):
-        outside = sum(not wording.tokenizer.has_all_of(text) for text in texts)
+    if isinstance(codec.tokenizer, TrimmedTokenizer):
+        outside = sum(not codec.tokenizer.has_all_of(text) for text in texts)
         say(f"{outside} of {len(texts)} dev sentences have tokens that were not kept")
     return {
         "train": len(train),
         "train_lost": lost,
         "dev": len(texts),
         "dev_outside": outside,
-        "dev_too_long": count_too_long(wording, texts, split="dev", max_new_tokens=decoding.max_new_tokens),
+        "dev_too_long": count_too_long(codec, texts, split="dev", max_new_tokens=decoding.max_new_tokens),
     }

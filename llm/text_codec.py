@@ -23,7 +23,7 @@ _NLLB = {
 }  # fmt: skip
 
 
-class Wording:
+class TextCodec:
     """The tokenizer of a language model, with what this project asks of it.
 
     Attributes:

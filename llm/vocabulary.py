@@ -13,7 +13,7 @@ from ..core.errors import RunError
 from ..core.files import read_json, write_json
 from .config import KEPT_IDS
 from .prompt import LANGUAGE_NAMES, prompt_for
-from .text_codec import Wording, _language_tokens
+from .text_codec import TextCodec, _language_tokens
 
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 _WORD_STARTS = "▁Ġ"  # of SentencePiece, and of byte-level BPE
@@ -21,7 +21,7 @@ _UTF8_BYTES = 4  # of one character, at most: byte-level BPE writes each byte as
 
 
 class TrimmedTokenizer:
-    """A tokenizer as :class:`Wording` uses it, in the ids of a model that kept only some of its tokens.
+    """A tokenizer as :class:`TextCodec` uses it, in the ids of a model that kept only some of its tokens.
 
     A token that was not kept, which no training sentence and no prompt has, becomes the unknown token, or
     the end token where the tokenizer has none.
@@ -111,14 +111,14 @@ def needed_ids(
         languages: of each text.
         examples: what stands before the prompt, by language.
     """
-    wording = Wording(tokenizer, model_config, prompt=prompt, prompts=prompts)
-    wording.examples = dict(examples)
-    kept = {wording.eos_id, wording.pad_id, *wording.lead_ids(), *_special_ids(tokenizer)}
+    codec = TextCodec(tokenizer, model_config, prompt=prompt, prompts=prompts)
+    codec.examples = dict(examples)
+    kept = {codec.eos_id, codec.pad_id, *codec.lead_ids(), *_special_ids(tokenizer)}
     kept |= _character_ids(tokenizer) | {index for _, index in config_ids(model_config)}
     for text in set(texts):
-        kept.update(wording.target_ids(text))
+        kept.update(codec.target_ids(text))
     for language in set(languages):
-        kept.update(wording.prompt_ids(language), wording.decoder_prefix_ids(language))
+        kept.update(codec.prompt_ids(language), codec.decoder_prefix_ids(language))
     for language in {*LANGUAGE_NAMES, *prompts, ""}:  # a run may be asked for any of them
         whole = prompt_for(language, prompts.get(language, prompt))
         kept.update(tokenizer(whole)["input_ids"])

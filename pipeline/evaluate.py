@@ -124,7 +124,7 @@ def _evaluate(
     too_long = None
     if isinstance(model, StageTwoModel):
         too_long = count_too_long(
-            model.wording, evaluation.references, split=request.split, max_new_tokens=decoding.max_new_tokens
+            model.codec, evaluation.references, split=request.split, max_new_tokens=decoding.max_new_tokens
         )
     translations, n_best = _translate(model, evaluation, request=request, decoding=decoding)
     for clip in translations.unreadable:

@@ -46,7 +46,7 @@ def test_it_reaches_the_projector_and_stands_beside_the_loss(
     assert "contrastive" not in capsys.readouterr().err
     aligned = build("llama", quantise="none", contrastive=ContrastiveConfig(weight=0.5)).eval()
     assert "A contrastive loss over 4 clips means little: set training.batch_clips" in capsys.readouterr().err
-    batch = collate(items, wording=plain.wording)
+    batch = collate(items, codec=plain.codec)
     source = aligned._source(batch)
     expected = plain(**batch)["loss"] + 0.5 * aligned._alignment(source, batch["labels"])
     torch.testing.assert_close(aligned(**batch)["loss"], expected)

@@ -54,7 +54,7 @@ def test_a_merged_model_computes_what_base_and_scaled_adapters_compute(
     assert AutoConfig.from_pretrained(tmp_path / "out" / "llm").model_type == shape
     assert other_modes(run) == other_modes(exported.out) == {}
     merged = load_stage_two(exported.out, device=CPU)
-    batch = collate(items, wording=model.eval().wording)
+    batch = collate(items, codec=model.eval().codec)
     assert not torch.allclose(
         logits(model, batch), logits(build(shape, quantise="none").eval(), batch), atol=1e-2
     )
@@ -74,7 +74,7 @@ def test_a_copy_needs_no_run_but_the_base_model(
     assert other_modes(tmp_path / "out") == {}
     run.rename(tmp_path / "gone")
     assert not (tmp_path / "out" / "checkpoints").exists()
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     torch.testing.assert_close(
         logits(load_stage_two(tmp_path / "out", device=CPU), batch), logits(model, batch)
     )
@@ -129,6 +129,6 @@ def test_a_run_with_a_trimmed_vocabulary_stays_trimmed(
     exported = export_run(run, tmp_path / "out", merge=merge, device="cpu")
     before, after = (load_stage_two(folder, device=CPU).eval() for folder in (run, exported.out))
     assert after.language_model.kept_ids == before.language_model.kept_ids
-    batch = collate(items, wording=before.wording)
+    batch = collate(items, codec=before.codec)
     torch.testing.assert_close(logits(after, batch), logits(before, batch), atol=1e-4, rtol=0)
     assert after.translate(batch, config.decoding) == before.translate(batch, config.decoding)

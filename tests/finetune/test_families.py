@@ -119,7 +119,7 @@ def evaluate(run: Path, cache: Path) -> bytes:
 
 def logits(model: StageTwoModel, items: list) -> torch.Tensor:
     """Return the logits where labels are."""
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     with torch.no_grad():
         states = model.family.labelled_states(model._source(batch), batch["labels"])
         assert model.family.head is not None

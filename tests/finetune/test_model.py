@@ -31,7 +31,7 @@ def gradients(model: StageTwoModel, batch: dict[str, torch.Tensor]) -> dict[str,
 
 def summed(model: StageTwoModel, clips: list) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Return the summed loss of clips in one batch, and its gradients."""
-    batch = collate(clips, wording=model.wording) | {"num_items_in_batch": 1}
+    batch = collate(clips, codec=model.codec) | {"num_items_in_batch": 1}
     with torch.no_grad():
         loss = model(**batch)["loss"]
     return loss, gradients(model, batch)
@@ -77,7 +77,7 @@ def test_linear_layers_are_in_four_bits_and_only_new_weights_are_trained(shape: 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_lora_at_initialisation_is_the_base_model(shape: str, build: Build, items: list) -> None:
     model = build(shape).eval()
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     with torch.no_grad():
         tuned = model(**batch)["loss"]
         with model.llm.disable_adapter():
@@ -94,7 +94,7 @@ def test_every_gradient_is_that_of_a_twin_never_evaluated(
     # AVX512-BF16 the operation is missing), and test_quantise.py looks at the switch itself.
     monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
     never, evaluated = without_dropout(build(shape)), without_dropout(build(shape))
-    batch = collate(items, wording=never.wording)
+    batch = collate(items, codec=never.codec)
     evaluated.eval()
     with torch.no_grad():
         evaluated(**batch)
@@ -111,14 +111,14 @@ def test_every_gradient_is_that_of_a_twin_never_evaluated(
 def test_checkpointed_gradients_are_the_same(shape: str, build: Build, items: list) -> None:
     plain = without_dropout(build(shape))
     saving = without_dropout(build(shape, activation_checkpointing=True))
-    batch = collate(items, wording=plain.wording)
+    batch = collate(items, codec=plain.codec)
     torch.testing.assert_close(gradients(saving, batch), gradients(plain, batch))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_masked_positions_give_no_gradient(shape: str, build: Build, items: list) -> None:
     model = without_dropout(build(shape))
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     noisy = dict(batch)
     noisy["features"] = batch["features"].clone().float()
     for row, length in enumerate(batch["feature_lengths"].tolist()):
@@ -154,16 +154,16 @@ def test_one_batch_is_overfitted_and_said_back_alone_and_together(
     shape: str, build: Build, items: list
 ) -> None:
     model = without_dropout(build(shape, quantise="nf4" if shape == "llama" else "none"))
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     assert fit_batch(model, batch, enough=0.08, steps=160) < 0.08
     model.eval()
     texts = [item["text"] for item in items]
     assert model.translate(batch, DecodingConfig(num_beams=3, max_new_tokens=8)) == texts
-    assert [model.translate(collate([item], wording=model.wording), GREEDY)[0] for item in items] == texts
+    assert [model.translate(collate([item], codec=model.codec), GREEDY)[0] for item in items] == texts
     others = [item | {"features": items[i - 1]["features"]} for i, item in enumerate(items)]
     with torch.no_grad():  # shown another clip's features
-        assert model(**collate(others, wording=model.wording))["loss"] > 20 * model(**batch)["loss"]
-    assert model.translate(collate(others, wording=model.wording), GREEDY) == [
+        assert model(**collate(others, codec=model.codec))["loss"] > 20 * model(**batch)["loss"]
+    assert model.translate(collate(others, codec=model.codec), GREEDY) == [
         texts[i - 1] for i in range(len(texts))
     ]
 
@@ -186,14 +186,14 @@ def test_the_model_computes_in_its_own_format_whatever_runs_around_it(
     head = model.llm.get_output_embeddings()
     head.register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
     with torch.autocast("cpu", dtype=torch.float16):
-        model(**collate(items, wording=model.wording))["loss"].backward()
+        model(**collate(items, codec=model.codec))["loss"].backward()
     assert seen == {expected}
     assert all(p.grad.dtype == torch.float32 for p in model.projector.parameters())
 
 
 def test_eight_bits_train_too(build: Build, items: list, recwarn: Any) -> None:
     model = build("llama", quantise="int8")
-    found = gradients(model, collate(items, wording=model.wording))
+    found = gradients(model, collate(items, codec=model.codec))
     assert all(found[f"projector.{name}"].abs().sum() > 0 for name, _ in model.projector.named_parameters())
 
 
@@ -217,13 +217,13 @@ def test_what_a_model_pads_with_changes_nothing(
     file = tmp_path / "llm" / "tokenizer_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"pad_token": pad}))
     usual, other = build(shape, quantise="none"), build(tmp_path / "llm", quantise="none")
-    assert (usual.wording.pad_id, other.wording.pad_id) == (0, usual.wording.eos_id)
-    labels = collate(items, wording=other.wording)["labels"]
-    assert [row[row != IGNORED][-1].item() for row in labels] == [usual.wording.eos_id] * len(items)
+    assert (usual.codec.pad_id, other.codec.pad_id) == (0, usual.codec.eos_id)
+    labels = collate(items, codec=other.codec)["labels"]
+    assert [row[row != IGNORED][-1].item() for row in labels] == [usual.codec.eos_id] * len(items)
     (loss, expected), (found_loss, found) = (summed(without_dropout(m), items) for m in (usual, other))
     assert torch.equal(found_loss, loss)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
-    said = [model.eval().translate(collate(items, wording=model.wording), GREEDY) for model in (usual, other)]
+    said = [model.eval().translate(collate(items, codec=model.codec), GREEDY) for model in (usual, other)]
     assert said[0] == said[1]
 
 
@@ -233,7 +233,7 @@ def test_checkpoint_state_round_trip(build: Build, items: list) -> None:
         for tensor in model.checkpoint_state().values():
             tensor.add_(torch.randn_like(tensor))
     other.load_checkpoint_state({name: t.clone() for name, t in model.checkpoint_state().items()})
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     with torch.no_grad():
         assert torch.equal(model(**batch)["loss"], other(**batch)["loss"])
 
@@ -241,7 +241,7 @@ def test_checkpoint_state_round_trip(build: Build, items: list) -> None:
 @pytest.mark.parametrize("shape", ["llama", "mbart"])
 def test_halves_of_a_batch_give_the_whole_gradient(shape: str, build: Build, items: list) -> None:
     model = without_dropout(build(shape, quantise="none"))
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     count = int((batch["labels"] != IGNORED).sum())
     first, second = model.halve(batch) or ({}, {})
     assert model.padded_size(first) + model.padded_size(second) < model.padded_size(batch)
@@ -249,4 +249,4 @@ def test_halves_of_a_batch_give_the_whole_gradient(shape: str, build: Build, ite
     parts = [gradients(model, half | {"num_items_in_batch": count}) for half in (first, second)]
     for name, gradient in whole.items():
         torch.testing.assert_close(parts[0][name] + parts[1][name], gradient, rtol=1e-4, atol=1e-6)
-    assert model.halve(collate(items[:1], wording=model.wording)) is None
+    assert model.halve(collate(items[:1], codec=model.codec)) is None

@@ -48,7 +48,7 @@ def test_what_is_not_trained_has_no_gradient_and_does_not_change(
 ) -> None:
     model = build(shape, quantise="none", train=train).eval()
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    step(model, collate(items, wording=model.wording))
+    step(model, collate(items, codec=model.codec))
     changed = {part_of(n) for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     with_gradient = {part_of(name) for name, p in model.named_parameters() if p.grad is not None}
     assert changed == with_gradient == TRAINED[train]
@@ -64,7 +64,7 @@ def test_a_saved_run_answers_as_it_did(
     quantise = "none" if train == "full" else "nf4"
     decoding = replace(config.decoding, max_new_tokens=3)
     model = build(shape, quantise=quantise, train=train).eval()
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     step(model, batch)
     save_stage_two(model, tmp_path / "run", description=describe_run(model, languages=["de"]))
     assert other_modes(tmp_path / "run") == {}
@@ -76,9 +76,9 @@ def test_a_saved_run_answers_as_it_did(
 
 def test_a_loaded_run_starts_the_decoder_as_its_file_says(build: Build, tmp_path: Path) -> None:
     model = build("mbart", quantise="none", train="projector")
-    model.wording.restore_decoder_prefixes({"de": [2, 5]})
+    model.codec.restore_decoder_prefixes({"de": [2, 5]})
     save_stage_two(model, tmp_path, description=describe_run(model, languages=["de"]))
-    assert load_stage_two(tmp_path, device=CPU).wording.decoder_prefix_ids("de") == [2, 5]
+    assert load_stage_two(tmp_path, device=CPU).codec.decoder_prefix_ids("de") == [2, 5]
 
 
 @pytest.mark.parametrize(("train", "part"), [("full", "llm/config.json"), ("projector", "run.json")])
@@ -107,12 +107,12 @@ def test_a_run_whose_parts_are_being_replaced_is_not_whole(
 
 def test_a_checkpoint_of_everything_restores_everything(build: Build, items: list) -> None:
     model, other = (build("mbart", quantise="none", train="full").eval() for _ in range(2))
-    step(model, collate(items, wording=model.wording))
+    step(model, collate(items, codec=model.codec))
     other.load_checkpoint_state({name: t.clone() for name, t in model.checkpoint_state().items()})
     with torch.no_grad():
         assert torch.equal(
-            model(**collate(items, wording=model.wording))["loss"],
-            other(**collate(items, wording=model.wording))["loss"],
+            model(**collate(items, codec=model.codec))["loss"],
+            other(**collate(items, codec=model.codec))["loss"],
         )
 
 
@@ -126,7 +126,7 @@ def test_variants_of_lora_train_and_are_loaded_as_they_were_saved(
     settings: dict, build: Build, items: list, tmp_path: Path
 ) -> None:
     model = build("llama", lora=LoraSettings(rank=4, alpha=8, dropout=0.0, **settings)).eval()
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     step(model, batch)
     trained = [p for group in model.parameter_groups() for p in group["params"]]
     assert len({id(p) for p in trained}) == len(trained) == sum(p.requires_grad for p in model.parameters())

@@ -101,7 +101,7 @@ def test_streams_stand_one_behind_the_other_and_padding_changes_nothing(
     model = joint(llm_folder("llama"), two, own).eval()
     items = FeatureItems(open_caches(two, "train"))
     clips = [items.get(i) for i in range(4)]
-    together = model._source(collate(clips, wording=model.wording))
+    together = model._source(collate(clips, codec=model.codec))
     for row in range(4):
         parts = [torch.from_numpy(array)[None] for array in items.get(row)["features"]]
         expected = torch.cat([p(part)[0] for p, part in zip(model.projectors, parts, strict=True)])
@@ -119,7 +119,7 @@ def test_padding_of_streams_changes_neither_loss_nor_gradient_nor_text(
 
     def summed(clips: list) -> tuple[torch.Tensor, ...]:
         model.zero_grad()
-        loss = model(**collate(clips, wording=model.wording), num_items_in_batch=1)["loss"]
+        loss = model(**collate(clips, codec=model.codec), num_items_in_batch=1)["loss"]
         loss.backward()
         return loss.detach(), *(p.grad.clone() for p in model.projector.parameters())
 
@@ -127,7 +127,7 @@ def test_padding_of_streams_changes_neither_loss_nor_gradient_nor_text(
     for found, expected in zip(together, map(sum, zip(*alone, strict=True)), strict=True):
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
     said = [
-        model.translate(collate(part, wording=model.wording), config.decoding)
+        model.translate(collate(part, codec=model.codec), config.decoding)
         for part in (clips, *([c] for c in clips))
     ]
     assert said[0] == [text for (text,) in said[1:]]
@@ -139,7 +139,7 @@ def test_every_streams_projector_learns(
 ) -> None:
     model = joint(llm_folder(shape), two, config)
     items = FeatureItems(open_caches(two, "train"))
-    batch = collate([items.get(i) for i in range(4)], wording=model.wording)
+    batch = collate([items.get(i) for i in range(4)], codec=model.codec)
     model(**batch)["loss"].backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in model.projector.parameters())
     prompt, sentence = batch["prompt_ids"].shape[1], batch["labels"].shape[1]
@@ -259,9 +259,9 @@ def test_each_corpus_keeps_its_language(llm_folder: Folder, config: TuneConfig, 
     assert items.languages == ["de"] * 4 + ["zh"] * 4
     own = replace(config, quantise="none", prompt_by_language={"zh": "Translate the Chinese sentence:"})
     model = build_model(items, llm=str(llm_folder("mbart")), config=own, device=CPU)
-    model.wording.restore_decoder_prefixes({"de": [2, 5], "zh": [2, 6]})  # as mBART's language tokens
-    mixed = collate([items.get(7), items.get(0)], wording=model.wording)
-    alone = [collate([items.get(i)], wording=model.wording) for i in (7, 0)]
+    model.codec.restore_decoder_prefixes({"de": [2, 5], "zh": [2, 6]})  # as mBART's language tokens
+    mixed = collate([items.get(7), items.get(0)], codec=model.codec)
+    alone = [collate([items.get(i)], codec=model.codec) for i in (7, 0)]
     for row, single in enumerate(alone):
         count = int(single["prompt_lengths"][0])
         assert mixed["prompt_lengths"][row] == count

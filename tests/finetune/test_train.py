@@ -46,7 +46,7 @@ def test_a_run_is_loaded_as_it_was_saved(
     assert first["step"] == 0
     assert first["projector_rms"] == pytest.approx(first["embedding_rms"], rel=0.05)
     model = load_stage_two(run, device=CPU)
-    ids = [token for item in items for token in model.wording.target_ids(item["text"])]
+    ids = [token for item in items for token in model.codec.target_ids(item["text"])]
     assert first["embedding_rms"] == pytest.approx(embedding_rms(model.family.embed, ids, device=CPU))
     dev = FeatureItems(open_caches([cache], "dev"))
     evaluation = feature_evaluation_set(dev, model=model, max_clips=2, max_tokens=64)
@@ -82,9 +82,9 @@ def test_a_loaded_run_shows_the_examples_it_was_tuned_with(
     cache, run = write_cache(tmp_path / "cache", splits=("train",)), tmp_path / "run"
     own = replace(config, examples=2, training=replace(config.training, epochs=1, select="last"))
     tune([cache], llm=str(llm_folder("llama")), config=own, out=run, device="cpu")
-    wording = load_stage_two(run, device=CPU).wording
-    assert len(wording.examples["de"]) == 2
-    assert set(wording.examples["de"]) <= set(FeatureItems(open_caches([cache], "train")).texts)
+    codec = load_stage_two(run, device=CPU).codec
+    assert len(codec.examples["de"]) == 2
+    assert set(codec.examples["de"]) <= set(FeatureItems(open_caches([cache], "train")).texts)
 
 
 def test_a_resume_may_change_settings_but_not_the_clips(

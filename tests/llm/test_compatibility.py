@@ -91,7 +91,7 @@ def test_an_untested_architecture_uses_its_own_logits_and_says_so(
     model = build("granite", quantise="none")
     assert model.family.head is None
     assert "loss has not been checked for 'granite'" in capsys.readouterr().err
-    model(**collate(items, wording=model.wording))["loss"].backward()
+    model(**collate(items, codec=model.codec))["loss"].backward()
     assert all(p.grad is not None for p in model.projector.parameters())
 
 

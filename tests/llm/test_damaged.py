@@ -169,17 +169,17 @@ def test_a_decoder_that_reads_the_future_is_refused(
 def test_a_token_without_an_embedding_is_named_with_its_sentence(
     tokenizer: PreTrainedTokenizerFast, copy: Folder
 ) -> None:
-    from fla_llm.llm.text_codec import Wording
+    from fla_llm.llm.text_codec import TextCodec
 
     folder = copy("llama")
     larger = PreTrainedTokenizerFast.from_pretrained(folder)
     larger.add_tokens(["schnee"])
     larger.save_pretrained(folder)
     loaded = load_llm(str(folder), quantise="none", device=CPU, dtype=torch.float32)  # nobody needs the token
-    wording = Wording(loaded.tokenizer, loaded.model.config, prompt=None)
-    assert wording.target_ids("heute regen")
+    codec = TextCodec(loaded.tokenizer, loaded.model.config, prompt=None)
+    assert codec.target_ids("heute regen")
     count = len(tokenizer)
     with pytest.raises(
         ModelError, match=f"{count} token embeddings, .* 'schnee' in 'heute schnee' the id {count}"
     ):
-        wording.target_ids("heute schnee")
+        codec.target_ids("heute schnee")

@@ -41,7 +41,7 @@ def test_loss_and_projector_gradient_equal_the_models_own(
     shape: str, build: Callable[..., StageTwoModel], items: list
 ) -> None:
     model = build(shape, quantise="none").eval()
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     assert model.family.head is not None
     gradients = []
     losses = [model(**batch)["loss"], own_loss(model, batch)]
@@ -58,7 +58,7 @@ def test_label_smoothing_is_that_of_the_models_own_logits(
     shape: str, build: Callable[..., StageTwoModel], items: list
 ) -> None:
     model = build(shape, quantise="none", label_smoothing=0.2).eval()
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     targets = batch["labels"][batch["labels"] != IGNORED]
     found = model(**batch)["loss"]
     head = model.family.head
@@ -70,9 +70,9 @@ def test_label_smoothing_is_that_of_the_models_own_logits(
 def test_what_leads_a_sequence_is_read_and_not_told(build: Callable[..., StageTwoModel], items: list) -> None:
     """Tokenizers like Llama's put a begin token in front, of which the toy's knows nothing."""
     model = build("llama", quantise="none").eval()
-    without = model(**collate(items, wording=model.wording))["loss"]
+    without = model(**collate(items, codec=model.codec))["loss"]
     model.family.lead_ids = [1]
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     torch.testing.assert_close(model(**batch)["loss"], own_loss(model, batch))
     assert (model(**batch)["loss"] - without).abs() > 1e-4
     first = model.family.source_rows(model._source(batch))[0][0]
@@ -85,7 +85,7 @@ def test_words_are_embedded_with_the_models_own_scale(
 ) -> None:
     model = build(shape, quantise="none").eval()
     embed: Any = model.language_model.model.get_input_embeddings()
-    batch = collate(items[:1], wording=model.wording)
+    batch = collate(items[:1], codec=model.codec)
     row = model.family.source_rows(model._source(batch))[0][-batch["prompt_ids"].shape[1] :]
     assert torch.equal(row, embed(batch["prompt_ids"][0]))
     assert not torch.allclose(row, embed.weight[batch["prompt_ids"][0]])
@@ -96,8 +96,8 @@ def test_a_decoder_that_starts_from_two_tokens_is_trained_and_searched_behind_th
 ) -> None:
     """As mBART-50's and NLLB's do, from ``</s>`` and the language."""
     model = build("mbart", quantise="none").eval()
-    model.wording.restore_decoder_prefixes({"de": [2, 5]})
-    batch = collate(items, wording=model.wording)
+    model.codec.restore_decoder_prefixes({"de": [2, 5]})
+    batch = collate(items, codec=model.codec)
     found, source = model(**batch)["loss"], model._source(batch)
     embeds, mask = pad_rows(model.family.source_rows(source))
     read = torch.cat([source.decoder_prefix_ids, batch["labels"].clamp(min=0)[:, :-1]], dim=1)
@@ -114,7 +114,7 @@ def test_an_unknown_architecture_uses_its_own_logits(
     shape: str, build: Callable[..., StageTwoModel], items: list
 ) -> None:
     model = build(shape, quantise="none").eval()
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     known = model(**batch)["loss"]
     model.family.head = None
     torch.testing.assert_close(model(**batch)["loss"], known)
@@ -152,7 +152,7 @@ def test_a_frozen_head_computes_each_chunk_once() -> None:
 
 def test_the_loss_is_divided_by_the_count_given(build: Callable[..., StageTwoModel], items: list) -> None:
     model = build("llama", quantise="none").eval()
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     count = int((batch["labels"] != IGNORED).sum())
     alone, shared = model(**batch)["loss"], model(**batch, num_items_in_batch=torch.tensor(2 * count))["loss"]
     torch.testing.assert_close(shared * 2, alone)

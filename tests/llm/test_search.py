@@ -27,7 +27,7 @@ DIVERSE = replace(BEAMS, diversity=1.5)
 
 def next_log_likelihoods(model: StageTwoModel, item: dict, said: list[int]) -> Tensor:
     """Return log-likelihoods (V,) of one clip's next token, from the whole model's own logits, uncached."""
-    source = model._source(collate([item], wording=model.wording))
+    source = model._source(collate([item], codec=model.codec))
     (given,) = model.family.source_rows(source)
     new = torch.tensor([said], dtype=torch.long)
     if model.llm.config.is_encoder_decoder:
@@ -45,7 +45,7 @@ def interleaved(model: StageTwoModel, item: dict, decoding: DecodingConfig) -> l
     for _ in range(decoding.max_new_tokens):
         taken: list[int] = []
         for beam, tokens in enumerate(said):
-            if tokens and tokens[-1] == model.wording.eos_id:
+            if tokens and tokens[-1] == model.codec.eos_id:
                 continue
             known = next_log_likelihoods(model, item, tokens)
             told = known.tolist()
@@ -61,8 +61,8 @@ def interleaved(model: StageTwoModel, item: dict, decoding: DecodingConfig) -> l
 
 def found_ids(model: StageTwoModel, items: list, decoding: DecodingConfig) -> list[list[list[int]]]:
     with torch.no_grad():
-        ids = model.family.search(model._source(collate(items, wording=model.wording)), decoding).ids
-    labels = [up_to_end(rows, eos_id=model.wording.eos_id).tolist() for rows in ids]
+        ids = model.family.search(model._source(collate(items, codec=model.codec)), decoding).ids
+    labels = [up_to_end(rows, eos_id=model.codec.eos_id).tolist() for rows in ids]
     return [[[token for token in row if token != IGNORED] for row in rows] for rows in labels]
 
 
@@ -80,7 +80,7 @@ def test_a_score_is_the_one_that_beam_search_went_by(
 
     monkeypatch.setattr(model.family.llm, "generate", scored)
     with torch.no_grad():
-        found = model.family.search(model._source(collate(items, wording=model.wording)), BEAMS, n_best=3)
+        found = model.family.search(model._source(collate(items, codec=model.codec)), BEAMS, n_best=3)
     torch.testing.assert_close(found.scores.flatten(), kept[0], atol=1e-4, rtol=0)
 
 
@@ -88,9 +88,9 @@ def test_a_score_is_the_one_that_beam_search_went_by(
 def test_diverse_search_is_the_interleaved_one_of_the_paper(shape: str, build: Build, items: list) -> None:
     items = items[1:3]
     model = build(shape, quantise="none").eval()
-    model.family.pad_id = model.wording.eos_id  # as many models have it: what follows an end is no choice
+    model.family.pad_id = model.codec.eos_id  # as many models have it: what follows an end is no choice
     with torch.no_grad():
-        found = model.family.search(model._source(collate(items, wording=model.wording)), DIVERSE)
+        found = model.family.search(model._source(collate(items, codec=model.codec)), DIVERSE)
         expected = [interleaved(model, item, DIVERSE) for item in items]
     assert found_ids(model, items, DIVERSE) == [[ids for _, ids in clip] for clip in expected]
     scores = torch.tensor([[score for score, _ in clip] for clip in expected])
@@ -132,10 +132,10 @@ def test_in_fp32_the_text_is_the_same_under_any_batching(
     def said(batches: list[list[int]]) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}
         for batch in batches:
-            source = model._source(collate([items[i] for i in batch], wording=model.wording))
+            source = model._source(collate([items[i] for i in batch], codec=model.codec))
             with torch.no_grad():
                 ids = model.family.generate(source, replace(decoding, max_new_tokens=4))
-            ended = up_to_end(ids, eos_id=model.wording.eos_id).tolist()
+            ended = up_to_end(ids, eos_id=model.codec.eos_id).tolist()
             found.update(zip(batch, [[id for id in row if id != IGNORED] for row in ended], strict=True))
         return found
 
@@ -144,7 +144,7 @@ def test_in_fp32_the_text_is_the_same_under_any_batching(
 
 def test_diverse_sentences_are_given_once_the_best_first(build: Build, items: list) -> None:
     model = build("llama", quantise="none").eval()
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     for diversity in (1e-9, 1.5):
         decoding = replace(DIVERSE, diversity=diversity)
         rows = model.translate_n_best(batch, decoding, count=3)
@@ -176,7 +176,7 @@ def test_a_checkpoints_own_generation_settings_count_for_nothing(
     base = load_llm(str(folder), quantise="none", device=torch.device("cpu"), dtype=torch.float32)
     torch.manual_seed(2)
     wilful = StageTwoModel(base, config=plain.config, feature_size=8, feature_fingerprint="e" * 64).eval()
-    batch = collate(items, wording=plain.wording)
+    batch = collate(items, codec=plain.codec)
     for decoding in (GREEDY, BEAMS, DIVERSE):
         expected = plain.translate_n_best(batch, decoding, count=decoding.num_beams)
         assert wilful.translate_n_best(batch, decoding, count=decoding.num_beams) == expected

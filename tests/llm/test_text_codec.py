@@ -10,7 +10,7 @@ from transformers import LlamaConfig, MBartConfig, PreTrainedTokenizerFast
 from fla_llm.core.errors import ConfigError, ModelError
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.llm.prompt import prompt_for
-from fla_llm.llm.text_codec import Wording, draw_examples
+from fla_llm.llm.text_codec import TextCodec, draw_examples
 
 CAUSAL = LlamaConfig()
 
@@ -37,18 +37,18 @@ def test_an_unknown_placeholder_is_refused() -> None:
 
 
 def test_a_target_ends_with_the_end_token(tokenizer: PreTrainedTokenizerFast) -> None:
-    wording = Wording(tokenizer, CAUSAL, prompt=None)
-    ids = wording.target_ids("wind kommt")
-    assert ids[-1] == wording.eos_id
-    assert wording.decode(ids) == "wind kommt"
-    assert wording.prompt_ids("de") == tokenizer("Translate the signed German sentence:").input_ids[:-1]
-    assert wording.decoder_prefix_ids("de") == []
+    codec = TextCodec(tokenizer, CAUSAL, prompt=None)
+    ids = codec.target_ids("wind kommt")
+    assert ids[-1] == codec.eos_id
+    assert codec.decode(ids) == "wind kommt"
+    assert codec.prompt_ids("de") == tokenizer("Translate the signed German sentence:").input_ids[:-1]
+    assert codec.decoder_prefix_ids("de") == []
 
 
 def test_an_encoder_gets_its_own_end_after_the_prompt(tokenizer: PreTrainedTokenizerFast) -> None:
-    wording = Wording(tokenizer, MBartConfig(decoder_start_token_id=2), prompt="")
-    assert wording.prompt_ids("de") == [tokenizer.eos_token_id]
-    assert wording.decoder_prefix_ids("de") == [2]
+    codec = TextCodec(tokenizer, MBartConfig(decoder_start_token_id=2), prompt="")
+    assert codec.prompt_ids("de") == [tokenizer.eos_token_id]
+    assert codec.decoder_prefix_ids("de") == [2]
 
 
 @pytest.mark.parametrize(
@@ -67,40 +67,40 @@ def test_the_decoder_starts_from_the_language(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     own = multilingual(tokenizer, codes)
-    wording = Wording(own, MBartConfig(decoder_start_token_id=start), prompt=None)
-    assert own.convert_ids_to_tokens(wording.decoder_prefix_ids(language)) == expected
-    wording.prompt_ids(language)
+    codec = TextCodec(own, MBartConfig(decoder_start_token_id=start), prompt=None)
+    assert own.convert_ids_to_tokens(codec.decoder_prefix_ids(language)) == expected
+    codec.prompt_ids(language)
     assert own.src_lang == expected[-1]
 
 
 def test_a_begin_token_leads_where_the_tokenizer_puts_it(tokenizer: PreTrainedTokenizerFast) -> None:
     own = multilingual(tokenizer, [])
-    assert Wording(own, CAUSAL, prompt=None).lead_ids() == []  # ends in </s> alone
+    assert TextCodec(own, CAUSAL, prompt=None).lead_ids() == []  # ends in </s> alone
     own._tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", 1)]
     )
-    wording = Wording(own, CAUSAL, prompt="im norden")
-    assert wording.lead_ids() == [own.bos_token_id]
-    assert own.bos_token_id not in wording.prompt_ids("de") + wording.target_ids("wind")
-    assert Wording(own, MBartConfig(decoder_start_token_id=2), prompt=None).lead_ids() == []
+    codec = TextCodec(own, CAUSAL, prompt="im norden")
+    assert codec.lead_ids() == [own.bos_token_id]
+    assert own.bos_token_id not in codec.prompt_ids("de") + codec.target_ids("wind")
+    assert TextCodec(own, MBartConfig(decoder_start_token_id=2), prompt=None).lead_ids() == []
 
 
 def test_a_language_the_model_does_not_know_is_named(tokenizer: PreTrainedTokenizerFast) -> None:
-    wording = Wording(multilingual(tokenizer, ["en_XX"]), MBartConfig(decoder_start_token_id=2), prompt=None)
+    codec = TextCodec(multilingual(tokenizer, ["en_XX"]), MBartConfig(decoder_start_token_id=2), prompt=None)
     with pytest.raises(ModelError, match="token for the language 'de', but has only en_XX"):
-        wording.decoder_prefix_ids("de")
+        codec.decoder_prefix_ids("de")
 
 
 def test_a_tokenizer_without_an_end_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     endless = PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, pad_token="<pad>")
     with pytest.raises(ModelError, match="must have an end token"):
-        Wording(endless, CAUSAL, prompt=None)
+        TextCodec(endless, CAUSAL, prompt=None)
 
 
 def test_a_language_may_have_a_prompt_of_its_own(tokenizer: PreTrainedTokenizerFast) -> None:
-    wording = Wording(tokenizer, CAUSAL, prompt=None, prompts={"de": "im norden"})
-    assert wording.prompt_ids("de") == tokenizer("im norden").input_ids[:-1]
-    assert wording.prompt_ids("zh") == tokenizer("Translate the signed Chinese sentence:").input_ids[:-1]
+    codec = TextCodec(tokenizer, CAUSAL, prompt=None, prompts={"de": "im norden"})
+    assert codec.prompt_ids("de") == tokenizer("im norden").input_ids[:-1]
+    assert codec.prompt_ids("zh") == tokenizer("Translate the signed Chinese sentence:").input_ids[:-1]
     with pytest.raises(ConfigError, match=r"but is 'In \{tongue\}:'"):
         TuneConfig(prompt_by_language={"de": "In {tongue}:"})
 
@@ -108,9 +108,9 @@ def test_a_language_may_have_a_prompt_of_its_own(tokenizer: PreTrainedTokenizerF
 def test_a_decoder_starts_as_in_training_whatever_the_files_say_by_now(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
-    wording = Wording(multilingual(tokenizer, ["en_XX"]), MBartConfig(decoder_start_token_id=2), prompt=None)
-    wording.restore_decoder_prefixes({"en": [2, 7]})
-    assert wording.decoder_prefix_ids("en") == [2, 7]
+    codec = TextCodec(multilingual(tokenizer, ["en_XX"]), MBartConfig(decoder_start_token_id=2), prompt=None)
+    codec.restore_decoder_prefixes({"en": [2, 7]})
+    assert codec.decoder_prefix_ids("en") == [2, 7]
 
 
 def test_examples_stand_before_the_prompt_only_if_asked_for(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -121,9 +121,9 @@ def test_examples_stand_before_the_prompt_only_if_asked_for(tokenizer: PreTraine
         "de": ["regen", "wind kommt"],
         "en": ["sun"],
     }
-    wording = Wording(tokenizer, CAUSAL, prompt="im norden")
-    without = wording.prompt_ids("de")
-    wording.examples = {"de": ["wind kommt", "regen"]}
-    assert wording.prompt_ids("de") == [*tokenizer("wind kommt regen").input_ids[:-1], *without]
+    codec = TextCodec(tokenizer, CAUSAL, prompt="im norden")
+    without = codec.prompt_ids("de")
+    codec.examples = {"de": ["wind kommt", "regen"]}
+    assert codec.prompt_ids("de") == [*tokenizer("wind kommt regen").input_ids[:-1], *without]
     with pytest.raises(ConfigError, match="'examples' must be at least 0, but is -1"):
         TuneConfig(examples=-1)

@@ -10,25 +10,25 @@ from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 from fla_llm.cli import fla
 from fla_llm.core.errors import ModelError
-from fla_llm.llm.text_codec import Wording
+from fla_llm.llm.text_codec import TextCodec
 from fla_llm.llm.tokenizer_coverage import check_texts, survives
 
 
 @pytest.fixture
-def wording(tokenizer: PreTrainedTokenizerFast) -> Wording:
-    return Wording(tokenizer, LlamaConfig(), prompt=None)
+def codec(tokenizer: PreTrainedTokenizerFast) -> TextCodec:
+    return TextCodec(tokenizer, LlamaConfig(), prompt=None)
 
 
-def test_a_sentence_survives_if_it_is_decoded_to_itself(wording: Wording) -> None:
-    assert survives(wording, "wind  kommt ")
-    assert not survives(wording, "wind geht")
+def test_a_sentence_survives_if_it_is_decoded_to_itself(codec: TextCodec) -> None:
+    assert survives(codec, "wind  kommt ")
+    assert not survives(codec, "wind geht")
 
 
 def test_a_sentence_that_comes_back_as_another_does_not_survive(tokenizer: PreTrainedTokenizerFast) -> None:
     lower = type(tokenizer._tokenizer).from_str(tokenizer._tokenizer.to_str())
     lower.normalizer = normalizers.Lowercase()
     own = PreTrainedTokenizerFast(tokenizer_object=lower, eos_token="</s>", unk_token="<unk>")
-    assert not survives(Wording(own, LlamaConfig(), prompt=None), "Wind kommt")
+    assert not survives(TextCodec(own, LlamaConfig(), prompt=None), "Wind kommt")
 
 
 def test_an_end_token_that_stands_for_the_unknown_too_is_no_loss(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -38,18 +38,18 @@ def test_an_end_token_that_stands_for_the_unknown_too_is_no_loss(tokenizer: PreT
         unk_token="</s>",
         clean_up_tokenization_spaces=False,
     )
-    assert survives(Wording(own, LlamaConfig(), prompt=None), "wind kommt")
+    assert survives(TextCodec(own, LlamaConfig(), prompt=None), "wind kommt")
 
 
 def test_one_in_a_hundred_may_get_lost_but_not_two(
-    wording: Wording, capsys: pytest.CaptureFixture[str]
+    codec: TextCodec, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert check_texts(wording, ["wind geht", *["wind kommt"] * 99], allow_lossy=False) == 1
+    assert check_texts(codec, ["wind geht", *["wind kommt"] * 99], allow_lossy=False) == 1
     assert "1 of 100 training sentences (1.00%) do not survive the tokenizer" in capsys.readouterr().err
     many = ["wind geht", "regen", "geht"]
     with pytest.raises(ModelError, match=r"but 2 of 3 .*\(66.67%\).*'wind geht' as 'wind'.\n.*--allow-lossy"):
-        check_texts(wording, many, allow_lossy=False)
-    assert check_texts(wording, many, allow_lossy=True) == 2
+        check_texts(codec, many, allow_lossy=False)
+    assert check_texts(codec, many, allow_lossy=True) == 2
 
 
 def test_the_command_refuses_a_lossy_tokenizer_unless_told(

@@ -24,7 +24,7 @@ from fla_llm.finetune.store import describe_run, load_stage_two, save_stage_two
 from fla_llm.finetune.train import plan
 from fla_llm.llm.load import LanguageModel, load_llm
 from fla_llm.llm.quantised_copy import quantise_llm
-from fla_llm.llm.text_codec import Wording
+from fla_llm.llm.text_codec import TextCodec
 from fla_llm.llm.trim import trim
 from fla_llm.llm.vocabulary import TrimmedTokenizer, keep_ids, needed_ids, read_kept_ids
 from fla_llm.training.evaluation import predict
@@ -95,12 +95,12 @@ def test_the_tokenizer_is_as_it_was_and_its_text_comes_back(llm_folder: Folder) 
         "sonne", "morgen", "heute", "im", "norden"
     }  # fmt: skip
     trimmed = trim(llm, ids)
-    wording = Wording(trimmed.tokenizer, config, prompt=None)
-    assert max(wording.target_ids("wind regen")) < len(ids) == config.vocab_size
-    assert wording.decode(wording.target_ids("wind regen")) == "wind regen"
+    codec = TextCodec(trimmed.tokenizer, config, prompt=None)
+    assert max(codec.target_ids("wind regen")) < len(ids) == config.vocab_size
+    assert codec.decode(codec.target_ids("wind regen")) == "wind regen"
     assert trimmed.tokenizer.has_all_of("regen wind")
     assert not trimmed.tokenizer.has_all_of("regen heute")
-    assert wording.target_ids("heute") == [trimmed.tokenizer.unk_token_id, wording.eos_id]
+    assert codec.target_ids("heute") == [trimmed.tokenizer.unk_token_id, codec.eos_id]
     assert llm.tokenizer.backend_tokenizer.to_str() == before
 
 
@@ -115,9 +115,9 @@ def test_language_codes_are_kept_and_mapped(tokenizer: PreTrainedTokenizerFast) 
     assert {19, 20} <= set(ids)
     assert ids == sorted(ids)
     trimmed = TrimmedTokenizer(own, ids)
-    wording = Wording(trimmed, config, prompt=None)
-    assert [ids[i] for i in wording.decoder_prefix_ids("zh")] == [2, 20]
-    wording.prompt_ids("zh")
+    codec = TextCodec(trimmed, config, prompt=None)
+    assert [ids[i] for i in codec.decoder_prefix_ids("zh")] == [2, 20]
+    codec.prompt_ids("zh")
     assert own.src_lang == trimmed.src_lang == "zh_CN"
 
 
@@ -155,7 +155,7 @@ def test_what_was_kept_is_said_as_by_the_whole_model(
         model.get_input_embeddings().weight[:4] = 0
         model.get_output_embeddings().weight[:4] = 0
     greedy = replace(whole.config.decoding, num_beams=1)
-    said = whole.translate(collate(items, wording=whole.wording), greedy)
+    said = whole.translate(collate(items, codec=whole.codec), greedy)
     assert any(said)
     ids = needed_ids(
         llm.tokenizer, llm.model.config, prompt=None, prompts={}, texts=said, languages=["de"], examples={}
@@ -165,7 +165,7 @@ def test_what_was_kept_is_said_as_by_the_whole_model(
     trimmed = StageTwoModel(
         trim(llm, ids), config=whole.config, feature_size=8, feature_fingerprint="e" * 64
     ).eval()
-    assert trimmed.translate(collate(items, wording=trimmed.wording), greedy) == said
+    assert trimmed.translate(collate(items, codec=trimmed.codec), greedy) == said
 
 
 def test_a_loaded_run_translates_as_the_model_that_was_tuned(
@@ -232,7 +232,7 @@ def test_a_trimmed_model_that_is_trained_whole_is_saved_trimmed(
     model = StageTwoModel(
         trim(load(llm_folder(shape)), KEPT), config=full, feature_size=8, feature_fingerprint="e" * 64
     ).eval()
-    batch = collate(items, wording=model.wording)
+    batch = collate(items, codec=model.codec)
     model(**batch)["loss"].backward()
     torch.optim.SGD([p for p in model.parameters() if p.grad is not None], lr=0.1).step()
     save_stage_two(model, tmp_path, description=describe_run(model, languages=["de"]))

@@ -81,7 +81,7 @@ def test_a_real_step_takes_what_is_foretold(
     )  # fmt: skip
     llm = SHAPES[shape]()
     model = drawn(llm, tune, tokenizer)
-    batch = collate([clip() for _ in range(CLIPS)], wording=model.wording)
+    batch = collate([clip() for _ in range(CLIPS)], codec=model.codec)
     with CudaRules(), LiveBytes([*model.parameters(), *model.buffers(), *batch.values()]) as live:
         pass_back(model(**batch)["loss"])
     memory = measure_model(llm, tune=tune, feature_size=FEATURE_SIZE, dtype=torch.bfloat16)
