@@ -16,8 +16,8 @@ import numpy as np
 
 from fla_llm.corpora.manifest import read_manifest
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.llm.causal import CausalFamily
-from fla_llm.llm.seq2seq import Seq2SeqFamily
+from fla_llm.llm.causal import CausalLM
+from fla_llm.llm.seq2seq import Seq2SeqLM
 from fla_llm.planning.clip_lengths import BYTES_PER_TOKEN, BYTES_PER_WORD, assumed_prompt, text_tokens
 from fla_llm.training.batches import make_batches, padded_size
 
@@ -63,7 +63,7 @@ def main() -> None:
     sources = [count + assumed_prompt(TuneConfig()) for count in steps]
     print(f"{len(steps)} clips, at most {asked.batch_clips} in a batch")
     print("| model | `training.batch_tokens` | batches | padding | in random order |\n|---|---|---|---|---|")
-    for name, family in {"decoder-only": CausalFamily, "encoder-decoder": Seq2SeqFamily}.items():
+    for name, family in {"decoder-only": CausalLM, "encoder-decoder": Seq2SeqLM}.items():
         sides = family.positions(sources, labels, [2] * len(steps))
         for budget in BUDGETS:
             batches = make_batches(*sides, max_clips=asked.batch_clips, max_steps=budget, seed=42)

@@ -100,16 +100,16 @@ def stage_two(language_model: LanguageModel, *, settings: TuneConfig, device: to
     model = StageTwoModel(
         language_model, config=settings, feature_size=FEATURE_SIZE, feature_fingerprint="0" * 64
     )
-    loudness = embedding_rms(model.family.embed, model.codec.prompt_ids(LANGUAGE), device=device)
+    magnitude = embedding_rms(model.conditioned_lm.embed, model.codec.prompt_ids(LANGUAGE), device=device)
     for projector in model.projectors:
-        projector.match(loudness)
-    model.family.eos_id = None  # type: ignore[assignment]  # a search goes on to its last token
+        projector.calibrate(magnitude)
+    model.conditioned_lm.eos_id = None  # type: ignore[assignment]  # a search goes on to its last token
     return model.train()
 
 
 def make_batch(model: StageTwoModel, shape: BatchShape) -> dict[str, Tensor]:
     """Return random clips and sentences, as ``collate`` would make them of cached features."""
-    clips, lead = shape.clips, len(model.family.lead_ids)
+    clips, lead = shape.clips, len(model.conditioned_lm.lead_ids)
 
     def ids(count: int) -> Tensor:
         return torch.randint(model.language_model.model.config.vocab_size, (clips, count))

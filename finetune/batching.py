@@ -7,7 +7,7 @@ from typing import Any
 from ..training.batches import BatchDataset, make_batches, padded_size
 from ..training.evaluation import EvaluationSet
 from .collate import collate
-from .data import FeatureItems, Reordered
+from .data import FeatureItems, ShuffledFeatures
 from .model import StageTwoModel
 from .positions import SOURCE, check_positions, clip_positions, source_positions
 
@@ -69,7 +69,7 @@ def feature_evaluation_set(
     Raises:
         DataError: a clip does not fit into the model's positions.
     """
-    given = items if order is None else Reordered(items, order)
+    given = items if order is None else ShuffledFeatures(items, order)
     sources = source_positions(model, given.stream_lengths, languages=items.languages)
     check_positions(model, sources, ids=items.ids, steps=items.lengths, what=SOURCE)
     by_id = sorted(range(len(items)), key=items.ids.__getitem__)

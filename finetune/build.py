@@ -6,12 +6,12 @@ from typing import Any
 import torch
 
 from ..core.device import resolve_dtype
-from ..llm.causal import CausalFamily
-from ..llm.conditioned_lm import Family
+from ..llm.causal import CausalLM
+from ..llm.conditioned_lm import ConditionedLM
 from ..llm.load import LanguageModel
 from ..llm.lora import add_lora
 from ..llm.quantisation import prepare_frozen
-from ..llm.seq2seq import Seq2SeqFamily
+from ..llm.seq2seq import Seq2SeqLM
 from ..llm.text_codec import TextCodec
 from .config import ProjectorConfig, TuneConfig
 from .projector import Projector, StreamProjectors
@@ -45,9 +45,7 @@ def make_projector(
     return Projector(sizes[0], embedding_size, config=config)
 
 
-def make_family(language_model: LanguageModel, codec: TextCodec) -> Family:
+def make_conditioned_lm(language_model: LanguageModel, codec: TextCodec) -> ConditionedLM:
     """Return what feeds a model of this kind."""
-    kind = Seq2SeqFamily if language_model.model.config.is_encoder_decoder else CausalFamily
-    return kind(
-        language_model.model, lead_ids=codec.lead_ids(), pad_id=codec.pad_id, eos_id=codec.eos_id
-    )
+    kind = Seq2SeqLM if language_model.model.config.is_encoder_decoder else CausalLM
+    return kind(language_model.model, lead_ids=codec.lead_ids(), pad_id=codec.pad_id, eos_id=codec.eos_id)

@@ -147,7 +147,7 @@ class FeatureItems:
                 raise CacheError(f"Clip {id!r} must have its clean pass (view 0), but has only view {first}.")
 
 
-class Reordered:
+class ShuffledFeatures:
     """Clips whose features are those of other clips: what a model scores that only knows the language."""
 
     def __init__(self, items: FeatureItems, order: Sequence[int]) -> None:

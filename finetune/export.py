@@ -41,7 +41,7 @@ KEPT = (CLIPS, KEPT_IDS, "scores.json", "predictions-dev.jsonl")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exported:
+class ExportResult:
     """What ``fla export`` wrote."""
 
     out: Path
@@ -62,7 +62,7 @@ def export_run(
     precision: Precision = "auto",
     llm: str | None = None,
     device: str = "auto",
-) -> Exported:
+) -> ExportResult:
     """Write what is needed to use a run elsewhere.
 
     Args:
@@ -99,7 +99,7 @@ def export_run(
         respect_umask(file for file in folder.iterdir() if file.is_file())
     partial.replace(out)  # whole or not there: an empty folder may be replaced
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    return Exported(out=out, merged=merge, size_bytes=size)
+    return ExportResult(out=out, merged=merge, size_bytes=size)
 
 
 def _checked_base(run: Path, described: dict[str, Any], *, llm: str | None) -> str:
@@ -158,8 +158,8 @@ def _load_base(
     if described.get("llm_quantised_from"):  # a copy made by fla quantise
         source, revision = (described["llm_quantised_from"][name] for name in ("llm", "revision"))
     # A directory's revision is a digest of its files, whatever it is called now.
-    place = llm or recorded_base(run, source)
-    return load_llm(place, quantise="none", device=device, dtype=dtype, revision=revision)
+    llm = llm or recorded_base(run, source)
+    return load_llm(llm, quantise="none", device=device, dtype=dtype, revision=revision)
 
 
 def _check_untied(adapted: PeftModel) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..core.device import resolve_dtype
 from ..core.errors import ConfigError
 from ..core.progress import say
-from ..llm.conditioned_lm import Source, label_counts
+from ..llm.conditioned_lm import Conditioning, label_counts
 from ..llm.load import LanguageModel, without_fp16
 from ..llm.lora import lora_groups
 from ..llm.loss import summed_cross_entropy
@@ -22,7 +22,7 @@ from ..llm.text_codec import TextCodec
 from ..training.batches import padded_size
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED, TranslationModel
-from .build import make_family, make_projector, trained_llm
+from .build import make_conditioned_lm, make_projector, trained_llm
 from .config import TuneConfig
 from .contrast import MEANINGFUL_CLIPS, alignment_loss, pool
 from .projector import Projector, StreamProjectors
@@ -37,8 +37,8 @@ class StageTwoModel(TranslationModel):
         feature_fingerprint: of the encoder whose features this model reads; of several streams, the first's.
         streams: what is known of each stream that this model reads.
         projector: of one stream its :class:`Projector`, of several the :class:`StreamProjectors`.
-        unsayable: counts of :func:`.untranslatable.check_sentences` for the sentences of the run. None before
-            the check.
+        untranslatable: counts of :func:`.untranslatable.check_sentences` for the sentences of the run. None
+            before the check.
     """
 
     unit = "tokens"
@@ -73,8 +73,8 @@ class StageTwoModel(TranslationModel):
         self.codec = TextCodec(
             language_model.tokenizer, base.config, prompt=config.prompt, prompts=config.prompt_by_language
         )
-        self.family = make_family(language_model, self.codec)
-        self.unsayable: dict[str, int] | None = None
+        self.conditioned_lm = make_conditioned_lm(language_model, self.codec)
+        self.untranslatable: dict[str, int] | None = None
         self.feature_size = feature_size
         alone = StreamRecord(fingerprint=feature_fingerprint, feature_size=feature_size)
         self.streams = tuple(streams) or (alone,)
@@ -88,13 +88,15 @@ class StageTwoModel(TranslationModel):
         """Return the loss of a batch as :func:`.collate.collate` makes it; see :class:`TranslationModel`."""
         targets = labels[labels != IGNORED]
         with self._autocast():
-            source = self._source(inputs)
-            states = self.family.labelled_states(source, labels)
+            conditioning = self._conditioning(inputs)
+            states = self.conditioned_lm.labelled_states(conditioning, labels)
             total = summed_cross_entropy(
-                states, targets, head=self.family.head, label_smoothing=self.config.label_smoothing
+                states, targets, head=self.conditioned_lm.head, label_smoothing=self.config.label_smoothing
             )
         if self.config.contrastive.weight > 0:  # as if each label carried the batch's mean
-            total = total + self.config.contrastive.weight * self._alignment(source, labels) * len(targets)
+            total = total + self.config.contrastive.weight * self._alignment(conditioning, labels) * len(
+                targets
+            )
         return {"loss": total / (len(targets) if num_items_in_batch is None else num_items_in_batch)}
 
     @torch.no_grad()
@@ -103,7 +105,7 @@ class StageTwoModel(TranslationModel):
         assert not self.training, "with checkpointing, generate() in train mode gives wrong text"
         tensors = {name: value.to(self.llm.device) for name, value in batch.items() if torch.is_tensor(value)}
         with self._autocast():
-            found = self.family.generate(self._source(tensors), decoding)
+            found = self.conditioned_lm.generate(self._conditioning(tensors), decoding)
         return [self.codec.decode(ids) for ids in found.tolist()]
 
     @torch.no_grad()
@@ -126,18 +128,20 @@ class StageTwoModel(TranslationModel):
         check_n_best(count, decoding)
         tensors = {name: value.to(self.llm.device) for name, value in batch.items() if torch.is_tensor(value)}
         with self._autocast():
-            found = self.family.search(self._source(tensors), decoding, n_best=count)
+            found = self.conditioned_lm.search(self._conditioning(tensors), decoding, n_best=count)
         clips = zip(found.ids.tolist(), found.scores.tolist(), strict=True)
         return [self._sentences(*clip, once=decoding.diversity > 0)[:count] for clip in clips]
 
     def padded_size(self, batch: Mapping[str, Any]) -> int:
-        """Return the positions that the language model computes on; see :meth:`.Family.positions`."""
+        """Return the positions that the language model computes on; see :meth:`.ConditionedLM.positions`."""
         names = zip(self.projectors, self._stream_names(), strict=True)
         steps = torch.stack([projector.output_lengths(batch[lengths]) for projector, (_, lengths) in names])
-        sources = steps.sum(dim=0) + batch["prompt_lengths"] + len(self.family.lead_ids)
+        sources = steps.sum(dim=0) + batch["prompt_lengths"] + len(self.conditioned_lm.lead_ids)
         clips, prefix = batch["decoder_prefix_ids"].shape
         labels = label_counts(batch["labels"])
-        return padded_size(range(clips), *self.family.positions(sources.tolist(), labels, [prefix] * clips))
+        return padded_size(
+            range(clips), *self.conditioned_lm.positions(sources.tolist(), labels, [prefix] * clips)
+        )
 
     def halve(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return the first and the second half of the clips, without the padding they no longer need."""
@@ -191,9 +195,9 @@ class StageTwoModel(TranslationModel):
     def _stream_names(self) -> list[tuple[str, str]]:
         return [stream_names(number) for number in range(len(self.streams))]
 
-    def _source(self, inputs: Mapping[str, Tensor]) -> Source:
+    def _conditioning(self, inputs: Mapping[str, Tensor]) -> Conditioning:
         features, feature_lengths = self._projected(inputs)
-        return Source(
+        return Conditioning(
             features=features,
             feature_lengths=feature_lengths,
             prompt_ids=inputs["prompt_ids"],
@@ -218,19 +222,19 @@ class StageTwoModel(TranslationModel):
             return torch.autocast(device.type, enabled=False)
         return torch.autocast(device.type, dtype=dtype)
 
-    def _alignment(self, source: Source, labels: Tensor) -> Tensor:
+    def _alignment(self, conditioning: Conditioning, labels: Tensor) -> Tensor:
         with torch.no_grad():  # the sentence is where features are to go, and stays where it is
-            words = self.family.embed_ids(labels.clamp(min=0))
+            words = self.conditioned_lm.embed_ids(labels.clamp(min=0))
             texts = pool(words, torch.tensor(label_counts(labels), device=labels.device) - 1)  # without end
         return alignment_loss(
-            pool(source.features, source.feature_lengths),
+            pool(conditioning.features, conditioning.feature_lengths),
             texts,
             temperature=self.config.contrastive.temperature,
         )
 
     def _say_what_differs(self) -> None:
         kind = self.language_model.model.config.model_type
-        if self.family.head is None:
+        if self.conditioned_lm.head is None:
             say(
                 f"The loss has not been checked for {kind!r}: the logits it computes itself are used, at all "
                 "positions. That takes more memory."

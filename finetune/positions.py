@@ -44,7 +44,7 @@ def clip_positions(model: StageTwoModel, items: FeatureItems) -> tuple[list[int]
     """
     codec = model.codec
     starts = {language: len(codec.decoder_prefix_ids(language)) for language in set(items.languages)}
-    sides = model.family.positions(
+    sides = model.conditioned_lm.positions(
         source_positions(model, items.stream_lengths, languages=items.languages),
         [len(codec.target_ids(text)) for text in items.texts],
         [starts[language] for language in items.languages],

@@ -49,7 +49,7 @@ class Projector(nn.Module):
         """Return how many embeddings clips of ``lengths`` (B,) steps become."""
         return (lengths + self.stride - 1) // self.stride
 
-    def match(self, embedding_rms: float) -> None:
+    def calibrate(self, embedding_rms: float) -> None:
         """Give the output the magnitude ``embedding_rms``."""
         self.output_scale.fill_(embedding_rms)
 

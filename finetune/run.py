@@ -33,7 +33,7 @@ DIGEST_DIGITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tuned:
+class TuneResult:
     """What ``fla tune`` did."""
 
     run: Path

@@ -62,7 +62,7 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
         "streams": [stream.to_dict() for stream in model.streams],
         "decoding": vars(config.decoding),
         "evaluation_batches": evaluation_bounds(config),
-        "sentences": model.unsayable,
+        "sentences": model.untranslatable,
     }
 
 
@@ -117,9 +117,9 @@ def load_stage_two(
         ConfigError: ``llm`` is given for a run that holds its whole language model.
     """
     described = check_parts(run)
-    place = resolve_device(device) if isinstance(device, str) else device
+    torch_device = resolve_device(device) if isinstance(device, str) else device
     config = read_settings(run)
-    language_model = _load_base(run, described, config=config, device=place, llm=llm)
+    language_model = _load_base(run, described, config=config, device=torch_device, llm=llm)
     lora = None
     if (run / LORA).is_dir():
         prepare_frozen(language_model.model, activation_checkpointing=False)
@@ -133,7 +133,7 @@ def load_stage_two(
         lora=lora,
     )
     load_into(model.projector, run / PROJECTOR, of=f"{run / CONFIG} and its language model")
-    model.unsayable = described.get("sentences")
+    model.untranslatable = described.get("sentences")
     model.codec.examples = described.get("examples", {})
     model.codec.restore_decoder_prefixes(described.get("decoder_prefix_ids", {}))
     return model.eval()

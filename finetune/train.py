@@ -30,7 +30,7 @@ from .config import TuneConfig
 from .data import FeatureItems, open_caches
 from .model import StageTwoModel
 from .projector import embedding_rms, rms
-from .run import Tuned, begin_run, check_run, finish_run
+from .run import TuneResult, begin_run, check_run, finish_run
 from .store import evaluation_bounds
 from .streams import stream_names
 from .untranslatable import check_sentences
@@ -40,7 +40,7 @@ RMS_STEPS = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class TunePlan:
     """What ``fla tune`` would train on, and the loss of its largest batch before any training."""
 
     train_clips: int
@@ -51,7 +51,7 @@ class Planned:
     trained_parameters: int
     loss: float
     missing: dict[str, dict[str, str]]
-    """As in :class:`.Tuned`."""
+    """As in :class:`.TuneResult`."""
 
 
 def tune(
@@ -65,7 +65,7 @@ def tune(
     device: str = "auto",
     limit: int | None = None,
     in_memory: bool = False,
-) -> Tuned:
+) -> TuneResult:
     """Tune a language model on cached features.
 
     Args:
@@ -88,8 +88,8 @@ def tune(
         check_tracker(config.training.report_to)
         train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
         missing = _missing(train, dev)
-        place = local_device(resolve_device(device))
-        join_processes(place)
+        torch_device = local_device(resolve_device(device))
+        join_processes(torch_device)
         changed: dict[str, Any] = {}
         if is_main_process():
             changed = check_run(
@@ -97,10 +97,10 @@ def tune(
                 allow_config_change=allow_config_change,
             )  # fmt: skip
         wait_for_all()
-        model = build_model(train, llm=llm, config=config, device=place)
+        model = build_model(train, llm=llm, config=config, device=torch_device)
         data = TrainBatches(model, train)
         dev_set = None if dev is None else _evaluation_set(model, dev)
-        model.unsayable = check_sentences(model, train, dev)
+        model.untranslatable = check_sentences(model, train, dev)
         if is_main_process():
             say(data.describe())
             for split, clips in missing.items():
@@ -110,10 +110,10 @@ def tune(
                 _log_start(model, data, train, run=out)
         fitted = fit(
             model, train=data, dev=dev_set, config=config.training, decoding=config.decoding, run=out,
-            resume=resume, seed=config.seed, device=place,
+            resume=resume, seed=config.seed, device=torch_device,
         )  # fmt: skip  # leaves the selected weights in the model
         finish_run(model, out, languages=sorted(set(train.languages)), dev=dev_set, missing=missing)
-    return Tuned(
+    return TuneResult(
         run=out,
         epoch=fitted.epoch,
         best_bleu4=fitted.best_bleu4,
@@ -127,20 +127,20 @@ def tune(
 
 def plan(
     features: Sequence[Path], *, llm: str, config: TuneConfig, device: str = "auto", limit: int | None = None
-) -> Planned:
+) -> TunePlan:
     """Check what :func:`tune` would be given, up to the loss of the largest batch; nothing is written."""
     check_tracker(config.training.report_to)
     train, dev = open_clips(features, config=config, limit=limit)
-    place = local_device(resolve_device(device))
-    model = build_model(train, llm=llm, config=config, device=place).eval()
+    torch_device = local_device(resolve_device(device))
+    model = build_model(train, llm=llm, config=config, device=torch_device).eval()
     data = TrainBatches(model, train)
     if dev is not None:
         _evaluation_set(model, dev)
     check_sentences(model, train, dev)
-    largest = {name: value.to(place) for name, value in data.largest.items()}
+    largest = {name: value.to(torch_device) for name, value in data.largest.items()}
     with torch.no_grad():
         loss = model(**largest)["loss"].item()
-    return Planned(
+    return TunePlan(
         train_clips=len(train),
         dev_clips=len(dev or ()),
         batches=len(data),
@@ -225,9 +225,9 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
     )
     model.codec.examples = examples
     ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.codec.target_ids(text)]
-    loudness = embedding_rms(model.family.embed, ids, device=device)
+    magnitude = embedding_rms(model.conditioned_lm.embed, ids, device=device)
     for projector in model.projectors:
-        projector.match(loudness)
+        projector.calibrate(magnitude)
     return model
 
 

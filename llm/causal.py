@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from ..training.model import IGNORED
-from .conditioned_lm import Family, Source, label_counts, pad_rows, positions_of
+from .conditioned_lm import ConditionedLM, Conditioning, label_counts, pad_rows, positions_of
 
 
-class CausalFamily(Family):
+class CausalLM(ConditionedLM):
     """Llama, Qwen, Gemma, Mistral, Phi and their like."""
 
     @staticmethod
@@ -25,9 +25,9 @@ class CausalFamily(Family):
         del prefixes  # none
         return ([source + count - 1 for source, count in zip(sources, labels, strict=True)],)
 
-    def labelled_states(self, source: Source, labels: Tensor) -> Tensor:
+    def labelled_states(self, conditioning: Conditioning, labels: Tensor) -> Tensor:
         """Return states (N, D): a target's token is told from the position before it."""
-        prefixes = self.source_rows(source)
+        prefixes = self.conditioning_rows(conditioning)
         targets = self.embed_ids(labels.clamp(min=0))
         counts = label_counts(labels)
         # The end token is only ever told, never read: the last label needs no position.
@@ -39,9 +39,9 @@ class CausalFamily(Family):
         batch_rows = torch.arange(len(rows), device=labels.device)[:, None].expand_as(columns)
         return states[batch_rows[valid], columns[valid]]
 
-    def new_ids(self, source: Source, **settings: Any) -> Tensor:
+    def new_ids(self, conditioning: Conditioning, **settings: Any) -> Tensor:
         """Return new token ids only: with ``inputs_embeds``, ``generate()`` has no ids to repeat."""
-        embeds, mask = pad_rows(self.source_rows(source), side="left")
+        embeds, mask = pad_rows(self.conditioning_rows(conditioning), side="left")
         return self.llm.generate(inputs_embeds=embeds, attention_mask=mask, **settings)
 
     def _states(self, embeds: Tensor, mask: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ Side = Literal["left", "right"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class Conditioning:
     """What a batch of sentences is conditioned on."""
 
     features: Tensor
@@ -40,7 +40,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class Hypotheses:
     """What a search found, best first."""
 
     ids: Tensor
@@ -52,7 +52,7 @@ class Found:
     """
 
 
-class Family(ABC):
+class ConditionedLM(ABC):
     """How one kind of language model is fed, trained and searched."""
 
     def __init__(self, llm: PreTrainedModel, *, lead_ids: Sequence[int], pad_id: int, eos_id: int) -> None:
@@ -64,15 +64,15 @@ class Family(ABC):
         self.eos_id = eos_id
 
     @abstractmethod
-    def labelled_states(self, source: Source, labels: Tensor) -> Tensor:
+    def labelled_states(self, conditioning: Conditioning, labels: Tensor) -> Tensor:
         """Return the decoder's last hidden states where ``labels`` (B, L) are given, (N, D), row by row.
 
         Logits (N, V) where :attr:`head` is None.
         """
 
     @abstractmethod
-    def new_ids(self, source: Source, **settings: Any) -> Tensor:
-        """Return what the model's ``generate()`` makes of ``source``, told ``settings``: new ids alone."""
+    def new_ids(self, conditioning: Conditioning, **settings: Any) -> Tensor:
+        """Return the new ids that ``generate()`` of the model writes after ``conditioning``."""
 
     @staticmethod
     @abstractmethod
@@ -89,41 +89,43 @@ class Family(ABC):
             prefixes: first tokens of the decoder of each clip.
         """
 
-    def generate(self, source: Source, decoding: DecodingConfig) -> Tensor:
+    def generate(self, conditioning: Conditioning, decoding: DecodingConfig) -> Tensor:
         """Return token ids (B, at most ``max_new_tokens``) of the best hypotheses."""
         if decoding.diversity > 0:
-            return self.search(source, decoding).ids[:, 0]
-        return self._beams(source, decoding, n_best=1)[:, 0]
+            return self.search(conditioning, decoding).ids[:, 0]
+        return self._beams(conditioning, decoding, n_best=1)[:, 0]
 
-    def search(self, source: Source, decoding: DecodingConfig, *, n_best: int = 1) -> Found:
+    def search(self, conditioning: Conditioning, decoding: DecodingConfig, *, n_best: int = 1) -> Hypotheses:
         """Return each clip's hypotheses with their scores.
 
         Args:
-            source: B clips.
+            conditioning: B clips.
             decoding: the search.
             n_best: H, at most ``num_beams``. A diverse search gives all its groups, as many as ``num_beams``,
                 of which some may be alike.
         """
         if decoding.diversity > 0:
-            return _sorted(self._scored(source, self._diverse(source, decoding), decoding))
-        return self._scored(source, self._beams(source, decoding, n_best=n_best), decoding)
+            return _sorted(self._scored(conditioning, self._diverse(conditioning, decoding), decoding))
+        return self._scored(conditioning, self._beams(conditioning, decoding, n_best=n_best), decoding)
 
     def embed_ids(self, ids: Tensor) -> Tensor:
         """Return embeddings (..., D) as the model makes them of text, its own scale included."""
         return self.embed(ids)
 
-    def source_rows(self, source: Source) -> list[Tensor]:
+    def conditioning_rows(self, conditioning: Conditioning) -> list[Tensor]:
         """Return [lead][features][prompt] of each clip, (S_i, D), in the embeddings' number format."""
-        prompts = self.embed_ids(source.prompt_ids)
+        prompts = self.embed_ids(conditioning.prompt_ids)
         lead = self.embed_ids(torch.tensor(self.lead_ids, dtype=torch.long, device=prompts.device))
-        features = source.features.to(prompts.dtype)
-        lengths = zip(source.feature_lengths.tolist(), source.prompt_lengths.tolist(), strict=True)
+        features = conditioning.features.to(prompts.dtype)
+        lengths = zip(
+            conditioning.feature_lengths.tolist(), conditioning.prompt_lengths.tolist(), strict=True
+        )
         return [torch.cat([lead, features[i, :t], prompts[i, :p]]) for i, (t, p) in enumerate(lengths)]
 
-    def _beams(self, source: Source, decoding: DecodingConfig, *, n_best: int) -> Tensor:
+    def _beams(self, conditioning: Conditioning, decoding: DecodingConfig, *, n_best: int) -> Tensor:
         """Return beam search's best ids (B, n_best, L)."""
         ids = self.new_ids(
-            source,
+            conditioning,
             num_beams=decoding.num_beams,
             num_return_sequences=n_best,
             length_penalty=decoding.length_penalty,
@@ -132,32 +134,35 @@ class Family(ABC):
         )
         return ids.unflatten(0, (-1, n_best))
 
-    def _diverse(self, source: Source, decoding: DecodingConfig) -> Tensor:
+    def _diverse(self, conditioning: Conditioning, decoding: DecodingConfig) -> Tensor:
         """Return a hypothesis of each group, (B, num_beams, L), in the order of the groups."""
         groups = decoding.num_beams
         penalty = DiverseGroups(
             groups=groups,
             diversity=decoding.diversity,
-            prefix_length=source.decoder_prefix_ids.shape[1],
+            prefix_length=conditioning.decoder_prefix_ids.shape[1],
             eos_id=self.eos_id,
         )
         ids = self.new_ids(
-            repeated(source, groups), num_beams=1, logits_processor=[penalty], **self._settings(decoding)
+            repeated(conditioning, groups),
+            num_beams=1,
+            logits_processor=[penalty],
+            **self._settings(decoding),
         )
         return ids.unflatten(0, (-1, groups))
 
-    def _scored(self, source: Source, ids: Tensor, decoding: DecodingConfig) -> Found:
+    def _scored(self, conditioning: Conditioning, ids: Tensor, decoding: DecodingConfig) -> Hypotheses:
         """Score ids (B, H, L) as the loss sees them, a hypothesis of each clip at a time.
 
         ``generate()`` gives such scores only by keeping those of the whole vocabulary for each step and beam.
         """
-        scores = [self._score(source, column, decoding.length_penalty) for column in ids.unbind(dim=1)]
-        return Found(ids=ids, scores=torch.stack(scores, dim=1))
+        scores = [self._score(conditioning, column, decoding.length_penalty) for column in ids.unbind(dim=1)]
+        return Hypotheses(ids=ids, scores=torch.stack(scores, dim=1))
 
-    def _score(self, source: Source, ids: Tensor, length_penalty: float) -> Tensor:
+    def _score(self, conditioning: Conditioning, ids: Tensor, length_penalty: float) -> Tensor:
         labels = up_to_end(ids, eos_id=self.eos_id)
         counts = label_counts(labels)
-        states = self.labelled_states(source, labels)
+        states = self.labelled_states(conditioning, labels)
         told = token_log_likelihoods(states, labels[labels != IGNORED], head=self.head)
         return torch.stack([row.sum() / len(row) ** length_penalty for row in told.split(counts)])
 
@@ -171,9 +176,11 @@ class Family(ABC):
         }
 
 
-def repeated(source: Source, times: int) -> Source:
+def repeated(conditioning: Conditioning, times: int) -> Conditioning:
     """Return each clip ``times`` times, its copies together."""
-    return Source(**{name: rows.repeat_interleave(times, dim=0) for name, rows in vars(source).items()})
+    return Conditioning(
+        **{name: rows.repeat_interleave(times, dim=0) for name, rows in vars(conditioning).items()}
+    )
 
 
 def up_to_end(ids: Tensor, *, eos_id: int) -> Tensor:
@@ -186,10 +193,10 @@ def up_to_end(ids: Tensor, *, eos_id: int) -> Tensor:
     return ids.masked_fill(ends.cumsum(dim=1) > ends, IGNORED)
 
 
-def _sorted(found: Found) -> Found:
+def _sorted(found: Hypotheses) -> Hypotheses:
     """Return each clip's hypotheses by falling score."""
     scores, order = found.scores.sort(dim=1, descending=True, stable=True)
-    return Found(ids=found.ids.gather(1, order[..., None].expand_as(found.ids)), scores=scores)
+    return Hypotheses(ids=found.ids.gather(1, order[..., None].expand_as(found.ids)), scores=scores)
 
 
 def pad_rows(rows: Sequence[Tensor], *, side: Side = "right") -> tuple[Tensor, Tensor]:

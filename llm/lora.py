@@ -48,8 +48,8 @@ def load_lora(base: Any, folder: Path) -> PeftModel:
     except (RuntimeError, ValueError, TypeError, KeyError) as error:  # other shapes, layers or settings
         raise _of_another_model(base, folder, " ".join(str(error).split())) from error
     if differ := sorted(saved ^ get_peft_model_state_dict(model, save_embedding_layers=False).keys()):
-        place = "this model" if differ[0] in saved else "the folder"
-        raise _of_another_model(base, folder, f"{place} has no {differ[0]}")
+        lacking = "this model" if differ[0] in saved else "the folder"
+        raise _of_another_model(base, folder, f"{lacking} has no {differ[0]}")
     return model
 
 

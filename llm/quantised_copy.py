@@ -20,7 +20,7 @@ from .load import QUANTISED, load_llm
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quantised:
+class QuantisedCopy:
     """What ``fla quantise`` made."""
 
     out: Path
@@ -38,7 +38,9 @@ class Quantised:
         return asdict(self) | {"out": str(self.out)}
 
 
-def quantise_llm(llm: str, out: Path, *, precision: Precision = "auto", device: str = "auto") -> Quantised:
+def quantise_llm(
+    llm: str, out: Path, *, precision: Precision = "auto", device: str = "auto"
+) -> QuantisedCopy:
     """Write a copy of a language model with its linear layers in NF4.
 
     Weights are rounded to ``precision`` before they are quantised, as ``fla tune`` does with the setting
@@ -55,8 +57,8 @@ def quantise_llm(llm: str, out: Path, *, precision: Precision = "auto", device: 
         RunError: ``out`` is not empty.
     """
     new_folder(out)
-    place = resolve_device(device)
-    loaded = load_llm(llm, quantise="nf4", device=place, dtype=resolve_dtype(precision, place))
+    torch_device = resolve_device(device)
+    loaded = load_llm(llm, quantise="nf4", device=torch_device, dtype=resolve_dtype(precision, torch_device))
     if loaded.was_quantised:
         raise ModelError(f"{llm} is in NF4 already.\nGive it to fla tune as it is.")
     partial = out.with_name(f"{out.name}.partial")
@@ -74,7 +76,7 @@ def quantise_llm(llm: str, out: Path, *, precision: Precision = "auto", device: 
     }
     write_json(partial / QUANTISED, made_from)
     partial.replace(out)  # whole or not there: an empty folder may be replaced
-    return Quantised(
+    return QuantisedCopy(
         out=out,
         llm=loaded.source,
         revision=loaded.revision,

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from ..training.model import IGNORED
-from .conditioned_lm import Family, Source, pad_rows
+from .conditioned_lm import ConditionedLM, Conditioning, pad_rows
 
 
-class Seq2SeqFamily(Family):
+class Seq2SeqLM(ConditionedLM):
     """mBART, NLLB, T5, mT5 and their like."""
 
     @staticmethod
@@ -23,17 +23,17 @@ class Seq2SeqFamily(Family):
         """Return two sides: what the encoder reads, and what the decoder."""
         return list(sources), [count + first - 1 for count, first in zip(labels, prefixes, strict=True)]
 
-    def labelled_states(self, source: Source, labels: Tensor) -> Tensor:
+    def labelled_states(self, conditioning: Conditioning, labels: Tensor) -> Tensor:
         """Return states (N, D); the decoder reads [prefix][target but its last token]."""
-        prefix = source.decoder_prefix_ids  # (B, K), K >= 1
+        prefix = conditioning.decoder_prefix_ids  # (B, K), K >= 1
         read = torch.where(labels == IGNORED, self.pad_id, labels)[:, :-1]
-        states = self._states(source, torch.cat([prefix, read], dim=1))
+        states = self._states(conditioning, torch.cat([prefix, read], dim=1))
         return states[:, prefix.shape[1] - 1 :][labels != IGNORED]
 
-    def new_ids(self, source: Source, **settings: Any) -> Tensor:
+    def new_ids(self, conditioning: Conditioning, **settings: Any) -> Tensor:
         """Return new token ids: the decoder starts from the prefix, which the language may be part of."""
-        embeds, mask = pad_rows(self.source_rows(source))
-        prefix = source.decoder_prefix_ids
+        embeds, mask = pad_rows(self.conditioning_rows(conditioning))
+        prefix = conditioning.decoder_prefix_ids
         ids = self.llm.generate(
             inputs_embeds=embeds,
             attention_mask=mask,
@@ -43,8 +43,8 @@ class Seq2SeqFamily(Family):
         )
         return ids[:, prefix.shape[1] :]
 
-    def _states(self, source: Source, decoder_input_ids: Tensor) -> Tensor:
-        embeds, mask = pad_rows(self.source_rows(source))
+    def _states(self, conditioning: Conditioning, decoder_input_ids: Tensor) -> Tensor:
+        embeds, mask = pad_rows(self.conditioning_rows(conditioning))
         encoded = self.llm.get_encoder()(inputs_embeds=embeds, attention_mask=mask)
         if self.head is None:
             inputs: dict[str, Any] = {"encoder_outputs": encoded, "attention_mask": mask}

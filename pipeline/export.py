@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.device import Precision
-from ..finetune.export import Exported, export_run
+from ..finetune.export import ExportResult, export_run
 from .card import write_card
 from .evaluate import evaluate_stage_two
 from .evaluation import Evaluation, Request
@@ -16,7 +16,7 @@ from .results import read_scores
 class ExportedAndScored:
     """What ``fla export`` wrote, and how it scores."""
 
-    exported: Exported
+    exported: ExportResult
     card: Path
     evaluation: Evaluation | None
     """None where no cache was given."""

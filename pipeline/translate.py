@@ -187,9 +187,7 @@ def _sentence(
     steps = len(features)
     needed = source_positions(model, [[steps]], languages=[language])
     check_positions(model, needed, ids=[str(video)], steps=[steps], what=SOURCE)
-    batch = collate(
-        [{"id": "", "features": features, "text": "", "language": language}], codec=model.codec
-    )
+    batch = collate([{"id": "", "features": features, "text": "", "language": language}], codec=model.codec)
     device = model.llm.device
     return model.translate({name: value.to(device) for name, value in batch.items()}, decoding)[0]
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from transformers import PretrainedConfig
 
 from ..finetune.config import TuneConfig
-from ..llm.causal import CausalFamily
-from ..llm.seq2seq import Seq2SeqFamily
+from ..llm.causal import CausalLM
+from ..llm.seq2seq import Seq2SeqLM
 from ..training.batches import make_batches
 from .clip_lengths import ClipLength, assumed_prompt, longest_of
 
@@ -57,8 +57,8 @@ class BatchShape:
 def positions(
     lengths: Sequence[ClipLength], *, tune: TuneConfig, config: PretrainedConfig
 ) -> tuple[list[int], ...]:
-    """Return about how many positions the model of ``config`` reads of each clip; see :class:`.Family`."""
-    family = Seq2SeqFamily if config.is_encoder_decoder else CausalFamily
+    """Return estimated positions of each clip in the model of ``config``; see :class:`.ConditionedLM`."""
+    family = Seq2SeqLM if config.is_encoder_decoder else CausalLM
     return family.positions(
         _sources(lengths, tune), [clip.labels for clip in lengths], [PREFIX_TOKENS] * len(lengths)
     )

@@ -199,7 +199,7 @@ def pass_back(reached: torch.Tensor) -> None:
 def _states(
     model: Any, part: Part, *, embeds: torch.Tensor, mask: torch.Tensor, ids: torch.Tensor
 ) -> torch.Tensor:
-    """Return the tower's last hidden states, called as the families of ``family.py`` call it."""
+    """Return the tower's last hidden states, called as the classes of ``llm/conditioned_lm.py`` call it."""
     if part == "encoder":
         return model.get_encoder()(inputs_embeds=embeds, attention_mask=mask).last_hidden_state
     if not model.config.is_encoder_decoder:

@@ -38,7 +38,7 @@ def saved_run(model: StageTwoModel, run: Path) -> Path:
 def logits(model: StageTwoModel, batch: dict[str, Any]) -> torch.Tensor:
     """Return the logits where labels are."""
     with torch.no_grad():
-        states = model.family.labelled_states(model._source(batch), batch["labels"])
+        states = model.conditioned_lm.labelled_states(model._conditioning(batch), batch["labels"])
         return model.llm.get_output_embeddings()(states)
 
 

@@ -121,9 +121,9 @@ def logits(model: StageTwoModel, items: list) -> torch.Tensor:
     """Return the logits where labels are."""
     batch = collate(items, codec=model.codec)
     with torch.no_grad():
-        states = model.family.labelled_states(model._source(batch), batch["labels"])
-        assert model.family.head is not None
-        return model.family.head(states)
+        states = model.conditioned_lm.labelled_states(model._conditioning(batch), batch["labels"])
+        assert model.conditioned_lm.head is not None
+        return model.conditioned_lm.head(states)
 
 
 def test_a_run_stopped_inside_its_second_epoch_ends_as_one_never_stopped(way: Way) -> None:

@@ -9,11 +9,11 @@ from fla_llm.finetune.projector import Projector, embedding_rms, rms
 
 
 @pytest.mark.parametrize("kind", ["linear", "mlp", "conv"])
-@pytest.mark.parametrize("loudness", [0.02, 30.0])
-def test_output_has_the_magnitude_it_is_matched_to(kind: str, loudness: float) -> None:
+@pytest.mark.parametrize("magnitude", [0.02, 30.0])
+def test_output_has_the_magnitude_it_is_matched_to(kind: str, magnitude: float) -> None:
     projector = Projector(8, 64, config=ProjectorConfig(kind=kind, hidden_size=16))
-    projector.match(loudness)
-    assert rms(projector(torch.randn(2, 50, 8) * 7)) == pytest.approx(loudness, rel=0.01)
+    projector.calibrate(magnitude)
+    assert rms(projector(torch.randn(2, 50, 8) * 7)) == pytest.approx(magnitude, rel=0.01)
 
 
 def test_the_magnitude_includes_a_scale_inside_the_embedding() -> None:

@@ -101,7 +101,7 @@ def test_streams_stand_one_behind_the_other_and_padding_changes_nothing(
     model = joint(llm_folder("llama"), two, own).eval()
     items = FeatureItems(open_caches(two, "train"))
     clips = [items.get(i) for i in range(4)]
-    together = model._source(collate(clips, codec=model.codec))
+    together = model._conditioning(collate(clips, codec=model.codec))
     for row in range(4):
         parts = [torch.from_numpy(array)[None] for array in items.get(row)["features"]]
         expected = torch.cat([p(part)[0] for p, part in zip(model.projectors, parts, strict=True)])

@@ -47,7 +47,7 @@ def test_a_run_is_loaded_as_it_was_saved(
     assert first["projector_rms"] == pytest.approx(first["embedding_rms"], rel=0.05)
     model = load_stage_two(run, device=CPU)
     ids = [token for item in items for token in model.codec.target_ids(item["text"])]
-    assert first["embedding_rms"] == pytest.approx(embedding_rms(model.family.embed, ids, device=CPU))
+    assert first["embedding_rms"] == pytest.approx(embedding_rms(model.conditioned_lm.embed, ids, device=CPU))
     dev = FeatureItems(open_caches([cache], "dev"))
     evaluation = feature_evaluation_set(dev, model=model, max_clips=2, max_tokens=64)
     said = predict(model, evaluation, decoding=config.decoding, device=CPU)

@@ -89,7 +89,7 @@ def test_an_untested_architecture_uses_its_own_logits_and_says_so(
     build: Callable[..., StageTwoModel], items: list, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = build("granite", quantise="none")
-    assert model.family.head is None
+    assert model.conditioned_lm.head is None
     assert "loss has not been checked for 'granite'" in capsys.readouterr().err
     model(**collate(items, codec=model.codec))["loss"].backward()
     assert all(p.grad is not None for p in model.projector.parameters())

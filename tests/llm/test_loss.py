@@ -19,15 +19,15 @@ SHAPES = [*sorted(TESTED), "t5-untied"]
 
 def own_loss(model: StageTwoModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return what transformers computes of the same batch from ``labels``."""
-    source, labels, base = model._source(batch), batch["labels"], model.language_model.model
-    prefixes = model.family.source_rows(source)
+    source, labels, base = model._conditioning(batch), batch["labels"], model.language_model.model
+    prefixes = model.conditioned_lm.conditioning_rows(source)
     if base.config.is_encoder_decoder:
         embeds, mask = pad_rows(prefixes)
         read = torch.cat([source.decoder_prefix_ids, labels.clamp(min=0)[:, :-1]], dim=1)
         return base(inputs_embeds=embeds, attention_mask=mask, decoder_input_ids=read, labels=labels).loss
     counts = (labels != IGNORED).sum(1).tolist()
     targets = [row[:n] for row, n in zip(labels, counts, strict=True)]
-    rows = [torch.cat([p, model.family.embed_ids(t)]) for p, t in zip(prefixes, targets, strict=True)]
+    rows = [torch.cat([p, model.conditioned_lm.embed_ids(t)]) for p, t in zip(prefixes, targets, strict=True)]
     told = [torch.cat([t.new_full((len(p),), IGNORED), t]) for p, t in zip(prefixes, targets, strict=True)]
     embeds, mask = pad_rows(rows)
     padded = torch.nn.utils.rnn.pad_sequence(told, batch_first=True, padding_value=IGNORED)
@@ -42,7 +42,7 @@ def test_loss_and_projector_gradient_equal_the_models_own(
 ) -> None:
     model = build(shape, quantise="none").eval()
     batch = collate(items, codec=model.codec)
-    assert model.family.head is not None
+    assert model.conditioned_lm.head is not None
     gradients = []
     losses = [model(**batch)["loss"], own_loss(model, batch)]
     for loss in losses:
@@ -61,9 +61,9 @@ def test_label_smoothing_is_that_of_the_models_own_logits(
     batch = collate(items, codec=model.codec)
     targets = batch["labels"][batch["labels"] != IGNORED]
     found = model(**batch)["loss"]
-    head = model.family.head
+    head = model.conditioned_lm.head
     assert head is not None
-    logits = head(model.family.labelled_states(model._source(batch), batch["labels"]))
+    logits = head(model.conditioned_lm.labelled_states(model._conditioning(batch), batch["labels"]))
     torch.testing.assert_close(found, cross_entropy(logits, targets, label_smoothing=0.2))
 
 
@@ -71,12 +71,12 @@ def test_what_leads_a_sequence_is_read_and_not_told(build: Callable[..., StageTw
     """Tokenizers like Llama's put a begin token in front, of which the toy's knows nothing."""
     model = build("llama", quantise="none").eval()
     without = model(**collate(items, codec=model.codec))["loss"]
-    model.family.lead_ids = [1]
+    model.conditioned_lm.lead_ids = [1]
     batch = collate(items, codec=model.codec)
     torch.testing.assert_close(model(**batch)["loss"], own_loss(model, batch))
     assert (model(**batch)["loss"] - without).abs() > 1e-4
-    first = model.family.source_rows(model._source(batch))[0][0]
-    assert torch.equal(first, model.family.embed_ids(torch.tensor(1)))
+    first = model.conditioned_lm.conditioning_rows(model._conditioning(batch))[0][0]
+    assert torch.equal(first, model.conditioned_lm.embed_ids(torch.tensor(1)))
 
 
 @pytest.mark.parametrize("shape", ["gemma3_text", "mbart"])
@@ -86,7 +86,9 @@ def test_words_are_embedded_with_the_models_own_scale(
     model = build(shape, quantise="none").eval()
     embed: Any = model.language_model.model.get_input_embeddings()
     batch = collate(items[:1], codec=model.codec)
-    row = model.family.source_rows(model._source(batch))[0][-batch["prompt_ids"].shape[1] :]
+    row = model.conditioned_lm.conditioning_rows(model._conditioning(batch))[0][
+        -batch["prompt_ids"].shape[1] :
+    ]
     assert torch.equal(row, embed(batch["prompt_ids"][0]))
     assert not torch.allclose(row, embed.weight[batch["prompt_ids"][0]])
 
@@ -98,13 +100,13 @@ def test_a_decoder_that_starts_from_two_tokens_is_trained_and_searched_behind_th
     model = build("mbart", quantise="none").eval()
     model.codec.restore_decoder_prefixes({"de": [2, 5]})
     batch = collate(items, codec=model.codec)
-    found, source = model(**batch)["loss"], model._source(batch)
-    embeds, mask = pad_rows(model.family.source_rows(source))
+    found, source = model(**batch)["loss"], model._conditioning(batch)
+    embeds, mask = pad_rows(model.conditioned_lm.conditioning_rows(source))
     read = torch.cat([source.decoder_prefix_ids, batch["labels"].clamp(min=0)[:, :-1]], dim=1)
     llm: Any = model.language_model.model
     logits = llm(inputs_embeds=embeds, attention_mask=mask, decoder_input_ids=read).logits[:, 1:]
     torch.testing.assert_close(found, cross_entropy(logits.transpose(1, 2), batch["labels"]))
-    said = model.family.generate(source, DecodingConfig(num_beams=1, max_new_tokens=3))
+    said = model.conditioned_lm.generate(source, DecodingConfig(num_beams=1, max_new_tokens=3))
     assert torch.equal(said[:, 0], logits[:, 0].argmax(dim=1))
     assert said.shape[1] <= 3  # nothing of the start is part of what is said
 
@@ -116,7 +118,7 @@ def test_an_unknown_architecture_uses_its_own_logits(
     model = build(shape, quantise="none").eval()
     batch = collate(items, codec=model.codec)
     known = model(**batch)["loss"]
-    model.family.head = None
+    model.conditioned_lm.head = None
     torch.testing.assert_close(model(**batch)["loss"], known)
 
 

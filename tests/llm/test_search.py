@@ -27,14 +27,16 @@ DIVERSE = replace(BEAMS, diversity=1.5)
 
 def next_log_likelihoods(model: StageTwoModel, item: dict, said: list[int]) -> Tensor:
     """Return log-likelihoods (V,) of one clip's next token, from the whole model's own logits, uncached."""
-    source = model._source(collate([item], codec=model.codec))
-    (given,) = model.family.source_rows(source)
+    source = model._conditioning(collate([item], codec=model.codec))
+    (given,) = model.conditioned_lm.conditioning_rows(source)
     new = torch.tensor([said], dtype=torch.long)
     if model.llm.config.is_encoder_decoder:
         read = torch.cat([source.decoder_prefix_ids, new], dim=1)
         logits = model.llm(inputs_embeds=given[None], decoder_input_ids=read).logits
     else:
-        logits = model.llm(inputs_embeds=torch.cat([given[None], model.family.embed_ids(new)], dim=1)).logits
+        logits = model.llm(
+            inputs_embeds=torch.cat([given[None], model.conditioned_lm.embed_ids(new)], dim=1)
+        ).logits
     return logits[0, -1].log_softmax(dim=-1)
 
 
@@ -61,7 +63,9 @@ def interleaved(model: StageTwoModel, item: dict, decoding: DecodingConfig) -> l
 
 def found_ids(model: StageTwoModel, items: list, decoding: DecodingConfig) -> list[list[list[int]]]:
     with torch.no_grad():
-        ids = model.family.search(model._source(collate(items, codec=model.codec)), decoding).ids
+        ids = model.conditioned_lm.search(
+            model._conditioning(collate(items, codec=model.codec)), decoding
+        ).ids
     labels = [up_to_end(rows, eos_id=model.codec.eos_id).tolist() for rows in ids]
     return [[[token for token in row if token != IGNORED] for row in rows] for rows in labels]
 
@@ -71,16 +75,18 @@ def test_a_score_is_the_one_that_beam_search_went_by(
     shape: str, build: Build, items: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = build(shape, quantise="none").eval()
-    generate, kept = model.family.llm.generate, []
+    generate, kept = model.conditioned_lm.llm.generate, []
 
     def scored(**settings: object) -> Tensor:
         done = generate(**settings, return_dict_in_generate=True, output_scores=True)
         kept.append(done.sequences_scores)
         return done.sequences
 
-    monkeypatch.setattr(model.family.llm, "generate", scored)
+    monkeypatch.setattr(model.conditioned_lm.llm, "generate", scored)
     with torch.no_grad():
-        found = model.family.search(model._source(collate(items, codec=model.codec)), BEAMS, n_best=3)
+        found = model.conditioned_lm.search(
+            model._conditioning(collate(items, codec=model.codec)), BEAMS, n_best=3
+        )
     torch.testing.assert_close(found.scores.flatten(), kept[0], atol=1e-4, rtol=0)
 
 
@@ -88,9 +94,11 @@ def test_a_score_is_the_one_that_beam_search_went_by(
 def test_diverse_search_is_the_interleaved_one_of_the_paper(shape: str, build: Build, items: list) -> None:
     items = items[1:3]
     model = build(shape, quantise="none").eval()
-    model.family.pad_id = model.codec.eos_id  # as many models have it: what follows an end is no choice
+    model.conditioned_lm.pad_id = (
+        model.codec.eos_id
+    )  # as many models have it: what follows an end is no choice
     with torch.no_grad():
-        found = model.family.search(model._source(collate(items, codec=model.codec)), DIVERSE)
+        found = model.conditioned_lm.search(model._conditioning(collate(items, codec=model.codec)), DIVERSE)
         expected = [interleaved(model, item, DIVERSE) for item in items]
     assert found_ids(model, items, DIVERSE) == [[ids for _, ids in clip] for clip in expected]
     scores = torch.tensor([[score for score, _ in clip] for clip in expected])
@@ -132,9 +140,9 @@ def test_in_fp32_the_text_is_the_same_under_any_batching(
     def said(batches: list[list[int]]) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}
         for batch in batches:
-            source = model._source(collate([items[i] for i in batch], codec=model.codec))
+            source = model._conditioning(collate([items[i] for i in batch], codec=model.codec))
             with torch.no_grad():
-                ids = model.family.generate(source, replace(decoding, max_new_tokens=4))
+                ids = model.conditioned_lm.generate(source, replace(decoding, max_new_tokens=4))
             ended = up_to_end(ids, eos_id=model.codec.eos_id).tolist()
             found.update(zip(batch, [[id for id in row if id != IGNORED] for row in ended], strict=True))
         return found

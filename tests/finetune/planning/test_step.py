@@ -85,7 +85,7 @@ def test_a_real_step_takes_what_is_foretold(
     with CudaRules(), LiveBytes([*model.parameters(), *model.buffers(), *batch.values()]) as live:
         pass_back(model(**batch)["loss"])
     memory = measure_model(llm, tune=tune, feature_size=FEATURE_SIZE, dtype=torch.bfloat16)
-    prompt = batch["prompt_ids"].shape[1] + len(model.family.lead_ids)
+    prompt = batch["prompt_ids"].shape[1] + len(model.conditioned_lm.lead_ids)
     around = BatchShape(clips=CLIPS, steps=STEPS, prompt=prompt, labels=WORDS + 1)
     foretold = total(moving(training_parts(memory, around), standing_parts(memory)))
     assert foretold == pytest.approx(live.peak, rel=0.1)

@@ -70,8 +70,8 @@ def test_batches_have_the_lengths_of_their_shape(bench: Any) -> None:
     assert batch["decoder_prefix_ids"].shape == (shape.clips, PREFIX_TOKENS)
     assert model.padded_size(batch) == shape.clips * (shape.whole + PREFIX_TOKENS)
     assert torch.isfinite(model(**batch)["loss"])
-    found = model.eval().family.generate(
-        model._source(batch), replace(settings.decoding, num_beams=2, max_new_tokens=shape.labels)
+    found = model.eval().conditioned_lm.generate(
+        model._conditioning(batch), replace(settings.decoding, num_beams=2, max_new_tokens=shape.labels)
     )
     assert found.shape == batch["labels"].shape  # no end token ends it earlier
 
