@@ -41,16 +41,16 @@ def measure(
     run: Path, items: FeatureItems, *, config: TuneConfig, sizes: list[int], device: str
 ) -> dict[str, Any]:
     """Return a row: shares, 0-1, and BLEU-4 of each size."""
-    place = resolve_device(device)
+    torch_device = resolve_device(device)
     with tempfile.TemporaryDirectory() as folder:
-        model = load_stage_two(with_format(run, Path(folder), config), device=place)
+        model = load_stage_two(with_format(run, Path(folder), config), device=torch_device)
     sets = {
         size: feature_evaluation_set(items, model=model, max_clips=size, max_tokens=UNBOUNDED)
         for size in sizes
     }
     texts, again = (
         {
-            size: predict(model, sets[size], decoding=config.decoding, device=place, desc=None)
+            size: predict(model, sets[size], decoding=config.decoding, device=torch_device, desc=None)
             for size in which
         }
         for which in (sizes, sizes[-1:])
@@ -58,7 +58,7 @@ def measure(
     one, other = (texts[size].hypotheses for size in (sizes[0], sizes[-1]))
     return {
         "quantise": config.quantise,
-        "computed_in": str(resolve_dtype(config.training.precision, place)).removeprefix("torch."),
+        "computed_in": str(resolve_dtype(config.training.precision, torch_device)).removeprefix("torch."),
         "sentences": len(items),
         "differ": share(one, other),
         "rerun_differs": share(other, again[sizes[-1]].hypotheses),

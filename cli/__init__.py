@@ -14,7 +14,7 @@ import click
 
 from .. import __version__
 from ..core.errors import FlaError
-from ..core.signals import stopped_by_signals
+from ..core.signals import interrupted_by_signals
 from ..core.streams import prepare_streams, print_line
 from ..core.text import printable
 
@@ -94,7 +94,7 @@ def main() -> None:
     if not sys.stderr.isatty():  # transformers' and the hub's bars redraw their line, which a log cannot
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
-        with stopped_by_signals():  # any command ends with 130 or 143, and puts its files in order first
+        with interrupted_by_signals():  # any command ends with 130 or 143, and puts its files in order first
             fla(standalone_mode=True)
     except FlaError as error:
         _end(str(error))

@@ -11,7 +11,7 @@ from typing import NoReturn
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class Stopped(SystemExit):
+class Interrupted(SystemExit):
     """A signal to end the process. The exit code is the shell's: 143 for SIGTERM, 130 for SIGINT."""
 
     def __init__(self, signum: int) -> None:
@@ -21,8 +21,8 @@ class Stopped(SystemExit):
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Raise :class:`Stopped` inside this block on SIGTERM or SIGINT.
+def interrupted_by_signals() -> Iterator[None]:
+    """Raise :class:`Interrupted` inside this block on SIGTERM or SIGINT.
 
     After the first signal, further signals are ignored until the end of the block, so that they cannot
     interrupt the handling of the exception. A signal that is ignored already, for example by nohup, stays
@@ -38,7 +38,7 @@ def stopped_by_signals() -> Iterator[None]:
     def stop(signum: int, _: FrameType | None) -> NoReturn:
         for number in before:
             signal.signal(number, signal.SIG_IGN)
-        raise Stopped(signum)
+        raise Interrupted(signum)
 
     for number in before:
         signal.signal(number, stop)

@@ -11,7 +11,7 @@ from ..cache.format import CacheRow
 from ..cache.writer import ShardWriter
 from ..core.device import resolve_dtype
 from ..core.progress import progress, say
-from ..core.signals import Stopped, stopped_by_signals
+from ..core.signals import Interrupted, interrupted_by_signals
 from ..corpora.manifest import Manifest
 from ..encoder.encode import encode
 from ..encoder.frozen import FrozenEncoder
@@ -55,7 +55,7 @@ def extract(
         DataError: a split has no sample, none of its videos is there, a decoding process died, or features
             are not finite.
         ModelError: the level is ``sign`` and the encoder has no temporal module.
-        Stopped: SIGTERM or SIGINT came; what is done is kept.
+        Interrupted: SIGTERM or SIGINT came; what is done is kept.
     """
     order = {
         "encoder": encoder, "fingerprint": fingerprint, "out": out, "splits": splits, "shard": shard,
@@ -65,7 +65,7 @@ def extract(
     plans = plan_shards(manifest, **order, config=config)
     check_plans(plans, manifest, out)
     result = Extracted()
-    with torch_threads(config.num_threads), stopped_by_signals():
+    with torch_threads(config.num_threads), interrupted_by_signals():
         for plan in plans:
             if plan.finished is not None:
                 _skip(plan, result)
@@ -138,7 +138,7 @@ def _open_writer(plan: ShardPlan, config: ExtractConfig) -> ShardWriter:
 def _saying_how_to_go_on(writer: ShardWriter) -> Iterator[None]:
     try:
         yield
-    except Stopped as stopped:
+    except Interrupted as stopped:
         say(
             f"Ended by {stopped.signal.name}: {writer.num_written} of {writer.num_rows} clips of "
             f"{writer.path} are done and kept.\nRun the same command again: it goes on from there."

@@ -18,11 +18,11 @@ from ..llm.text_codec import draw_examples
 from ..llm.trim import trim
 from ..llm.vocabulary import needed_ids
 from ..training.evaluation import EvaluationSet
-from ..training.fit import fit
-from ..training.interrupting import saying_how_to_resume
+from ..training.interruption import report_interruption
 from ..training.log import TrainingLog
 from ..training.processes import is_main_process, join_processes, local_device, wait_for_all
 from ..training.tracking import check_tracker
+from ..training.train_loop import fit
 from .batching import TrainBatches, feature_evaluation_set
 from .build import base_dtype
 from .collate import collate
@@ -82,9 +82,9 @@ def tune(
 
     Raises:
         RunError, CacheError, DataError, ModelError: as their sentences say.
-        Stopped: SIGTERM or SIGINT came; the last checkpoint is kept.
+        Interrupted: SIGTERM or SIGINT came; the last checkpoint is kept.
     """
-    with saying_how_to_resume(out):
+    with report_interruption(out):
         check_tracker(config.training.report_to)
         train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
         missing = _missing(train, dev)

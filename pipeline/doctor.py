@@ -29,7 +29,7 @@ class Check:
     fix: str = ""
 
 
-class Unwell(Exception):
+class CheckFailed(Exception):
     """A check's own verdict: (what was found, how to mend it)."""
 
     def __init__(self, found: str, fix: str) -> None:
@@ -63,7 +63,7 @@ def examine(folder: Path, *, device: str, only: Collection[str] | None = None) -
 def _run(name: str, check: Callable[[], str], fix: str) -> Check:
     try:
         return Check(name, True, check())
-    except Unwell as verdict:
+    except CheckFailed as verdict:
         return Check(name, False, verdict.found, verdict.fix)
     except Exception as error:  # the point of a doctor: whatever breaks is reported with its remedy
         return Check(name, False, f"{type(error).__name__}: {error}", fix)
@@ -86,7 +86,7 @@ def _torchvision() -> str:
     code = "import torchvision.ops, timm; print(torchvision.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Unwell((done.stderr.strip().splitlines() or ["it did not load"])[-1], _TORCHVISION_FIX)
+        raise CheckFailed((done.stderr.strip().splitlines() or ["it did not load"])[-1], _TORCHVISION_FIX)
     return f"{done.stdout.strip()} loads beside torch"
 
 
@@ -130,7 +130,7 @@ def _four_bit(name: str) -> str:
         layer.eval()(inputs)
     after = gradient()
     if not torch.allclose(before, after, rtol=GRADIENT_TOLERANCE, atol=GRADIENT_TOLERANCE):
-        raise Unwell("the gradient changes after an evaluation pass", "pip install -U bitsandbytes")
+        raise CheckFailed("the gradient changes after an evaluation pass", "pip install -U bitsandbytes")
     return f"forward and backward on {device.type}, unchanged by an evaluation pass"
 
 
@@ -170,7 +170,7 @@ def _hdf5(folder: Path) -> str:
 def _disk(folder: Path) -> str:
     free = shutil.disk_usage(folder).free / 2**30
     if free < LEAST_FREE_GIB:
-        raise Unwell(
+        raise CheckFailed(
             f"{free:.1f} GiB free", f"free at least {LEAST_FREE_GIB:.0f} GiB on the disk of {folder}"
         )
     return f"{free:.0f} GiB free"

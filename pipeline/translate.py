@@ -22,8 +22,8 @@ from ..finetune.run_files import RUN
 from ..finetune.store import check_features, load_stage_two
 from ..training.config import DecodingConfig
 from ..video import Clip, list_clips, read_frames
-from .as_cached import Making, making_of
 from .evaluation import Decoding
+from .feature_recipe import FeatureRecipe, recipe_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,19 +65,19 @@ def translate(
         RunError: the run was tuned on several streams: one encoder gives one.
         ConfigError: the run was tuned on several languages and none is named.
     """
-    where = resolve_device(device)
-    encoder = load_encoder(ckpt).to(where)
-    model = load_stage_two(run, device=where, llm=llm)
+    torch_device = resolve_device(device)
+    encoder = load_encoder(ckpt).to(torch_device)
+    model = load_stage_two(run, device=torch_device, llm=llm)
     _check_one_stream(run, model)
     check_features(model, fingerprint(ckpt))
-    making = making_of(run, model.streams[0], encoder=encoder, device=where)
+    recipe = recipe_of(run, model.streams[0], encoder=encoder, device=torch_device)
     spoken = language or _only_language(run)
     search = load_config(
         DecodingConfig, base=model.config.decoding, source=decoding[0], overrides=decoding[1]
     )
     paths, faults = _inputs(videos)
     sentences: dict[int, str] = {}
-    found = encode_videos(encoder, paths, making=making, device=where, faults=faults)
+    found = encode_videos(encoder, paths, recipe=recipe, device=torch_device, faults=faults)
     for number, features in progress(found, desc="translating", total=len(paths), unit="videos"):
         try:
             sentences[number] = _sentence(
@@ -95,7 +95,7 @@ def encode_videos(
     encoder: VisualEncoder,
     videos: Sequence[Path],
     *,
-    making: Making,
+    recipe: FeatureRecipe,
     device: torch.device,
     faults: dict[int, str],
 ) -> Iterator[tuple[int, np.ndarray]]:
@@ -104,7 +104,7 @@ def encode_videos(
     Args:
         encoder: the frozen encoder.
         videos: video files or folders of frames.
-        making: how frames are chosen and encoded.
+        recipe: how frames are chosen and encoded.
         device: where to compute.
         faults: number of a video -> why it has no features. These videos are passed over, and others added.
     """
@@ -115,10 +115,10 @@ def encode_videos(
         return next(number for number in range(begin, len(videos)) if number not in faults)
 
     while begin < len(videos):
-        clips = _readable(encoder, videos, making, faults, begin=begin)
+        clips = _readable(encoder, videos, recipe, faults, begin=begin)
         encoded = encode(
-            encoder, clips, frame_batch=making.frame_batch, level=making.level, device=device,
-            dtype=making.dtype,
+            encoder, clips, frame_batch=recipe.frame_batch, level=recipe.level, device=device,
+            dtype=recipe.dtype,
         )  # fmt: skip
         try:
             for _, features in encoded:
@@ -133,7 +133,12 @@ def encode_videos(
 
 
 def _readable(
-    encoder: VisualEncoder, videos: Sequence[Path], making: Making, faults: dict[int, str], *, begin: int
+    encoder: VisualEncoder,
+    videos: Sequence[Path],
+    recipe: FeatureRecipe,
+    faults: dict[int, str],
+    *,
+    begin: int,
 ) -> Iterator[tuple[Path, np.ndarray]]:
     config = encoder.config
     for number in range(begin, len(videos)):
@@ -142,11 +147,11 @@ def _readable(
         try:
             frames = read_frames(
                 Clip(path=videos[number]),
-                sampling=making.sampling,
-                phase=making.phase,
+                sampling=recipe.sampling,
+                phase=recipe.phase,
                 size=config.resize_size,
                 fit=config.fit,
-                keep_partial=making.keep_partial,
+                keep_partial=recipe.keep_partial,
             )
         except DataError as error:
             faults[number] = str(error)

@@ -27,7 +27,7 @@ WITHOUT = "begun_without"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretrained:
+class PretrainResult:
     """What a run of stage one gave."""
 
     run: Path
@@ -116,7 +116,7 @@ def _trained_on(manifest: Manifest) -> dict[str, Any]:
     return {"corpus": manifest.corpus, "counts": manifest.counts, "sentences": _digest(manifest)}
 
 
-def finish_run(result: Pretrained) -> None:
+def finish_run(result: PretrainResult) -> None:
     """Add to ``run.json`` what the run gave."""
     content = read_json(result.run / RUN)
     report = {name: value for name, value in result.to_dict().items() if name != "run"}

@@ -16,21 +16,21 @@ from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
 from ..encoder.model import VisualEncoder
 from ..training.evaluation import EvaluationSet, Translations, mean_scores, predict, write_predictions
-from ..training.fit import Fitted, fit
-from ..training.interrupting import saying_how_to_resume
+from ..training.interruption import report_interruption
 from ..training.processes import gather_all, is_main_process, join_processes, wait_for_all
 from ..training.tracking import check_tracker
+from ..training.train_loop import TrainingResult, fit
 from .config import PretrainConfig
 from .data import TrainingClips, evaluation_set, training_batches
 from .frames import FrameStore
 from .model import StageOneModel
-from .run import Pretrained, begin_run, begun_without, check_run, finish_run
+from .run import PretrainResult, begin_run, begun_without, check_run, finish_run
 from .store import save_stage_one
 from .tokenizer import make_tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class PretrainPlan:
     """What a run would be, as ``--dry-run`` shows it."""
 
     train_clips: int
@@ -61,7 +61,7 @@ def pretrain(
     resume: bool = False,
     allow_config_change: bool = False,
     device: str = "auto",
-) -> Pretrained:
+) -> PretrainResult:
     """Train the visual encoder, with a light translation model, on a manifest's train split.
 
     Args:
@@ -75,13 +75,13 @@ def pretrain(
     Raises:
         RunError: ``out`` is in the way, or was begun with other settings or sentences.
         DataError: no training clip can be read, or no dev clip to choose the best checkpoint by.
-        Stopped: SIGTERM or SIGINT came; the last checkpoint is kept.
+        Interrupted: SIGTERM or SIGINT came; the last checkpoint is kept.
     """
-    with saying_how_to_resume(out):
+    with report_interruption(out):
         check_tracker(config.training.report_to)
         _check_dev(manifest, config)
-        place = resolve_device(device)
-        join_processes(place)
+        torch_device = resolve_device(device)
+        join_processes(torch_device)
         changed: dict[str, Any] = {}
         if is_main_process():
             changed = check_run(manifest, config, out, resume=resume, allow_config_change=allow_config_change)
@@ -95,7 +95,7 @@ def pretrain(
             begin_run(manifest, config, out, batches=batches, unreadable=clips.unreadable, changed=changed)
         fitted = fit(
             model, train=batches, dev=dev, config=config.training, decoding=config.decoding, run=out,
-            resume=resume, seed=config.seed, device=place,
+            resume=resume, seed=config.seed, device=torch_device,
         )  # fmt: skip  # leaves the selected weights in the model
         return _finish(model, manifest, dev, fitted, out=out, begun_without=clips.unreadable)
 
@@ -104,16 +104,16 @@ def _finish(
     model: StageOneModel,
     manifest: Manifest,
     dev: EvaluationSet | None,
-    fitted: Fitted,
+    fitted: TrainingResult,
     *,
     out: Path,
     begun_without: list[Unreadable],
-) -> Pretrained:
+) -> PretrainResult:
     """Translate dev with the selected weights, all processes together; the first of them writes the run."""
     translations = _translate_dev(model, dev) if dev else None
     unreadable = _distinct(begun_without, fitted.unreadable, translations.unreadable if translations else ())
     lost = [clip.split for clip in unreadable]
-    result = Pretrained(
+    result = PretrainResult(
         run=out,
         epoch=fitted.epoch,
         dev=mean_scores(translations) if translations else None,
@@ -131,7 +131,7 @@ def _finish(
     return result
 
 
-def plan(manifest: Manifest, *, config: PretrainConfig) -> Planned:
+def plan(manifest: Manifest, *, config: PretrainConfig) -> PretrainPlan:
     """Build everything :func:`pretrain` would train, and read the first clip; nothing is written."""
     _check_dev(manifest, config)
     samples = _train_samples(manifest)
@@ -140,7 +140,7 @@ def plan(manifest: Manifest, *, config: PretrainConfig) -> Planned:
     train = TrainingClips(samples, store=store, tokenizer=model.tokenizer, config=config)
     store.read(samples[0], phase=0)
     encoder = sum(parameter.numel() for parameter in model.encoder.parameters())
-    return Planned(
+    return PretrainPlan(
         train_clips=len(samples),
         dev_clips=len(manifest.split("dev")),
         tokens=len(model.tokenizer),

@@ -16,10 +16,10 @@ from .tracking import check_tracker
 def training_arguments(
     config: TrainingConfig, *, checkpoints: Path, seed: int, device: torch.device
 ) -> TrainingArguments:
-    """Return the arguments of a run: nothing on standard output, our own rhythm of saving.
+    """Return the Trainer's arguments for a run.
 
-    :class:`.rhythm.Rhythm` decides when to log, evaluate and save, :mod:`.selection` which checkpoint is the
-    best.
+    Logging, evaluation and saving are off here. :class:`.evaluation_schedule.EvaluationSchedule` decides when
+    they happen, and :mod:`.selection` selects the best checkpoint.
 
     Raises:
         ConfigError: fp16 on the CPU, which cannot scale its losses; a tracker that is not installed.

@@ -16,7 +16,7 @@ from ..core.seeds import derive_seed
 from .workers import prepare_item
 
 Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
-FILLING = "is_filling"
+DUMMY = "is_dummy"
 """In a batch: it takes the turn of one that is not there, and must weigh nothing."""
 UNREADABLE = "unreadable"
 """In a batch: its clips that could not be read."""
@@ -135,8 +135,8 @@ class BatchDataset(Dataset[dict[str, Any]]):
             batch, missing = self.read((start + turn) % len(self))
             unreadable += missing.values()
             if batch is not None:
-                filling = {FILLING: True} if turn or index != start else {}
-                return batch | filling | ({UNREADABLE: unreadable} if unreadable else {})
+                dummy = {DUMMY: True} if turn or index != start else {}
+                return batch | dummy | ({UNREADABLE: unreadable} if unreadable else {})
         raise DataError(f"No training clip can be read any more; {unreadable[0]}")
 
 

@@ -23,17 +23,17 @@ from ..core.device import resolve_dtype
 from ..core.errors import RunError
 from . import checkpoints, selection
 from .arguments import training_arguments
-from .batches import FILLING, UNREADABLE, BatchDataset, EpochOrder
+from .batches import DUMMY, UNREADABLE, BatchDataset, EpochOrder
 from .config import DecodingConfig, TrainingConfig
 from .evaluation import EvaluationSet, Translations, mean_scores, predict
-from .left_out import LeftOut
+from .evaluation_schedule import EvaluationSchedule
 from .log import TrainingLog
 from .model import IGNORED, TranslationModel
+from .oom_retry import OomRetry
 from .optimisers import group_rates, make_optimiser
 from .processes import begin_worker, share_buffers
-from .rhythm import Rhythm
-from .splitting import BatchSplitter
 from .tracking import flat_row, prepare_trackers
+from .unreadable_clips import UnreadableClips
 
 EXAMPLES = 3  # translations shown in the log at each evaluation
 
@@ -55,19 +55,23 @@ class StageTrainer(Trainer):
         seed: int,
         device: torch.device,
     ) -> None:
-        """Prepare a run in the folder ``run``; the arguments are those of :func:`.fit.fit`."""
+        """Prepare a run in the folder ``run``; the arguments are those of :func:`.train_loop.fit`."""
         self.config, self.decoding, self.order_seed = config, decoding, seed
         self.batches, self.dev = train, dev
         self.checkpoints = run / "checkpoints"
-        self.journal, self.left_out = TrainingLog(run / "log.jsonl"), LeftOut()
+        self.journal, self.unreadable = TrainingLog(run / "log.jsonl"), UnreadableClips()
         self.rates: dict[str, float] = {}
         arguments = training_arguments(config, checkpoints=self.checkpoints, seed=seed, device=device)
-        self.rhythm = Rhythm(config, has_dev=dev is not None)
+        self.evaluation_schedule = EvaluationSchedule(config, has_dev=dev is not None)
         with _without_config(model):
             super().__init__(
-                model, arguments, data_collator=_only, train_dataset=train, callbacks=[self.rhythm]
+                model,
+                arguments,
+                data_collator=_only,
+                train_dataset=train,
+                callbacks=[self.evaluation_schedule],
             )
-        self.splitter = BatchSplitter(model, processes=self.args.world_size)
+        self.oom_retry = OomRetry(model, processes=self.args.world_size)
         self.remove_callback(DefaultFlowCallback)
         self.remove_callback(PrinterCallback)
         prepare_trackers(self.callback_handler, run)
@@ -78,7 +82,7 @@ class StageTrainer(Trainer):
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> Any:
         """Count the labels of one step, of all processes; those of filling batches do not count."""
         counted = [
-            batch | {"labels": torch.full_like(batch["labels"], IGNORED)} if FILLING in batch else batch
+            batch | {"labels": torch.full_like(batch["labels"], IGNORED)} if DUMMY in batch else batch
             for batch in batch_samples
         ]
         count: Any = super()._get_num_items_in_batch(counted, device)
@@ -86,9 +90,9 @@ class StageTrainer(Trainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> Any:
         """Return a batch's loss; that of a filling one is nothing, with a gradient of nothing."""
-        is_filling = inputs.pop(FILLING, False)
+        is_dummy = inputs.pop(DUMMY, False)
         loss: Any = super().compute_loss(model, inputs, *arguments, **settings)
-        return loss * 0.0 if is_filling else loss
+        return loss * 0.0 if is_dummy else loss
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """Build the optimiser over the model's own parameter groups."""
@@ -98,13 +102,13 @@ class StageTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """Run forward and backward of a batch, in parts where the device's memory cannot hold it."""
-        known = self.splitter.limit
-        self.left_out.add(inputs.pop(UNREADABLE, ()))
-        loss = self.splitter.run(
+        known = self.oom_retry.limit
+        self.unreadable.add(inputs.pop(UNREADABLE, ()))
+        loss = self.oom_retry.run(
             partial(super().training_step, model, num_items_in_batch=num_items_in_batch), inputs
         )
-        if self.splitter.limit != known:
-            self._write({f"memory_limit_{self.model.unit}": self.splitter.limit})
+        if self.oom_retry.limit != known:
+            self._write({f"memory_limit_{self.model.unit}": self.oom_retry.limit})
         return loss
 
     def get_train_dataloader(self) -> DataLoader:
@@ -122,8 +126,8 @@ class StageTrainer(Trainer):
         if "loss" in logs:
             row = {"loss": logs["loss"], "lr": self.rates, "grad_norm": logs.get("grad_norm")}
             self._write(row)
-            if self.rhythm.bar is not None:
-                self.rhythm.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
+            if self.evaluation_schedule.bar is not None:
+                self.evaluation_schedule.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
         told = flat_row(logs | ({"lr": self.rates} if "loss" in logs else {}))
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, told)
 
@@ -131,7 +135,7 @@ class StageTrainer(Trainer):
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
         """Save the checkpoint that is due, then translate dev and score it."""
-        assert self.dev is not None  # Rhythm asks for no evaluation without one
+        assert self.dev is not None  # EvaluationSchedule asks for no evaluation without one
         if self.control.should_save:  # first of all: an evaluation may fail
             selection.mark_due(self.state)
             self._save_checkpoint(None, None)
@@ -148,8 +152,8 @@ class StageTrainer(Trainer):
             desc=f"dev, epoch {self.state.epoch:.0f}" if sys.stderr.isatty() else None,
             workers=self.config.workers,
         )
-        self.left_out.add(translations.unreadable)
-        self._note_left_out()
+        self.unreadable.add(translations.unreadable)
+        self._log_unreadable()
         scores = mean_scores(translations)
         seconds = round(time.monotonic() - start, 2)
         self._write({"dev": scores, "examples": _examples(translations), "seconds": seconds})
@@ -180,7 +184,7 @@ class StageTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write a checkpoint under a temporary name, rename it, then remove all but the best and this one."""
-        self._note_left_out()
+        self._log_unreadable()
         folder = checkpoints.partial_folder(self.checkpoints, self.state.global_step)
         if self.args.should_save:
             shutil.rmtree(folder, ignore_errors=True)
@@ -192,7 +196,7 @@ class StageTrainer(Trainer):
         if self.args.should_save:
             self._save(str(folder))
             self.state.save_to_json(str(folder / checkpoints.STATE))
-            self.splitter.save(folder)
+            self.oom_retry.save(folder)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             checkpoints.finish(folder)
@@ -203,8 +207,8 @@ class StageTrainer(Trainer):
         kept = {self.state.global_step, self.state.best_global_step or self.state.global_step}
         checkpoints.keep_only(self.checkpoints, kept)
 
-    def _note_left_out(self) -> None:
-        if (row := self.left_out.note()) is not None:
+    def _log_unreadable(self) -> None:
+        if (row := self.unreadable.note()) is not None:
             self._write(row)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
@@ -219,7 +223,7 @@ class StageTrainer(Trainer):
                 f"but there are {self.args.world_size}.\nStart torchrun with --nproc-per-node {processes}."
             )
         self.model.load_checkpoint_state(checkpoints.load_weights(folder))
-        self.splitter.load(folder)
+        self.oom_retry.load(folder)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         """Load both, but keep the rates and decays of the settings: they may have been changed on purpose."""

@@ -16,7 +16,7 @@ import torch
 
 from fla_llm.cache.writer import ShardWriter
 from fla_llm.core.errors import CacheError, DataError
-from fla_llm.core.signals import Stopped
+from fla_llm.core.signals import Interrupted
 from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import save_encoder
@@ -52,7 +52,7 @@ def test_a_signal_ends_with_how_to_go_on(
     before = signal.getsignal(number)
     with monkeypatch.context() as patch:
         patch.setattr(VisualEncoder, "frame_features", signalled)
-        with pytest.raises(Stopped) as stopped:
+        with pytest.raises(Interrupted) as stopped:
             run_extract(config=WORKERS)
     assert stopped.value.code == code
     assert signal.getsignal(number) == before

@@ -13,7 +13,7 @@ from fla_llm.cache.journal import read_header
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.cache.writer import ShardWriter
 from fla_llm.core.errors import ConfigError
-from fla_llm.core.signals import Stopped
+from fla_llm.core.signals import Interrupted
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import fingerprint_of
 from fla_llm.extract import settle as settle_module
@@ -46,7 +46,7 @@ def begin(run_extract: Run, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> 
         append(self, row, features)
         rows.append(row)
         if len(rows) == 2:
-            raise Stopped(15)
+            raise Interrupted(15)
 
     with monkeypatch.context() as patch:
         patch.setattr(ShardWriter, "append", append_and_stop)

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from fla_llm.cli import fla
 from fla_llm.core.config import write_config
 from fla_llm.core.errors import CacheError, ConfigError, DataError, ModelError, RunError
-from fla_llm.core.signals import Stopped
+from fla_llm.core.signals import Interrupted
 from fla_llm.finetune.batching import TrainBatches, feature_evaluation_set
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
@@ -70,7 +70,7 @@ def test_a_signal_ends_tuning_with_its_code_and_says_how_to_go_on(
 
     own = replace(config, training=replace(config.training, epochs=2, select="last"))
     monkeypatch.setattr(FeatureItems, "get", signalled)
-    with pytest.raises(Stopped) as stopped:
+    with pytest.raises(Interrupted) as stopped:
         tune([cache], llm=str(llm_folder("llama")), config=own, out=run, device="cpu")
     assert stopped.value.code == code
     assert f"(epoch 1.00) in {run} is kept" in capsys.readouterr().err

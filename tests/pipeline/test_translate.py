@@ -15,7 +15,7 @@ from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import load_encoder
 from fla_llm.finetune.positions import source_positions
 from fla_llm.finetune.store import load_stage_two
-from fla_llm.pipeline.as_cached import Making
+from fla_llm.pipeline.feature_recipe import FeatureRecipe
 from fla_llm.pipeline.translate import encode_videos
 
 Fla = Callable[..., Result]
@@ -67,9 +67,9 @@ def test_a_folder_of_videos_is_each_of_them(
 def encoded(
     encoder: VisualEncoder, videos: list[Path], *, faults: dict[int, str] | None = None
 ) -> dict[int, np.ndarray]:
-    making = Making(sampling=encoder.config.sampling, frame_batch=4, dtype=torch.float32)
+    recipe = FeatureRecipe(sampling=encoder.config.sampling, frame_batch=4, dtype=torch.float32)
     found = {} if faults is None else faults
-    return dict(encode_videos(encoder, videos, making=making, device=torch.device("cpu"), faults=found))
+    return dict(encode_videos(encoder, videos, recipe=recipe, device=torch.device("cpu"), faults=found))
 
 
 def test_a_video_that_is_too_long_stops_no_other(run_fla: Fla, house: Path, run: Path) -> None:

@@ -12,7 +12,7 @@ from fla_llm.core.config import config_from_dict, config_to_dict, load_config
 from fla_llm.core.sample import Sample, Split
 from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.pretrain.config import PretrainConfig
-from fla_llm.pretrain.run import Pretrained
+from fla_llm.pretrain.run import PretrainResult
 from fla_llm.pretrain.train import build_model, pretrain
 
 SIDE = 32
@@ -109,7 +109,7 @@ def tiny_model(corpus: Manifest) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def trained(corpus: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Pretrained:
+def trained(corpus: Manifest, tmp_path_factory: pytest.TempPathFactory) -> PretrainResult:
     return pretrain(corpus, config=tiny(), out=tmp_path_factory.mktemp("runs") / "stage1", device="cpu")
 
 

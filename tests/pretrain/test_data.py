@@ -13,7 +13,7 @@ from fla_llm.corpora.manifest import Manifest
 from fla_llm.pretrain.data import EvaluationClips, TrainingClips, collate
 from fla_llm.pretrain.frames import FrameStore
 from fla_llm.pretrain.tokenizer import make_tokenizer
-from fla_llm.training.batches import FILLING, UNREADABLE, BatchDataset
+from fla_llm.training.batches import DUMMY, UNREADABLE, BatchDataset
 
 Make = Callable[..., Any]
 
@@ -93,7 +93,7 @@ def test_a_clip_damaged_in_training_is_left_out_of_its_batch(corpus: Manifest, t
     mixed, damaged = BatchDataset(clips, [[0, 1], [0]], collate), BatchDataset(clips, [[0]], collate)
     assert len(mixed[0]["lengths"]) == len(mixed[0]["labels"]) == 1
     assert [(clip.id, clip.split) for clip in mixed[0][UNREADABLE]] == [("train/0", "train")]
-    assert FILLING not in mixed[0]
-    assert mixed[1][FILLING]  # steps are counted: another batch stands in, without weight
+    assert DUMMY not in mixed[0]
+    assert mixed[1][DUMMY]  # steps are counted: another batch stands in, without weight
     with pytest.raises(DataError, match=r"No training clip can be read .*'train/0' is left out: .*gone.mp4"):
         damaged[0]

@@ -18,7 +18,7 @@ from fla_llm.corpora.manifest import Manifest
 from fla_llm.encoder.store import fingerprint, load_encoder
 from fla_llm.pretrain import PretrainConfig
 from fla_llm.pretrain.data import TrainingClips, clip_evaluation_set
-from fla_llm.pretrain.run import Pretrained
+from fla_llm.pretrain.run import PretrainResult
 from fla_llm.pretrain.store import load_stage_one
 from fla_llm.pretrain.train import plan, pretrain
 from fla_llm.training.checkpoints import finished_steps
@@ -29,7 +29,7 @@ CPU = torch.device("cpu")
 
 
 def test_the_run_directory_is_complete_and_no_file_of_it_is_hidden_from_others(
-    trained: Pretrained, other_modes: Callable[[Path], dict[str, str]]
+    trained: PretrainResult, other_modes: Callable[[Path], dict[str, str]]
 ) -> None:
     assert other_modes(trained.run) == {}
     names = {path.relative_to(trained.run).as_posix() for path in trained.run.rglob("*") if path.is_file()}
@@ -44,7 +44,7 @@ def test_the_run_directory_is_complete_and_no_file_of_it_is_hidden_from_others(
     assert (content["train_clips"], content["dev_clips"]) == (12, 3)
 
 
-def test_what_was_saved_translates_as_what_was_trained(trained: Pretrained, corpus: Manifest) -> None:
+def test_what_was_saved_translates_as_what_was_trained(trained: PretrainResult, corpus: Manifest) -> None:
     model = load_stage_one(trained.run, device=CPU)
     evaluation = clip_evaluation_set(corpus, "dev", model=model)
     translations = predict(model, evaluation, decoding=model.config.decoding, device=CPU, desc=None)
@@ -55,7 +55,7 @@ def test_what_was_saved_translates_as_what_was_trained(trained: Pretrained, corp
     assert all(torch.equal(tensor, kept[name]) for name, tensor in model.encoder.state_dict().items())
 
 
-def test_shown_other_clips_the_references_stay(trained: Pretrained, corpus: Manifest) -> None:
+def test_shown_other_clips_the_references_stay(trained: PretrainResult, corpus: Manifest) -> None:
     model = load_stage_one(trained.run, device=CPU)
     plain = clip_evaluation_set(corpus, "dev", model=model)
     other = clip_evaluation_set(corpus, "dev", model=model, order=[2, 0, 1])
@@ -65,14 +65,14 @@ def test_shown_other_clips_the_references_stay(trained: Pretrained, corpus: Mani
 
 
 def test_the_same_seed_gives_the_same_encoder(
-    trained: Pretrained, corpus: Manifest, tiny_config: Make, tmp_path: Path
+    trained: PretrainResult, corpus: Manifest, tiny_config: Make, tmp_path: Path
 ) -> None:
     again = pretrain(corpus, config=tiny_config(keep_frames_gib=0), out=tmp_path / "again", device="cpu")
     assert fingerprint(again.run) == fingerprint(trained.run)
 
 
 def test_a_run_killed_inside_epoch_two_is_resumed_to_the_same_encoder(
-    trained: Pretrained,
+    trained: PretrainResult,
     corpus: Manifest,
     tiny_config: Make,
     tmp_path: Path,
@@ -95,7 +95,7 @@ def test_a_run_killed_inside_epoch_two_is_resumed_to_the_same_encoder(
 
 
 def test_a_resume_with_other_settings_or_sentences_is_refused(
-    trained: Pretrained, corpus: Manifest, tiny_config: Make
+    trained: PretrainResult, corpus: Manifest, tiny_config: Make
 ) -> None:
     with pytest.raises(RunError, match="these differ:\n  training.epochs: was 2, is now 3"):
         pretrain(corpus, config=tiny_config(training__epochs=3), out=trained.run, resume=True)
@@ -109,7 +109,7 @@ def test_a_resume_with_other_settings_or_sentences_is_refused(
 
 
 def test_a_folder_that_is_not_empty_is_refused(
-    trained: Pretrained, corpus: Manifest, tiny_config: Make
+    trained: PretrainResult, corpus: Manifest, tiny_config: Make
 ) -> None:
     with pytest.raises(RunError, match="is not empty"):
         pretrain(corpus, config=tiny_config(), out=trained.run)
@@ -131,7 +131,7 @@ def test_a_manifest_without_readable_clips_is_refused(
         pretrain(replace(corpus, root=tmp_path), config=tiny_config(), out=tmp_path / "run")
 
 
-def test_a_run_without_its_translator_is_refused(trained: Pretrained, tmp_path: Path) -> None:
+def test_a_run_without_its_translator_is_refused(trained: PretrainResult, tmp_path: Path) -> None:
     shutil.copytree(trained.run, tmp_path / "run")
     (tmp_path / "run/translator/model.safetensors").unlink()
     with pytest.raises(RunError, match=r"translator/ lacks model.safetensors"):

@@ -14,8 +14,8 @@ from fla_llm.core.seeds import derive_seed
 from fla_llm.training.batches import BatchDataset, make_batches
 from fla_llm.training.config import DecodingConfig, TrainingConfig
 from fla_llm.training.evaluation import EvaluationSet
-from fla_llm.training.fit import Fitted, fit
 from fla_llm.training.model import IGNORED, TranslationModel
+from fla_llm.training.train_loop import TrainingResult, fit
 
 LETTERS = "abcdefgh"
 TOKENS = 3
@@ -173,7 +173,7 @@ def toy_fit(
     resume: bool = False,
     batches: Sequence[Sequence[int]] | None = None,
     **changes: Any,
-) -> tuple[TranslationModel, Fitted]:
+) -> tuple[TranslationModel, TrainingResult]:
     model = ToyModel() if model is None else model
     train = toy_batches(ToyItems(20) if items is None else items)
     if batches is not None:
@@ -194,7 +194,7 @@ def toy_fit(
 
 
 @pytest.fixture
-def toy() -> Callable[..., tuple[TranslationModel, Fitted]]:
+def toy() -> Callable[..., tuple[TranslationModel, TrainingResult]]:
     return toy_fit
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fla_llm.training.batches import FILLING, EpochOrder, make_batches, padded_size
+from fla_llm.training.batches import DUMMY, EpochOrder, make_batches, padded_size
 
 LENGTHS = [random.Random(0).randint(1, 60) for _ in range(200)]
 
@@ -74,4 +74,4 @@ def test_processes_take_as_many_turns_and_what_fills_the_last_is_marked(
     indices = list(order)
     assert (len(order), indices[10:]) == (12, [10, 11])
     assert sorted(indices[:10]) == list(range(10))
-    assert [FILLING in dataset[index] for index in range(12)] == [False] * 10 + [True] * 2
+    assert [DUMMY in dataset[index] for index in range(12)] == [False] * 10 + [True] * 2

@@ -11,7 +11,7 @@ from .processes import gather_all
 Key = tuple[str, str]
 
 
-class LeftOut:
+class UnreadableClips:
     """The clips that a run does without, each once; all processes agree on them at every note."""
 
     def __init__(self) -> None:

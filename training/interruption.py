@@ -7,22 +7,22 @@ from pathlib import Path
 from transformers import TrainerState
 
 from ..core.progress import say
-from ..core.signals import Stopped, stopped_by_signals
+from ..core.signals import Interrupted, interrupted_by_signals
 from .checkpoints import STATE, last_checkpoint
 from .processes import is_main_process
 
 
 @contextmanager
-def saying_how_to_resume(run: Path) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM inside this block into :class:`Stopped`, and say what ``run`` keeps.
+def report_interruption(run: Path) -> Iterator[None]:
+    """Turn SIGINT and SIGTERM inside this block into :class:`Interrupted`, and say what ``run`` keeps.
 
     Raises:
-        Stopped: a signal came; the process ends with code 130 or 143.
+        Interrupted: a signal came; the process ends with code 130 or 143.
     """
-    with stopped_by_signals():
+    with interrupted_by_signals():
         try:
             yield
-        except Stopped as stopped:
+        except Interrupted as stopped:
             if is_main_process():
                 say(f"Ended by {stopped.signal.name}: {_what_is_kept(run)}")
             raise

@@ -20,7 +20,7 @@ from .workers import worker_errors
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fitted:
+class TrainingResult:
     """What a training gave."""
 
     state: Path
@@ -46,7 +46,7 @@ def fit(
     resume: bool,
     seed: int,
     device: torch.device,
-) -> Fitted:
+) -> TrainingResult:
     """Train ``model`` and load the selected checkpoint into it.
 
     Args:
@@ -76,7 +76,7 @@ def _train(trainer: StageTrainer, last: Path | None) -> None:
     due = state is not None and is_due(state)
     if trainer.args.should_save:
         rows = trainer.journal.rewind(state.global_step if state else 0, evaluated=not due)
-        trainer.left_out.recall(rows)
+        trainer.unreadable.recall(rows)
     if last is not None and due:
         trainer.evaluate_checkpoint(last)
         state = _state_of(last)
@@ -92,7 +92,7 @@ def _train(trainer: StageTrainer, last: Path | None) -> None:
         vars(trainer.model).pop("forward", None)
 
 
-def _selected(trainer: StageTrainer, *, seconds: float) -> Fitted:
+def _selected(trainer: StageTrainer, *, seconds: float) -> TrainingResult:
     last = checkpoints.last_checkpoint(trainer.checkpoints)
     assert last is not None  # the last epoch is always saved
     state = _state_of(last)
@@ -102,11 +102,11 @@ def _selected(trainer: StageTrainer, *, seconds: float) -> Fitted:
     if trainer.config.select == "best" and best is not None:
         epoch = round(best["epoch"])
         folder = checkpoints.checkpoint_folder(trainer.checkpoints, best["step"])
-    return Fitted(
+    return TrainingResult(
         state=folder / checkpoints.WEIGHTS,
         epoch=epoch,
         best_bleu4=None if best is None else best["bleu4"],
-        unreadable=trainer.left_out.clips,
+        unreadable=trainer.unreadable.clips,
         seconds=seconds,
     )
 

@@ -16,7 +16,7 @@ from fla_llm.core.errors import CacheError
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import load_encoder
 from fla_llm.finetune.streams import Stream, StreamRecord
-from fla_llm.pipeline.as_cached import making_of
+from fla_llm.pipeline.feature_recipe import recipe_of
 from fla_llm.pipeline.translate import encode_videos
 
 Fla = Callable[..., Result]
@@ -56,18 +56,18 @@ def test_translates_features_are_the_cached_ones_bit_for_bit(
     house: Path, encoder: VisualEncoder, cache: FeatureCache, record: StreamRecord
 ) -> None:
     kept = StreamRecord.from_dict(json.loads(json.dumps(record.to_dict())))
-    making = making_of(house, kept, encoder=encoder, device=CPU)
-    assert making.frame_batch == 5
+    recipe = recipe_of(house, kept, encoder=encoder, device=CPU)
+    assert recipe.frame_batch == 5
     manifest = [json.loads(line) for line in (house / "manifest.jsonl").read_text().splitlines()[1:]]
     rows = {row["id"]: house / "corpus" / row["video"] for row in manifest if row["split"] == "test"}
     faults: dict[int, str] = {}
     videos = [rows[row.id] for row in cache.rows]
-    found = list(encode_videos(encoder, videos, making=making, device=CPU, faults=faults))
+    found = list(encode_videos(encoder, videos, recipe=recipe, device=CPU, faults=faults))
     assert not faults
     for index, (_, features) in enumerate(found):
         assert np.array_equal(features, cache[index])
-    own = replace(making, sampling=encoder.config.sampling, phase=0)
-    plain = [array for _, array in encode_videos(encoder, videos, making=own, device=CPU, faults=faults)]
+    own = replace(recipe, sampling=encoder.config.sampling, phase=0)
+    plain = [array for _, array in encode_videos(encoder, videos, recipe=own, device=CPU, faults=faults)]
     assert any(not np.array_equal(array, cache[index]) for index, array in enumerate(plain))
 
 
@@ -89,18 +89,18 @@ def test_a_run_says_the_same_of_a_video_and_of_its_features(
 def test_a_run_without_the_record_sees_as_its_encoder(
     house: Path, encoder: VisualEncoder, record: StreamRecord
 ) -> None:
-    making = making_of(house, replace(record, made_by=()), encoder=encoder, device=CPU)
-    assert (making.sampling, making.phase, making.level) == (encoder.config.sampling, 0, "sign")
+    recipe = recipe_of(house, replace(record, made_by=()), encoder=encoder, device=CPU)
+    assert (recipe.sampling, recipe.phase, recipe.level) == (encoder.config.sampling, 0, "sign")
     bare = replace(record, made_by=(record.made_by[0] | {"preprocessing": {}},))
-    assert making_of(house, bare, encoder=encoder, device=CPU).sampling == encoder.config.sampling
+    assert recipe_of(house, bare, encoder=encoder, device=CPU).sampling == encoder.config.sampling
 
 
 def test_another_kind_of_device_computes_in_its_own_way(
     house: Path, encoder: VisualEncoder, record: StreamRecord
 ) -> None:
     other = record.made_by[0] | {"device_kind": "cuda", "compute_dtype": "bfloat16", "frame_batch": 512}
-    making = making_of(house, replace(record, made_by=(other,)), encoder=encoder, device=CPU)
-    assert making.frame_batch == 32
+    recipe = recipe_of(house, replace(record, made_by=(other,)), encoder=encoder, device=CPU)
+    assert recipe.frame_batch == 32
 
 
 def test_what_the_encoder_cannot_reproduce_is_refused(
@@ -108,7 +108,7 @@ def test_what_the_encoder_cannot_reproduce_is_refused(
 ) -> None:
     def refuse(record: StreamRecord, says: str) -> None:
         with pytest.raises(CacheError, match=says):
-            making_of(house, record, encoder=encoder, device=CPU)
+            recipe_of(house, record, encoder=encoder, device=CPU)
 
     refuse(changed(record, fit="stretch"), "must have fit 'stretch', .* but has 'crop'")
     pose = replace(record, made_by=(record.made_by[0] | {"level": "pose"},))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from fla_llm.core.signals import Stopped
-from fla_llm.training.interrupting import saying_how_to_resume
+from fla_llm.core.signals import Interrupted
+from fla_llm.training.interruption import report_interruption
 
 Toy = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("as_in_a_terminal")
@@ -35,7 +35,7 @@ def test_a_signal_ends_with_its_code_and_how_to_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(toy_model, "calls", 0, raising=False)
         patch.setattr(toy_model, "forward", signalled)
-        with pytest.raises(Stopped) as stopped, saying_how_to_resume(run):
+        with pytest.raises(Interrupted) as stopped, report_interruption(run):
             toy(run, workers=workers)
     assert stopped.value.code == code
     said = capfd.readouterr().err
@@ -52,7 +52,7 @@ def test_what_is_kept_is_said_before_there_is_a_checkpoint(tmp_path: Path, capfd
         (tmp_path / "none", "nothing was written to {} yet.\nRun the same command again."),
         (tmp_path, "{} has no checkpoint yet.\nRun the same command again with --resume: it begins anew."),
     ):
-        with pytest.raises(Stopped), saying_how_to_resume(run):
+        with pytest.raises(Interrupted), report_interruption(run):
             os.kill(os.getpid(), signal.SIGINT)
         assert f"Ended by SIGINT: {expected.format(run)}" in capfd.readouterr().err
         (tmp_path / "config.yaml").touch()

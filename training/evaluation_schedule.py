@@ -8,7 +8,7 @@ from ..core.progress import progress
 from .config import TrainingConfig
 
 
-class Rhythm(TrainerCallback):
+class EvaluationSchedule(TrainerCallback):
     """Takes the place of transformers' flow and printing callbacks (those print on standard output)."""
 
     def __init__(self, config: TrainingConfig, *, has_dev: bool) -> None:

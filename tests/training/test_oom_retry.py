@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fla_llm.core.errors import RunError
-from fla_llm.training.splitting import BatchSplitter
+from fla_llm.training.oom_retry import OomRetry
 
 from .conftest import ToyModel
 
@@ -48,16 +48,16 @@ def batch_of(count: int, *, seed: int = 1) -> dict[str, Tensor]:
     }
 
 
-def run(model: RowsModel, splitter: BatchSplitter, batch: dict[str, Tensor]) -> Tensor:
+def run(model: RowsModel, retry: OomRetry, batch: dict[str, Tensor]) -> Tensor:
     count = len(batch["labels"])
-    return splitter.run(lambda part: model.step(part, count), batch)
+    return retry.run(lambda part: model.step(part, count), batch)
 
 
 @pytest.mark.parametrize("holds", [8, 4, 3, 1])
 def test_the_gradient_is_that_of_the_whole(holds: int) -> None:
     model, whole = RowsModel(holds=holds), RowsModel(holds=8)
     for seed in (1, 2):  # the second adds to the first, as accumulation does
-        loss = run(model, BatchSplitter(model, processes=1), batch_of(8, seed=seed))
+        loss = run(model, OomRetry(model, processes=1), batch_of(8, seed=seed))
         expected = whole.step(batch_of(8, seed=seed), 8)
         torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(model.outer.weight.grad, whole.outer.weight.grad)
@@ -69,9 +69,9 @@ def test_gradients_of_earlier_batches_are_kept_apart_unless_other_processes_need
     processes: int, found: bool
 ) -> None:
     model, whole = RowsModel(holds=8), RowsModel(holds=8)
-    splitter = BatchSplitter(model, processes=processes)
+    retry = OomRetry(model, processes=processes)
     for seed in (1, 2):
-        run(model, splitter, batch_of(8, seed=seed))
+        run(model, retry, batch_of(8, seed=seed))
         whole.step(batch_of(8, seed=seed), 8)
     assert model.found == [False, found]
     torch.testing.assert_close(model.outer.weight.grad, whole.outer.weight.grad, atol=0, rtol=0)
@@ -79,23 +79,23 @@ def test_gradients_of_earlier_batches_are_kept_apart_unless_other_processes_need
 
 def test_what_failed_once_is_halved_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     model = RowsModel(holds=3)
-    splitter = BatchSplitter(model, processes=1)
-    run(model, splitter, batch_of(8))
+    retry = OomRetry(model, processes=1)
+    run(model, retry, batch_of(8))
     assert model.seen == [8, 4, 2, 2, 2, 2]
-    assert splitter.limit == 4
+    assert retry.limit == 4
     assert "cannot hold a batch of 4 steps:" in capsys.readouterr().err
     model.seen.clear()
-    run(model, splitter, batch_of(8))
+    run(model, retry, batch_of(8))
     assert model.seen == [2, 2, 2, 2]
 
 
 def test_the_limit_is_kept_in_the_checkpoint(tmp_path: Path) -> None:
-    first, second = (BatchSplitter(RowsModel(holds=1), processes=1) for _ in range(2))
+    first, second = (OomRetry(RowsModel(holds=1), processes=1) for _ in range(2))
     first.limit = 96
     first.save(tmp_path)
     second.load(tmp_path)
     assert second.limit == 96
-    third = BatchSplitter(RowsModel(holds=1), processes=1)
+    third = OomRetry(RowsModel(holds=1), processes=1)
     third.load(tmp_path / "older")  # a checkpoint of before there were limits
     assert third.limit is None
 
@@ -105,19 +105,17 @@ def test_a_clip_that_does_not_fit_alone_ends_with_the_remedy() -> None:
     with pytest.raises(
         RunError, match=r"(?s)a batch of 1 steps, but does not: CUDA out.*training.batch_steps"
     ):
-        run(model, BatchSplitter(model, processes=1), batch_of(4))
+        run(model, OomRetry(model, processes=1), batch_of(4))
 
 
 def test_several_processes_stop_with_the_remedy() -> None:
     model = RowsModel(holds=2)
     with pytest.raises(RunError, match=r"(?s)a batch of 4 steps.*smaller training.batch_steps"):
-        run(model, BatchSplitter(model, processes=2), batch_of(4))
+        run(model, OomRetry(model, processes=2), batch_of(4))
     assert model.seen == [4]
 
 
 def test_other_faults_pass_through() -> None:
     model = RowsModel(holds=8)
     with pytest.raises(ValueError, match="boom"):
-        BatchSplitter(model, processes=1).run(
-            lambda _: (_ for _ in ()).throw(ValueError("boom")), batch_of(2)
-        )
+        OomRetry(model, processes=1).run(lambda _: (_ for _ in ()).throw(ValueError("boom")), batch_of(2))

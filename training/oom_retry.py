@@ -22,7 +22,7 @@ Batch = dict[str, Any]
 Step = Callable[[Batch], Tensor]
 
 
-class BatchSplitter:
+class OomRetry:
     """Runs forward and backward of a batch, in parts where it does not fit into the device's memory."""
 
     def __init__(self, model: TranslationModel, *, processes: int) -> None:

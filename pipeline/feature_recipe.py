@@ -22,7 +22,7 @@ LEVELS = ("sign", "frame")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Making:
+class FeatureRecipe:
     """How videos become features."""
 
     sampling: FrameSampling
@@ -37,7 +37,9 @@ class Making:
     """Of a damaged video take the frames before its fault."""
 
 
-def making_of(run: Path, stream: StreamRecord, *, encoder: VisualEncoder, device: torch.device) -> Making:
+def recipe_of(
+    run: Path, stream: StreamRecord, *, encoder: VisualEncoder, device: torch.device
+) -> FeatureRecipe:
     """Return how the features of ``stream`` were made, for this encoder and device.
 
     The number format and the frame batch are those of the cache where it was made on a device of this kind:
@@ -47,7 +49,9 @@ def making_of(run: Path, stream: StreamRecord, *, encoder: VisualEncoder, device
     Raises:
         CacheError: they were made in several ways, or in one that the encoder cannot reproduce.
     """
-    plain = Making(sampling=encoder.config.sampling, dtype=resolve_dtype(ExtractConfig().precision, device))
+    plain = FeatureRecipe(
+        sampling=encoder.config.sampling, dtype=resolve_dtype(ExtractConfig().precision, device)
+    )
     if not stream.made_by:
         return plain
     made = stream.made_by[0]
@@ -56,7 +60,7 @@ def making_of(run: Path, stream: StreamRecord, *, encoder: VisualEncoder, device
     seen: dict[str, Any] = made["preprocessing"]
     _check_pictures(run, seen, encoder)
     same_kind = made["device_kind"] == device.type
-    return Making(
+    return FeatureRecipe(
         sampling=_sampling(run, seen, plain.sampling),
         phase=seen.get("phase", 0),
         level=cast(Level, made["level"]),
