@@ -18,7 +18,7 @@ def command(ctx: click.Context, device: str, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from ..pipeline.doctor import examine
+    from ..planning.doctor import examine
 
     checks = examine(Path.cwd(), device=device)
     lines = [f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}" for check in checks]

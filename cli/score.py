@@ -1,11 +1,15 @@
 """``fla score``: score a file of hypotheses, or compare two."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ..core.sample import SPLITS
 from .options import emit, json_option
+
+if TYPE_CHECKING:
+    from ..scoring.sentences import Sentences
 
 FILE = click.Path(path_type=Path)  # not exists=True: a path that is not there is input refused, exit code 1
 
@@ -46,19 +50,18 @@ def command(
     both sides have ids they are matched by id, else line by line. Two systems are compared by paired
     bootstrap. Exit code 1: references differ from those of --manifest; they are shown.
     """
-    from ..pipeline.score import ScoreRequest, score_files
+    from ..scoring.score_files import ScoreRequest, score_files
 
     card = score_files(
         ScoreRequest(
             hypotheses=[path for path in (hyps, hyps_b) if path is not None],
-            refs=refs,
-            manifest=manifest,
-            split=split,
+            refs=_read_sentences(refs, split),
+            manifest=_read_sentences(manifest, split),
             language=language,
             protocol=protocol,
             intervals=intervals,
             resamples=resamples,
-            train=train,
+            train=_read_sentences(train, "train"),
             baselines=baselines,
             allow_missing=allow_missing,
             export=export,
@@ -66,3 +69,21 @@ def command(
     )
     emit(as_json, card.to_dict(), card.describe())
     context.exit(int(bool(card.differing)))
+
+
+def _read_sentences(path: Path | None, split: str) -> "Sentences | None":
+    """Return the sentences of a manifest's split, or the references in a file of sentences."""
+    from ..corpora.manifest import is_manifest, read_manifest
+    from ..scoring.sentences import Sentences, read_sentence_file
+
+    if path is None:
+        return None
+    if not is_manifest(path):
+        return read_sentence_file(path).references()
+    samples = read_manifest(path).split(split)
+    return Sentences(
+        source=f"{path} ({split})",
+        texts=tuple(sample.text for sample in samples),
+        ids=tuple(sample.id for sample in samples),
+        languages=frozenset(sample.language for sample in samples),
+    )

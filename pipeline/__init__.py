@@ -1,4 +1,4 @@
-"""What joins the stages: evaluation, translation, the demo with its small language model, and the doctor.
+"""Work that joins stages: evaluation, translation of videos, export.
 
-Hands nothing on: each module needs other rooms, and a command imports only the one it runs.
+Nothing is imported here: each module needs several rooms, and a command imports only its own module.
 """

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fla_llm.pipeline import doctor
+from fla_llm.planning import doctor
 
 
 def test_this_machine_is_well(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Score files of sentences: read them, bring them together, check and score."""
+"""Scores of files of sentences: reading, matching by id, checks, scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,66 +7,63 @@ from typing import Any
 
 from ..core.errors import DataError
 from ..core.progress import say
-from ..corpora.manifest import is_manifest, read_manifest
-from ..scoring.export import export_pairs
-from ..scoring.guessing import count_verbatim, guesses
-from ..scoring.pairing import (
+from .export import export_pairs
+from .guessing import count_verbatim, guesses
+from .pairing import (
     check_same_references,
     common_language,
     differing_references,
     drop_missing,
     pair,
 )
-from ..scoring.protocols import DEFAULT_PROTOCOL, named_protocols
-from ..scoring.score import DEFAULT_RESAMPLES
-from ..scoring.scorecard import ProtocolScores, Systems, describe_rows, score_systems
-from ..scoring.sentences import SentenceFile, Sentences, read_sentence_file
+from .protocols import DEFAULT_PROTOCOL, named_protocols
+from .score import DEFAULT_RESAMPLES
+from .scorecard import ProtocolScores, Systems, describe_rows, score_systems
+from .sentences import SentenceFile, Sentences, read_sentence_file
 
 SHOWN = 3
-"""Differing references that are shown."""
+"""Number of differing references to print."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRequest:
-    """What is to be scored, and how."""
+    """Hypotheses to score, and how to score them."""
 
     hypotheses: Sequence[Path]
-    """One file, or two to be compared."""
-    refs: Path | None = None
-    """References or a manifest; None: the predictions file's own, or those of ``manifest``."""
-    manifest: Path | None = None
-    """Whose sentences the references must be."""
-    split: str = "test"
-    """Of a manifest."""
+    """One file, or two files to compare."""
+    refs: Sentences | None = None
+    """References. None: those in the predictions file, else those of ``manifest``."""
+    manifest: Sentences | None = None
+    """Sentences of the corpus, which the references must equal."""
     language: str | None = None
-    """ISO 639 code; None: what the files say, else English."""
+    """ISO 639 code. None: the language in the files, else English."""
     protocol: str = DEFAULT_PROTOCOL
-    """A name, or ``all``."""
+    """Name of a protocol, or ``all``."""
     intervals: bool = False
-    """Give 95 % intervals."""
+    """Whether to compute 95 % intervals."""
     resamples: int = DEFAULT_RESAMPLES
-    """Test sets drawn for intervals and comparisons."""
-    train: Path | None = None
-    """Training sentences: a file of sentences, or a manifest, whose split ``train`` is taken."""
+    """Number of test sets drawn for intervals and comparisons."""
+    train: Sentences | None = None
+    """Training sentences, to count test sentences that occur in training."""
     baselines: bool = False
-    """Score what sees no video, too; needs ``train``."""
+    """Whether to score guesses that use no video. Needs ``train``."""
     allow_missing: bool = False
-    """Score the ids that all files have."""
+    """Whether to score only the ids that all files have."""
     export: Path | None = None
-    """Folder for what other metrics need."""
+    """Folder for the input files of other metrics."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scorecard:
-    """All that was found."""
+    """Scores of the files, with the sentences that could not be used."""
 
     rows: Sequence[ProtocolScores]
     missing: Sequence[str]
-    """Ids that were left out, since a file lacks them."""
+    """Ids that a file lacks. They are not scored."""
     differing: Sequence[str]
-    """References that are not the manifest's sentences, in words."""
+    """A line for each reference that differs from the manifest's sentence."""
     verbatim: int | None
-    """Test sentences that stand in the training file."""
+    """Number of test sentences that occur in training. None: no training sentences."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return what ``--json`` prints: protocol -> figures."""
@@ -80,7 +77,7 @@ class Scorecard:
         return {row.protocol: row.to_dict() | more for row in self.rows}
 
     def describe(self) -> str:
-        """Return the same for people."""
+        """Return the scores as text for people."""
         parts = [describe_rows(self.rows, missing=len(self.missing))]
         if self.missing:
             parts.append(
@@ -97,26 +94,28 @@ class Scorecard:
 
 
 def score_files(request: ScoreRequest) -> Scorecard:
-    """Score what a request names.
+    """Score files of hypotheses.
 
     Raises:
-        DataError: files that cannot be read or do not belong together, or text a protocol cannot score.
-        ConfigError: no such protocol.
+        DataError: a file is unreadable, the files hold different sentences, no references are given, or a
+            protocol cannot score a text.
+        ConfigError: no protocol has the given name.
     """
     protocols = named_protocols(request.protocol)
     files = [read_sentence_file(path) for path in request.hypotheses]
     sides = [file.hypotheses() for file in files]
     references = _references(files, request)
-    truth = None if request.manifest is None else _read_sentences(request.manifest, request.split)
+    truth = request.manifest
     missing: list[str] = []
     if request.allow_missing:
         references, sides, missing = drop_missing(references, sides)
-        if truth is not None:  # a predictions file that brings its own references may lack clips as well
+        if truth is not None:
+            # A predictions file with its own references may lack clips of the manifest too.
             truth, _, beyond = drop_missing(truth, [references])
             missing = list(dict.fromkeys([*missing, *beyond]))
     systems = [(side.source, pair(side, references)) for side in sides]
     language = request.language or common_language(references, *sides) or _assumed_language()
-    training = None if request.train is None else _read_sentences(request.train, "train").texts
+    training = None if request.train is None else request.train.texts
     if request.export is not None:
         ids = references.ids or tuple(str(number) for number in range(1, len(references.texts) + 1))
         own = systems[0][1]
@@ -137,33 +136,21 @@ def score_files(request: ScoreRequest) -> Scorecard:
 
 
 def _references(files: Sequence[SentenceFile], request: ScoreRequest) -> Sentences:
-    """Return the references named, or else those of predictions files, which must agree."""
+    """Return the given references, or else the references of the predictions files."""
     if request.refs is not None:
-        return _read_sentences(request.refs, request.split)
+        return request.refs
     if not files[0].is_predictions:
         if request.manifest is not None:
-            return _read_sentences(request.manifest, request.split)
+            return request.manifest
         raise DataError(
             f"{files[0].path} must be scored against references, but has none.\nName them: --refs"
         )
     references = files[0].references()
+    # Scores of two systems are comparable only on the same references.
     for file in files[1:]:
         if file.is_predictions and not request.allow_missing:
             check_same_references(file.references(), references)
     return references
-
-
-def _read_sentences(path: Path, split: str) -> Sentences:
-    """Return the sentences of a manifest's split, or the references of any other file."""
-    if not is_manifest(path):
-        return read_sentence_file(path).references()
-    samples = read_manifest(path).split(split)
-    return Sentences(
-        source=f"{path} ({split})",
-        texts=tuple(sample.text for sample in samples),
-        ids=tuple(sample.id for sample in samples),
-        languages=frozenset(sample.language for sample in samples),
-    )
 
 
 def _guesses(
@@ -176,7 +163,7 @@ def _guesses(
         return {}
     if training is None:
         raise DataError(
-            "The baselines are made of training sentences, but none are named.\nName them: --train"
+            "The baselines are made of training sentences, but none are given.\nGive them: --train"
         )
     return guesses(hypotheses, references, training)
 
