@@ -14,6 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file, save_file
+from stage_two_fixtures import TEXTS
 
 from fla_llm.cli import fla
 from fla_llm.core.config import load_config, write_config
@@ -22,8 +23,6 @@ from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.model import StageTwoModel
 from fla_llm.finetune.store import load_stage_two
 from fla_llm.training.checkpoints import finished_steps
-
-from .conftest import TEXTS
 
 FAMILIES = ["llama", "qwen3", "gemma3_text", "xglm", "mbart", "t5"]
 CPU = torch.device("cpu")
