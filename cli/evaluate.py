@@ -6,6 +6,7 @@ import click
 
 from ..core.sample import SPLITS
 from .options import (
+    FiniteRange,
     config_options,
     device_option,
     emit,
@@ -42,7 +43,7 @@ from .options import (
 )
 @click.option(
     "--diversity",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="X",
     help="Beams that differ: --set diversity=X (stage two).",
 )

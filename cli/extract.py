@@ -10,6 +10,7 @@ import click
 
 from ..core.sample import SPLITS
 from .options import (
+    FiniteRange,
     config_options,
     device_option,
     dry_run_option,
@@ -92,7 +93,7 @@ class ScalesType(click.ParamType):
     "--views", type=click.IntRange(min=0), metavar="K", help="Also K augmented passes of each training video."
 )
 @click.option(
-    "--fps", type=click.FloatRange(min=0, min_open=True), help="Frames a second to look at, by the clock."
+    "--fps", type=FiniteRange(min=0, min_open=True), help="Frames a second to look at, by the clock."
 )
 @click.option("--keep-partial", is_flag=True, help="Of a damaged video take the frames before its fault.")
 @root_option

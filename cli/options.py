@@ -1,6 +1,7 @@
 """Options and printing that all commands share."""
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,19 @@ from typing import Any
 import click
 
 from ..core.text import printable, printable_json
+
+
+class FiniteRange(click.FloatRange):
+    """Range of numbers without nan and infinity."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the number."""
+        number = super().convert(value, param, ctx)
+        # nan passes click's bounds: every comparison with nan is false.
+        if not math.isfinite(number):
+            self.fail(f"{number} is not a finite number.", param, ctx)
+        return number
+
 
 Decorator = Callable[[Any], Any]
 

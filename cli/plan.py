@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from .options import config_options, device_option, emit, json_option, seed_option
+from .options import FiniteRange, config_options, device_option, emit, json_option, seed_option
 from .tuning import tune_config, tuning_options
 
 
@@ -14,7 +14,7 @@ from .tuning import tune_config, tuning_options
     "--features", multiple=True, metavar="DIR", type=click.Path(path_type=Path),
     help="Caches, for their lengths.  [default: PHOENIX14T's longest clips]",
 )  # fmt: skip
-@click.option("--vram", type=click.FloatRange(min=0, min_open=True), metavar="GB", help="The GPU's memory.")
+@click.option("--vram", type=FiniteRange(min=0, min_open=True), metavar="GB", help="The GPU's memory.")
 @click.option("--steps", type=click.IntRange(min=1), metavar="N", help="Feature steps of the longest clip.")
 @click.option("--words", type=click.IntRange(min=1), metavar="N", help="Words of the longest sentence.")
 @click.option("--probe", is_flag=True, help="Run one real step on the GPU, and put what it took beside.")

@@ -163,7 +163,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _merge(mapping: dict[str, Any], newer: Mapping[str, Any]) -> None:
     for key, value in newer.items():
         if isinstance(value, Mapping) and isinstance(mapping.get(key), dict):
-            _merge(mapping[key], value)
+            _merge(mapping[key], value)  # groups are merged key by key, lists are replaced whole
         else:
             mapping[key] = value
 

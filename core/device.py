@@ -28,6 +28,7 @@ def resolve_device(name: str = "auto") -> torch.device:
     except RuntimeError as error:
         raise ConfigError(f"--device must be auto, cpu, mps, cuda or cuda:N, but is {name!r}.") from error
     count = {"cpu": 1, "cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}
+    # mps has one device, and device types that are not listed have none.
     if (device.index or 0) >= count.get(device.type, 0):
         raise ConfigError(f"--device {name} is not on this machine.\nRun: fla doctor")
     return device

@@ -102,7 +102,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")  # spreadsheets write a byte order mark
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise DataError(
@@ -119,6 +119,7 @@ def resolve_inside(root: Path, relative: str) -> Path:
     Raises:
         DataError: the path is absolute or climbs out of ``root``.
     """
+    # normpath works on the text alone. resolve() would follow links, and refuse links to other disks.
     path = Path(os.path.normpath(root / relative))
     if not path.is_relative_to(os.path.normpath(root)):
         raise DataError(f"A path must stay inside {root}, but is {relative!r}.")

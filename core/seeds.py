@@ -14,5 +14,6 @@ def derive_seed(*parts: str | int) -> int:
     >>> derive_seed(1, "23") == derive_seed(12, "3")
     False
     """
+    # The separator and the type names keep (1, "23") and (12, "3") apart.
     text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -42,11 +42,12 @@ class Builder:
             for name in names
             if name in mapping
         }
+        # __post_init__ may compare fields, and must not see a value that is a fault already.
         if len(self.faults) > before:
             return typing.cast(C, _FAULTY)
         try:
             return cls(**values)
-        except (TypeError, ValueError, ConfigError) as error:  # a missing field, or the config's own check
+        except (TypeError, ValueError, ConfigError) as error:  # a required field is absent, or __post_init__
             self.faults.append(f"{prefix.rstrip('.') or cls.__name__}: {error}")
             return typing.cast(C, _FAULTY)
 
@@ -76,6 +77,7 @@ class Builder:
                 return None
             return self._convert(value, next(a for a in arguments if a is not type(None)), key)
         if origin is Literal:
+            # 1 == True to Python, so that types are compared too.
             if value in arguments and type(value) in {type(a) for a in arguments}:
                 return value
             wanted = "one of " + ", ".join(map(str, arguments))
@@ -113,6 +115,7 @@ class Builder:
             if found := find_unstorable(value):
                 return self._fault(key, f"without {found}", value)
             return hint(value)
+        # A bool is an int to Python, so that bools are excluded where numbers belong.
         if hint is str and isinstance(value, bool):
             return self._fault(key, "text", value, _QUOTE)
         if hint is float and isinstance(value, (int, float, str)) and not isinstance(value, bool):

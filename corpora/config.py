@@ -38,13 +38,13 @@ class PrepareConfig:
     """Settings for reading a corpus and checking the videos."""
 
     media: Media = "clips"
-    """How2Sign: one file per sentence (``clips``), or long videos cut at the realigned times (``videos``)."""
+    """Media of How2Sign: a file per sentence (``clips``), or long videos cut at given times (``videos``)."""
     check: Check = "headers"
     """Check of each clip: ``headers`` counts frames, ``decode`` decodes every frame."""
     workers: int = 8
     """Number of threads that check clips."""
     annotations: str | None = None
-    """How2Sign: name of the annotation files. ``{split}`` stands for train, val and test."""
+    """Name of the annotation files of How2Sign. ``{split}`` stands for train, val and test."""
     root: str | None = None
     """Table: folder for relative video paths. Default: the folder of the table."""
     language: str = "en"

@@ -76,6 +76,7 @@ def _join(
         else:
             rows += [_row(sentence, item["split"], places) for sentence in by_name[item["name"]]]
     named = {item["name"] for item in assigned}
+    # A sentence in no split is listed too: no row of either file is lost.
     rows += [
         Rejected(id=name, split="none", reason="in no split", detail="not in split_1.txt", fault=False)
         for name, found in by_name.items()
@@ -90,7 +91,7 @@ def _row(sentence: dict[str, str], split: Split, places: list[str]) -> Row:
     return Row(
         id=name,
         split=split,
-        text="".join(sentence["char"].split()),
+        text="".join(sentence["char"].split()),  # the file puts a blank between characters
         language="zh",
         places=tuple(join(place, file) for place in places for file in (name, f"{name}.mp4")),
         fps=FPS,

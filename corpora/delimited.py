@@ -31,7 +31,7 @@ def read_delimited(
     )
     lines = _lines(reader, path)
     _, header = next(lines, (0, []))
-    header = [name.strip() for name in header]
+    header = [name.strip() for name in header]  # some releases have blanks around the separators
     if not header:
         raise DataError(f"{path} must have a header line, but is empty.")
     check_columns(header, required, place=str(path))

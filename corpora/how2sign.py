@@ -1,4 +1,4 @@
-"""How2Sign: instructional videos in American Sign Language.
+"""Reader of How2Sign: instructional videos in American Sign Language.
 
 Annotation files are TAB-separated, with quoted fields. The release has one file per sentence (``clips``) and
 long videos (``videos``). The clips were cut at other times than the realigned times, so the reader takes
@@ -103,6 +103,7 @@ def _rows(
 ) -> Iterator[Row | Rejected]:
     missing = _missing_clips(source, split)
     for file in files:
+        # Published with csv quoting: a sentence with quotation marks stands in doubled ones.
         for record in read_delimited(source / file, delimiter="\t", required=_COLUMNS):
             if media == "clips":
                 yield _clip_row(record, split, folders, missing)
@@ -112,6 +113,7 @@ def _rows(
 
 def _clip_row(record: dict[str, str], split: Split, folders: list[str], missing: dict[str, str]) -> Row:
     name = record["SENTENCE_NAME"]
+    # Without times: the published clips were cut at other times than the realigned ones.
     return Row(
         id=name,
         split=split,

@@ -120,6 +120,7 @@ def read_manifest(path: Path, *, root: Path | None = None, limit: int | None = N
     """
     lines = read_jsonl(path)
     header = _read_header(path, lines)
+    # Every line is checked before the limit: a truncated file is found in trial runs too.
     samples = [_read_sample(row, f"{path}, line {n}") for n, row in enumerate(lines[1:], 2)]
     _refuse_doubles(path, samples)
     counts = count_splits(samples)
@@ -181,6 +182,7 @@ def _fault(key: str, value: Any) -> str | None:
     if key in _TEXT_KEYS or key == "signer":
         return _text_fault(value)
     if key == "num_frames":
+        # type() and not isinstance(): True is an int to Python.
         return None if type(value) is int and value >= 1 else "a whole number of frames, at least 1"
     if key == "fps":
         return None if _is_number(value) and value > 0 else "a number of frames per second above 0"

@@ -50,6 +50,7 @@ def _read(row: Row, place: str, *, root: Path, check: Check) -> Sample | Rejecte
     path = locate(root, place)
     clip = Clip(path=path, start_seconds=row.start_seconds, end_seconds=row.end_seconds)
     info = probe(clip)
+    # The frame rate in a video file is measured. The table's rate is for folders of pictures.
     fps = info.fps or row.fps
     if fps is None:
         return row.reject("no frame rate", f"{place} does not say it; give a column fps or --set fps=N")

@@ -61,6 +61,7 @@ def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | No
         DataError: the release or an annotation file cannot be read at all, or the path of its folder
             cannot be stored in a manifest.
     """
+    # abspath and not resolve(): the manifest shows the path as the user wrote it, with links.
     source = Path(os.path.abspath(source))
     check_storable(source)
     if corpus not in _READERS:
@@ -98,6 +99,7 @@ def _look(release: Release, config: PrepareConfig, limit: int | None) -> tuple[l
     """Return samples of the usable rows, and the rejected rows, in the order of the files."""
     rows = check_rows(first_of_each_split(release.rows, limit), is_published=release.is_published)
     readable = [row for row in rows if isinstance(row, Row)]
+    # Only readable rows are opened, and results return to their places among the rejected rows.
     looked_at = iter(look_at_all(readable, root=release.root, check=config.check, workers=config.workers))
     results = [next(looked_at) if isinstance(row, Row) else row for row in rows]
     samples = [result for result in results if isinstance(result, Sample)]

@@ -143,6 +143,22 @@ def test_errors_reach_the_terminal_escaped(
     assert not {"\x1b", "\x9b", "\u202e"} & set(shown)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "1e999"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "--llm", "x", "--vram"],
+        ["extract", "--encoder", "timm:x", "--manifest", "m", "--out", "o", "--fps"],
+        ["evaluate", "run", "--features", "c", "--diversity"],
+    ],
+)
+def test_a_number_on_the_command_line_is_finite(
+    arguments: list[str], value: str, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(*arguments, value) == 2
+    assert "is not a finite number" in capsys.readouterr().err
+
+
 LONG = "x" * 300
 
 
