@@ -32,8 +32,9 @@ from timed_fit import check_same_work, timed_fit, trained
 from fla_llm.core.device import resolve_device, resolve_dtype
 from fla_llm.core.progress import say
 from fla_llm.corpora.manifest import Manifest
+from fla_llm.demo.config import SmallLlmConfig
 from fla_llm.demo.corpus import DemoConfig, demo_text, write_demo_corpus
-from fla_llm.demo.small_llm import SmallLlmConfig, make_small_llm
+from fla_llm.demo.small_llm import make_small_llm
 from fla_llm.encoder.config import EncoderConfig
 from fla_llm.encoder.encode import encode
 from fla_llm.encoder.model import VisualEncoder

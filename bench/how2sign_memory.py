@@ -25,7 +25,8 @@ from fla_llm.corpora.config import PrepareConfig
 from fla_llm.corpora.delimited import read_delimited
 from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.corpora.prepare import prepare
-from fla_llm.demo.small_llm import SmallLlmConfig, make_small_llm
+from fla_llm.demo.config import SmallLlmConfig
+from fla_llm.demo.small_llm import make_small_llm
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import fingerprint, load_encoder, save_encoder
 from fla_llm.extract.config import ExtractConfig

@@ -30,8 +30,9 @@ from transformers import get_scheduler, set_seed
 
 from fla_llm.core.device import resolve_device
 from fla_llm.core.progress import say
+from fla_llm.demo.config import SmallLlmConfig
 from fla_llm.demo.corpus import demo_text
-from fla_llm.demo.small_llm import SmallLlmConfig, make_small_llm
+from fla_llm.demo.small_llm import make_small_llm
 from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.collate import collate
 from fla_llm.finetune.config import TuneConfig

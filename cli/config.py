@@ -23,7 +23,7 @@ CLASSES = {
     "tune": ("finetune.config", "TuneConfig"),
     "evaluate": ("training.config", "DecodingConfig"),
     "translate": ("training.config", "DecodingConfig"),
-    "demo": ("demo.run", "load_demo_config"),
+    "demo": ("demo.config", "load_demo_config"),
 }
 """Command with settings -> (module, class or function) of the default settings."""
 

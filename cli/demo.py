@@ -32,9 +32,15 @@ def command(
     and where everything lies; the same figures are in OUT/summary.json.
     """
     from ..core.config import config_to_dict
-    from ..demo.run import describe_plan, load_demo_config, run_demo
+    from ..core.run import check_new_folder
+
+    if not dry_run:
+        check_new_folder(out)
+    from ..demo.config import load_demo_config
 
     config = load_demo_config(config_source, with_seed(overrides, seed))
+    from ..demo.run import describe_plan, run_demo  # loads torch, which takes seconds
+
     if dry_run:
         emit(as_json, config_to_dict(config), describe_plan(config, out))
         return

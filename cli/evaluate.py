@@ -98,14 +98,24 @@ def command(
         raise click.UsageError("--n-best, --diversity and --llm go with --features: stage one has none.")
     if diversity is not None:
         overrides = (*overrides, f"diversity={diversity}")
-    from ..pipeline.evaluate import evaluate_stage_one, evaluate_stage_two
-    from ..pipeline.evaluation import Request
+    from ..pipeline.precheck import precheck_stage_one, precheck_stage_two
     from ..scoring.expected import compare_with_expected, describe_compared, read_expected
+    from ..scoring.protocols import named_protocols
+
+    named_protocols(protocol)
+    expected = None if compare is None else read_expected(compare)
+    decoding = (config_source, overrides)
+    if manifest is not None:
+        precheck_stage_one(run, manifest, decoding=decoding)
+    else:
+        precheck_stage_two(run, decoding=decoding, llm=llm, features=features, split=split)  # type: ignore[arg-type]
+    from ..pipeline.evaluate import evaluate_stage_one, evaluate_stage_two  # loads torch, which takes seconds
+    from ..pipeline.evaluation import Request
 
     request = Request(
         split=split,  # type: ignore[arg-type]  # click.Choice has made sure
         shuffle_features=shuffle_features,
-        decoding=(config_source, overrides),
+        decoding=decoding,
         limit=limit,
         seed=seed or 0,
         device=device,
@@ -114,7 +124,6 @@ def command(
         phase=phase,
         n_best=n_best,
     )
-    expected = None if compare is None else read_expected(compare)
     if manifest is not None:
         result = evaluate_stage_one(run, manifest, request=request, root=Path(root) if root else None)
     else:

@@ -49,7 +49,15 @@ def command(
     licence is left for you to fill in. Scores made with --features are those of OUT, and stand in the card.
     Exit code 1: clips of --features are missing; they are named, and the others are scored.
     """
-    from ..pipeline.evaluation import Request
+    from ..core.run import check_new_folder
+    from ..finetune.run_files import check_parts
+    from ..pipeline.precheck import check_features
+
+    check_parts(run)
+    check_new_folder(out)
+    if features is not None:
+        check_features([features], split)
+    from ..pipeline.evaluation import Request  # loads torch, which takes seconds
     from ..pipeline.export import export
 
     request = Request(split=split, device=device, limit=limit)

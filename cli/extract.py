@@ -123,20 +123,27 @@ def command(
     _refuse_contradictions(shard, num_shards, devices, engine=engine, device=device)
     from ..core.config import load_config
     from ..core.device import resolve_device
+    from ..corpora.manifest import read_manifest
+    from ..encoder.folder import check_encoder
     from ..extract.config import ExtractConfig
-    from ..extract.job import Job
-    from ..extract.plan import describe_plans
-    from ..extract.workers import choose_workers, extract_with
 
     named = {
         "level": level, "timm.scales": scales, "views": views, "fps": fps,
         "keep_partial": keep_partial or None,
     }  # fmt: skip
     overrides = (*overrides, *(f"{key}={value}" for key, value in named.items() if value is not None))
+    config = load_config(ExtractConfig, source=config_source, overrides=with_seed(overrides, seed))
+    read_manifest(manifest, root=Path(root) if root else None, limit=limit)
+    if ckpt is not None:
+        check_encoder(ckpt)
+    from ..extract.job import Job  # loads torch, which takes seconds
+    from ..extract.plan import describe_plans
+    from ..extract.workers import choose_workers, extract_with
+
     job = Job(
         manifest=manifest, root=Path(root) if root else None, limit=limit, ckpt=ckpt, encoder=encoder,
         out=out, splits=splits,
-        config=load_config(ExtractConfig, source=config_source, overrides=with_seed(overrides, seed)),
+        config=config,
     )  # fmt: skip
     workers = choose_workers(
         shard=shard, num_shards=num_shards, devices=devices, engine=engine, device=device,

@@ -36,11 +36,17 @@ def command(
     """
     if features and (steps or words):
         raise click.UsageError("Give either --features or --steps and --words.")
-    from ..planning.plan import Lengths, plan_run
+    from ..core.hub import find_source
+    from ..pipeline.precheck import check_features
 
     config = tune_config(
         config_source, overrides, seed=seed, batch_tokens=batch_tokens, train=train, quantise=quantise
     )
+    check_features(features, "train")
+    if not Path(llm).is_file():
+        find_source(llm)
+    from ..planning.plan import Lengths, plan_run  # loads torch, which takes seconds
+
     lengths = Lengths(features=features, steps=steps, words=words)
     report = plan_run(llm, config=config, lengths=lengths, vram_gb=vram, device=device, probe=probe)
     emit(as_json, report.to_dict(), report.describe())

@@ -52,9 +52,9 @@ def command(
     """Stage one: train the visual encoder with a light translation model on videos and sentences."""
     from ..configs import PRETRAIN_PRESETS
     from ..core.config import load_config
+    from ..core.run import check_run_folder, is_first_process
     from ..corpora.manifest import read_manifest
     from ..pretrain.config import PretrainConfig
-    from ..pretrain.train import plan, pretrain
 
     config = load_config(
         PretrainConfig,
@@ -64,6 +64,10 @@ def command(
         overrides=with_seed(overrides, seed),
     )
     samples = read_manifest(manifest, root=Path(root) if root else None, limit=limit)
+    if not dry_run and is_first_process():  # the others may come when the first has begun to write
+        check_run_folder(out, resume=resume)
+    from ..pretrain.train import plan, pretrain  # loads torch, which takes seconds
+
     if dry_run:
         planned = asdict(plan(samples, config=config))
         emit(as_json, planned, table(planned))

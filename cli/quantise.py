@@ -22,7 +22,12 @@ from .options import device_option, emit, json_option, table
 @json_option
 def command(llm: str, out: Path, precision: Any, device: str, as_json: bool) -> None:
     """Save a language model in 4 bits (NF4). fla tune --llm loads the copy unchanged."""
-    from ..llm.quantised_copy import quantise_llm
+    from ..core.hub import find_source
+    from ..core.run import check_new_folder
+
+    check_new_folder(out)
+    find_source(llm)
+    from ..llm.quantised_copy import quantise_llm  # loads torch, which takes seconds
 
     made = quantise_llm(llm, out, precision=precision, device=device).to_dict()
     emit(as_json, made, table(made))

@@ -49,7 +49,11 @@ def command(
     num_beams=1.
     """
     from ..core.progress import say
-    from ..pipeline.translate import translate
+    from ..pipeline.precheck import precheck_stage_two
+
+    decoding = (config_source, overrides)
+    precheck_stage_two(run, decoding=decoding, llm=llm, ckpt=ckpt)
+    from ..pipeline.translate import translate  # loads torch, which takes seconds
 
     done = translate(
         videos,
@@ -57,7 +61,7 @@ def command(
         ckpt=ckpt,
         llm=llm,
         language=language,
-        decoding=(config_source, overrides),
+        decoding=decoding,
         device=device,
     )
     faults = [each.fault for each in done if each.fault is not None]

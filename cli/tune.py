@@ -73,14 +73,22 @@ def command(
     Exit code 1: clips are missing, since extraction rejected them or a stream lacks them. They are named, and
     the run is trained without them.
     """
-    from ..finetune.train import plan, tune
-    from ..planning.fit import check_fits
+    from ..core.hub import find_source
+    from ..core.run import check_run_folder, is_first_process
+    from ..pipeline.precheck import check_features
 
     flags = {"trim_vocab": trim_vocab, "allow_lossy_tokenizer": allow_lossy_tokenizer}
     overrides = (*overrides, *(f"{name}=true" for name, given in flags.items() if given))
     config = tune_config(
         config_source, overrides, seed=seed, batch_tokens=batch_tokens, train=train, quantise=quantise
     )
+    check_features(features, "train")
+    if not dry_run and is_first_process():  # the others may come when the first has begun to write
+        check_run_folder(out, resume=resume)
+    find_source(llm)
+    from ..finetune.train import plan, tune  # loads torch, which takes seconds
+    from ..planning.fit import check_fits
+
     check_fits(features, llm=llm, config=config, device=device, limit=limit)
     if dry_run:
         planned = plan(features, llm=llm, config=config, device=device, limit=limit)

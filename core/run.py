@@ -1,5 +1,6 @@
 """Run directories, which hold all results of a training."""
 
+import os
 from pathlib import Path
 
 from .errors import RunError
@@ -12,11 +13,25 @@ def new_folder(path: Path) -> Path:
     Raises:
         RunError: the folder holds a file, or ``path`` is a file.
     """
+    check_new_folder(path)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def check_new_folder(path: Path) -> None:
+    """Refuse a folder that is not empty. Nothing is written.
+
+    Raises:
+        RunError: the folder holds a file, or ``path`` is a file.
+    """
     _refuse_file(path)
     if _is_used(path):
         raise RunError(f"{path} is not empty.\nRemove it, or give another --out.")
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+
+
+def is_first_process() -> bool:
+    """Return whether this process is alone, or the first of those that torchrun started."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def check_run_folder(path: Path, *, resume: bool) -> None:

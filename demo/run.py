@@ -6,14 +6,13 @@ Every stage is the one the other commands run; only the corpus and the language 
 import os
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..configs import PRETRAIN_PRESETS, TUNE_PRESETS
-from ..core.config import load_config, write_config
+from ..core.config import write_config
 from ..core.device import resolve_device
 from ..core.errors import DataError
 from ..core.files import write_json
@@ -21,32 +20,15 @@ from ..core.progress import say
 from ..core.run import new_folder
 from ..corpora.manifest import Manifest, write_manifest
 from ..encoder.store import fingerprint, load_encoder
-from ..extract.config import ExtractConfig
 from ..extract.extraction import extract
-from ..finetune.config import TuneConfig
 from ..finetune.train import tune
 from ..pipeline.evaluate import evaluate_stage_one, evaluate_stage_two
 from ..pipeline.evaluation import Evaluation, Request
 from ..pipeline.translate import translate
-from ..pretrain.config import PretrainConfig
 from ..pretrain.train import pretrain
-from .corpus import DemoConfig, demo_text, write_demo_corpus
-from .small_llm import SmallLlmConfig, make_small_llm
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoRunConfig:
-    """Everything the demo can be told; each group is the settings of one stage."""
-
-    corpus: DemoConfig = field(default_factory=DemoConfig)
-    pretrain: PretrainConfig
-    extract: ExtractConfig = field(default_factory=ExtractConfig)
-    llm: SmallLlmConfig = field(default_factory=lambda: SmallLlmConfig(kind="seq2seq", layers=3))
-    tune: TuneConfig
-    text_sentences: int = 6000
-    """Sentences that the small language model is pretrained on; they stand in no split."""
-    seed: int = 42
-    """Seed of every stage; it goes over theirs."""
+from .config import DemoRunConfig
+from .corpus import demo_text, write_demo_corpus
+from .small_llm import make_small_llm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,20 +37,6 @@ class Summary:
 
     figures: dict[str, Any]
     text: str
-
-
-def load_demo_config(source: str | None = None, overrides: Sequence[str] = ()) -> DemoRunConfig:
-    """Return the demo's settings: the stages' ``demo`` presets, then a file, then single settings."""
-    base = DemoRunConfig(
-        pretrain=load_config(PretrainConfig, presets=PRETRAIN_PRESETS, source="demo"),
-        tune=load_config(TuneConfig, presets=TUNE_PRESETS, source="demo"),
-    )
-    config = load_config(DemoRunConfig, base=base, source=source, overrides=overrides)
-    return replace(
-        config,
-        pretrain=replace(config.pretrain, seed=config.seed),
-        tune=replace(config.tune, seed=config.seed),
-    )
 
 
 def describe_plan(config: DemoRunConfig, out: Path) -> str:

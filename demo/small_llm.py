@@ -8,7 +8,6 @@ import math
 import random
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,36 +36,12 @@ from ..core.progress import progress, say
 from ..core.run import new_folder
 from ..core.seeds import derive_seed
 from ..training.model import IGNORED
-from .text_batches import Kind, TextBatches, denoising_batch
+from .config import HEAD_SIZE, Kind, SmallLlmConfig
+from .text_batches import TextBatches, denoising_batch
 
 PAD, BEGIN, END = "<pad>", "<s>", "</s>"
-HEAD_SIZE = 64  # also the block of NF4: widths must be whole multiples of it
 MAX_POSITIONS = 1024
 HELD_OUT_SHARE, MAX_HELD_OUT = 0.05, 200
-
-
-@dataclass(frozen=True, kw_only=True)
-class SmallLlmConfig:
-    """Shape and training of the small language model."""
-
-    kind: Kind = "causal"
-    """``causal`` continues text, ``seq2seq`` restores sentences from some of their tokens, out of order."""
-    hidden_size: int = 128
-    """Width, a multiple of 64."""
-    layers: int = 4
-    """Of the decoder, and of the encoder where there is one."""
-    vocabulary: int = 2000
-    """Tokens at most; 256 bytes are always among them, so every text can be written."""
-    steps: int = 300
-    """Of the optimiser."""
-    batch_tokens: int = 768
-    """Tokens in a step."""
-    learning_rate: float = 3e-3
-    """For about a million weights; large models take a tenth of it."""
-
-    def __post_init__(self) -> None:
-        if self.hidden_size < HEAD_SIZE or self.hidden_size % HEAD_SIZE:
-            raise ValueError(f"hidden_size must be a multiple of {HEAD_SIZE}, but is {self.hidden_size}")
 
 
 def make_small_llm(

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,8 +11,8 @@ from torch.utils.data import Dataset
 
 from ..core.seeds import derive_seed
 from ..training.model import IGNORED
+from .config import Kind
 
-Kind = Literal["causal", "seq2seq"]
 ROW_TOKENS = 96  # a row of packed sentences
 LEAST_KEPT_SHARE, LONGEST_STRETCH = 0.4, 3
 

@@ -9,17 +9,11 @@ from pathlib import Path
 
 import safetensors.torch
 
-from ..core.config import config_from_dict
-from ..core.errors import ModelError
-from ..core.files import atomic_write, read_json, sha256_file
+from ..core.files import atomic_write, sha256_file
 from ..core.weights import load_into
-from .config import EncoderConfig
+from .folder import CONFIG_FILE, FORMAT, WEIGHTS_FILE, find_encoder, read_settings
 from .frozen import FrozenEncoder
 from .model import VisualEncoder
-
-FORMAT = "fla-encoder-1"
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
 
 
 def save_encoder(encoder: VisualEncoder, folder: Path) -> None:
@@ -42,28 +36,10 @@ def load_encoder(folder: Path) -> VisualEncoder:
         ConfigError: the settings are not an encoder's.
     """
     folder = find_encoder(folder)
-    config = _read_config(folder / CONFIG_FILE)
+    config = read_settings(folder)
     encoder = VisualEncoder(config)
     load_into(encoder, folder / WEIGHTS_FILE, of=str(folder / CONFIG_FILE))
     return encoder.eval()
-
-
-def find_encoder(folder: Path) -> Path:
-    """Return the encoder directory that ``folder`` is or holds.
-
-    Raises:
-        ModelError: it is neither, and what is missing.
-    """
-    inner = folder / "encoder"
-    found = inner if inner.is_dir() else folder
-    missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (found / name).is_file()]
-    if missing:
-        what = f"lacks {' and '.join(missing)}" if found.is_dir() else "does not exist"
-        raise ModelError(
-            f"{found} must be an encoder directory, but {what}.\n"
-            "Give a run of `fla pretrain`, or the encoder/ folder in it."
-        )
-    return found
 
 
 def fingerprint(folder: Path) -> str:
@@ -80,13 +56,6 @@ def fingerprint_of(encoder: FrozenEncoder) -> str:
     """Return the SHA-256 over an encoder's settings and weights: of a visual encoder, as on disk."""
     digests = (hashlib.sha256(part).hexdigest() for part in (_config_bytes(encoder), _weights_bytes(encoder)))
     return _joined(*digests)
-
-
-def _read_config(path: Path) -> EncoderConfig:
-    content = read_json(path)
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise ModelError(f"{path} must describe an encoder (format: {FORMAT}), but does not.")
-    return config_from_dict(EncoderConfig, content, origin=str(path))
 
 
 def _config_bytes(encoder: FrozenEncoder) -> bytes:

@@ -6,27 +6,25 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..core.config import config_from_dict, config_to_dict
-from ..core.errors import ModelError, RunError
-from ..core.files import atomic_write, read_json, write_json
+from ..core.config import config_to_dict
+from ..core.errors import ModelError
+from ..core.files import atomic_write, write_json
 from ..core.weights import read_tensors
 from ..encoder.store import load_encoder, save_encoder
-from .config import PretrainConfig
 from .model import StageOneModel
+from .run_files import CONFIG_FILE, FORMAT, TRANSLATOR, WEIGHTS_FILE, read_settings
 from .tokenizer import load_tokenizer
-
-FORMAT = "fla-stage-one-1"
 
 
 def save_stage_one(model: StageOneModel, run: Path) -> None:
     """Write a trained model into its run directory."""
     save_encoder(model.encoder, run / "encoder")
-    folder = run / "translator"
+    folder = run / TRANSLATOR
     folder.mkdir(exist_ok=True)
     model.tokenizer.save(folder)
-    with atomic_write(folder / "model.safetensors") as temporary:
+    with atomic_write(folder / WEIGHTS_FILE) as temporary:
         save_file({name: tensor.contiguous() for name, tensor in _translator_state(model).items()}, temporary)
-    write_json(folder / "config.json", {"format": FORMAT, **config_to_dict(model.config)})
+    write_json(folder / CONFIG_FILE, {"format": FORMAT, **config_to_dict(model.config)})
 
 
 def load_stage_one(run: Path, *, device: torch.device) -> StageOneModel:
@@ -36,19 +34,9 @@ def load_stage_one(run: Path, *, device: torch.device) -> StageOneModel:
         RunError: the run has not been finished, or is of something else.
         ModelError: a part is missing or damaged.
     """
-    folder = run / "translator"
-    missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
-    if missing:
-        raise RunError(
-            f"{run} must be a finished stage-one run, but {folder.name}/ lacks {' and '.join(missing)}.\n"
-            "Run: fla pretrain ... --resume"
-        )
-    content = read_json(folder / "config.json")
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
-        raise RunError(f"{folder / 'config.json'} must describe a stage-one model ({FORMAT}), but does not.")
-    config = config_from_dict(PretrainConfig, content, origin=str(folder / "config.json"))
+    config, folder = read_settings(run), run / TRANSLATOR
     model = StageOneModel(load_encoder(run), load_tokenizer(folder), config)
-    _load_translator(model, read_tensors(folder / "model.safetensors"), folder)
+    _load_translator(model, read_tensors(folder / WEIGHTS_FILE), folder)
     return model.to(device).eval()
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from fla_llm.core.errors import ConfigError, RunError
-from fla_llm.demo.run import describe_plan, load_demo_config, run_demo
+from fla_llm.demo.config import load_demo_config
+from fla_llm.demo.run import describe_plan, run_demo
 
 TINY = [
     "corpus={train_clips: 8, single_sign_clips: 2, dev_clips: 2, test_clips: 3, image_size: 32}",

@@ -9,7 +9,8 @@ import torch
 from transformers import AutoTokenizer
 
 from fla_llm.core.errors import DataError, RunError
-from fla_llm.demo.small_llm import SmallLlmConfig, held_out_loss, make_small_llm
+from fla_llm.demo.config import SmallLlmConfig
+from fla_llm.demo.small_llm import held_out_loss, make_small_llm
 from fla_llm.llm.load import load_llm
 
 SENTENCES = [

@@ -55,7 +55,8 @@ def run_fla() -> Fla:
 @pytest.fixture(scope="session")
 def house(run_fla: Fla, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with manifest, stage one, cache, small LLM and stage two, each made by its command."""
-    from fla_llm.demo.small_llm import SmallLlmConfig, make_small_llm
+    from fla_llm.demo.config import SmallLlmConfig
+    from fla_llm.demo.small_llm import make_small_llm
 
     folder = tmp_path_factory.mktemp("house")
     manifest, stage_one, cache = folder / "manifest.jsonl", folder / "stage1", folder / "cache"

@@ -1,0 +1,68 @@
+"""Settings of the demo; they load without torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ..configs import PRETRAIN_PRESETS, TUNE_PRESETS
+from ..core.config import load_config
+from ..extract.config import ExtractConfig
+from ..finetune.config import TuneConfig
+from ..pretrain.config import PretrainConfig
+from .corpus import DemoConfig
+
+Kind = Literal["causal", "seq2seq"]
+HEAD_SIZE = 64  # also the block of NF4: widths must be whole multiples of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallLlmConfig:
+    """Shape and training of the small language model."""
+
+    kind: Kind = "causal"
+    """``causal`` continues text, ``seq2seq`` restores sentences from some of their tokens, out of order."""
+    hidden_size: int = 128
+    """Width, a multiple of 64."""
+    layers: int = 4
+    """Of the decoder, and of the encoder where there is one."""
+    vocabulary: int = 2000
+    """Tokens at most; 256 bytes are always among them, so every text can be written."""
+    steps: int = 300
+    """Of the optimiser."""
+    batch_tokens: int = 768
+    """Tokens in a step."""
+    learning_rate: float = 3e-3
+    """For about a million weights; large models take a tenth of it."""
+
+    def __post_init__(self) -> None:
+        if self.hidden_size < HEAD_SIZE or self.hidden_size % HEAD_SIZE:
+            raise ValueError(f"hidden_size must be a multiple of {HEAD_SIZE}, but is {self.hidden_size}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoRunConfig:
+    """Everything the demo can be told; each group is the settings of one stage."""
+
+    corpus: DemoConfig = field(default_factory=DemoConfig)
+    pretrain: PretrainConfig
+    extract: ExtractConfig = field(default_factory=ExtractConfig)
+    llm: SmallLlmConfig = field(default_factory=lambda: SmallLlmConfig(kind="seq2seq", layers=3))
+    tune: TuneConfig
+    text_sentences: int = 6000
+    """Sentences that the small language model is pretrained on; they stand in no split."""
+    seed: int = 42
+    """Seed of every stage; it goes over theirs."""
+
+
+def load_demo_config(source: str | None = None, overrides: Sequence[str] = ()) -> DemoRunConfig:
+    """Return the demo's settings: the stages' ``demo`` presets, then a file, then single settings."""
+    base = DemoRunConfig(
+        pretrain=load_config(PretrainConfig, presets=PRETRAIN_PRESETS, source="demo"),
+        tune=load_config(TuneConfig, presets=TUNE_PRESETS, source="demo"),
+    )
+    config = load_config(DemoRunConfig, base=base, source=source, overrides=overrides)
+    return replace(
+        config,
+        pretrain=replace(config.pretrain, seed=config.seed),
+        tune=replace(config.tune, seed=config.seed),
+    )

@@ -1,0 +1,57 @@
+"""The files of an encoder directory: their names, and whether they are there and whole, without torch."""
+
+from pathlib import Path
+
+from ..core.config import config_from_dict
+from ..core.errors import ModelError
+from ..core.files import read_json
+from ..core.weights import check_file
+from .config import EncoderConfig
+
+FORMAT = "fla-encoder-1"
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+
+
+def find_encoder(folder: Path) -> Path:
+    """Return the encoder directory that ``folder`` is or holds.
+
+    Raises:
+        ModelError: it is neither, and what is missing.
+    """
+    inner = folder / "encoder"
+    found = inner if inner.is_dir() else folder
+    missing = [name for name in (CONFIG_FILE, WEIGHTS_FILE) if not (found / name).is_file()]
+    if missing:
+        what = f"lacks {' and '.join(missing)}" if found.is_dir() else "does not exist"
+        raise ModelError(
+            f"{found} must be an encoder directory, but {what}.\n"
+            "Give a run of `fla pretrain`, or the encoder/ folder in it."
+        )
+    return found
+
+
+def read_settings(folder: Path) -> EncoderConfig:
+    """Return the settings in an encoder directory.
+
+    Raises:
+        ModelError: ``config.json`` describes something else.
+        ConfigError: the settings are not an encoder's.
+    """
+    path = folder / CONFIG_FILE
+    content = read_json(path)
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise ModelError(f"{path} must describe an encoder (format: {FORMAT}), but does not.")
+    return config_from_dict(EncoderConfig, content, origin=str(path))
+
+
+def check_encoder(folder: Path) -> None:
+    """Check an encoder directory without loading the weights.
+
+    Raises:
+        ModelError: a part is missing, damaged, or of something else.
+        ConfigError: the settings are not an encoder's.
+    """
+    found = find_encoder(folder)
+    read_settings(found)
+    check_file(found / WEIGHTS_FILE)
