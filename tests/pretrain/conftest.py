@@ -53,24 +53,24 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def write_video(path: Path, words: Sequence[int]) -> None:
+def write_video(path: Path, words: Sequence[int], *, width: int = SIDE) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)
-        stream.width = stream.height = SIDE
+        stream.width, stream.height = width, SIDE
         stream.pix_fmt = "yuv420p"
         for word in words:
             top, left = 16 * (word // 2), 16 * (word % 2)
             for frame in range(FRAMES_PER_WORD):
-                picture = np.full((SIDE, SIDE, 3), 20 + 20 * frame, np.uint8)
+                picture = np.full((SIDE, width, 3), 20 + 20 * frame, np.uint8)
                 picture[top : top + 16, left : left + 16] = 220
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
 
 
-def make_sample(root: Path, split: Split, number: int, words: Sequence[int]) -> Sample:
+def make_sample(root: Path, split: Split, number: int, words: Sequence[int], *, width: int = SIDE) -> Sample:
     name = f"{split}/{number}"
-    write_video(root / f"{name}.mp4", words)
+    write_video(root / f"{name}.mp4", words, width=width)
     text = " ".join(WORDS[word] for word in words)
     frames = FRAMES_PER_WORD * len(words)
     return Sample(

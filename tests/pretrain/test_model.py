@@ -111,3 +111,28 @@ def test_predictions_come_in_the_order_of_the_ids(corpus: Manifest, tiny_model: 
     one = evaluation_set(samples[5:6], store=store, config=model.config)
     assert texts[5] == predict(model, one, decoding=GREEDY, device=cpu, desc=None).hypotheses[0]
     assert evaluation.ids == [sample.id for sample in samples]
+
+
+def test_label_smoothing_mixes_target_and_vocabulary(corpus: Manifest, tiny_model: Make) -> None:
+    """The loss is linear in the share: (1 - s) times the target's, s times the vocabulary's mean."""
+    losses = []
+    for share in (0.0, 0.2, 0.4):
+        model = tiny_model(translator__label_smoothing=share).eval()
+        clips = clips_of(corpus, model)
+        with torch.no_grad():
+            losses.append(model(**collate([clips.get(index, 0) for index in range(3)]))["loss"].item())
+    plain, some, more = losses
+    assert more - plain == pytest.approx(2 * (some - plain), rel=1e-3)
+    assert abs(some - plain) > 1e-3
+
+
+def test_dropout_acts_in_training_alone(corpus: Manifest, tiny_model: Make) -> None:
+    for share in (0.0, 0.5):
+        model = tiny_model(translator__dropout=share)
+        clips = clips_of(corpus, model)
+        batch = collate([clips.get(index, 0) for index in range(3)])
+        model.encoder.eval()  # BatchNorm's running statistics differ from batch to batch
+        first, second = model(**batch)["loss"].item(), model(**batch)["loss"].item()
+        assert (first == second) is (share == 0.0)
+        model.eval()
+        assert model(**batch)["loss"].item() == model(**batch)["loss"].item()

@@ -113,11 +113,13 @@ class ToyItems:
         self.letters[:, labels_each:] = IGNORED
         self.noise, self.fail_at = noise, fail_at
         self.gone, self.gone_from, self.split = gone, gone_from, split
+        self.reads = 0  # in this process
 
     def __len__(self) -> int:
         return len(self.features)
 
     def get(self, index: int, epoch: int) -> dict[str, Any] | Unreadable:
+        self.reads += 1
         if index in self.gone and epoch >= self.gone_from:
             return Unreadable(id=f"clip/{index}", split=self.split, reason=f"no {index}")
         if self.fail_at == (index, epoch):
