@@ -1,4 +1,4 @@
-"""The one training engine of both stages: batches, the Trainer, checkpoints, evaluation by generation.
+"""Training engine of both stages: batches, the Trainer, checkpoints, evaluation by generation.
 
-Needs torch for everything but its settings, so nothing is handed on here: import the module you need.
+Nothing is imported here, because all modules but the settings need torch. Import the module you need.
 """

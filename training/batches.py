@@ -1,6 +1,6 @@
-"""Batches, formed once from the clips' lengths; an epoch only shuffles their order.
+"""Batches of clips of similar length. A run forms its batches once, and an epoch only shuffles them.
 
-So every epoch has the same number of steps in every process, and resuming finds its place by counting.
+Every epoch has the same number of steps in every process, so a resumed run finds its batch by counting.
 """
 
 import random
@@ -17,44 +17,44 @@ from .workers import prepare_item
 
 Collate = Callable[[list[dict[str, Any]]], dict[str, Any]]
 DUMMY = "is_dummy"
-"""In a batch: it takes the turn of one that is not there, and must weigh nothing."""
+"""Key of a batch that only fills a turn. The loss of this batch does not count."""
 UNREADABLE = "unreadable"
-"""In a batch: its clips that could not be read."""
+"""Key of the unreadable clips of a batch."""
 
 
 class Items(Protocol):
-    """What a stage trains on: one clip, or one row of the cache, by index."""
+    """Training data of a stage: clips, or rows of the cache, by index."""
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of items."""
         ...
 
     def get(self, index: int, epoch: int) -> dict[str, Any] | Unreadable:
-        """Return one item, or why it cannot be read; random choices are drawn from (seed, ``epoch``, id)."""
+        """Return an item, or the fault of an unreadable clip. Random choices follow (seed, ``epoch``, id)."""
         ...
 
 
 def make_batches(*lengths: Sequence[int], max_clips: int, max_steps: int, seed: int) -> list[list[int]]:
-    """Group clips of near-equal length: at most ``max_clips``, at most ``max_steps`` steps once padded.
+    """Group clips of similar length into batches of at most ``max_clips`` and ``max_steps`` padded steps.
 
-    A clip longer than ``max_steps`` makes a batch of its own. Which of equally long clips share a batch is
-    drawn from ``seed``.
+    A clip longer than ``max_steps`` forms its own batch. ``seed`` decides which clips of equal length share a
+    batch.
 
     Args:
-        lengths: of each clip, on one side, or on two that are padded apart (source, sentence).
-        max_clips: clips in a batch, at most.
-        max_steps: bounds :func:`padded_size`.
-        seed: draws among equals.
+        lengths: length of each clip. With two sequences (source, sentence), each is padded separately.
+        max_clips: maximum number of clips in a batch.
+        max_steps: maximum of :func:`padded_size`.
+        seed: seed of the order of clips of equal length.
 
     Returns:
-        Indices of clips, each exactly once; of one side, longest batches first.
+        Indices of clips, each exactly once. With one sequence, the longest batches come first.
 
     >>> make_batches([5, 1, 5, 2], max_clips=2, max_steps=10, seed=0)
     [[2, 0], [3, 1]]
     """
     order = list(range(len(lengths[0])))
     random.Random(derive_seed(seed, "batches")).shuffle(order)
-    order.sort(key=lambda index: -lengths[0][index])  # stable: keeps the shuffle among equals
+    order.sort(key=lambda index: -lengths[0][index])  # a stable sort keeps the shuffle among equals
     if len(lengths) > 1:
         batch_count = max(len(order) / max_clips, sum(map(sum, lengths)) / max_steps)
         order = _in_strips(order, lengths[1], count=max(1, round(batch_count**0.5)))
@@ -69,7 +69,7 @@ def make_batches(*lengths: Sequence[int], max_clips: int, max_steps: int, seed: 
 
 
 def padded_size(batch: Sequence[int], *lengths: Sequence[int]) -> int:
-    """Return the steps of a batch, padding included: clips times the longest, added up over the sides.
+    """Return the steps of a batch with padding: clips times the longest clip, summed over the sequences.
 
     >>> padded_size([0, 2], [5, 1, 3], [1, 1, 2])
     14
@@ -78,13 +78,11 @@ def padded_size(batch: Sequence[int], *lengths: Sequence[int]) -> int:
 
 
 def _in_strips(order: Sequence[int], lengths: Sequence[int], *, count: int) -> list[int]:
-    """Sort by a second side inside each of ``count`` strips of clips that are sorted by the first.
-
-    With as many strips as batches in a strip both sides waste alike. Strips fall and rise in turn, so that a
-    batch across two of them has like clips too.
-    """
+    """Cut sorted clips into ``count`` strips, and sort each strip by the second length."""
+    # With as many strips as batches in a strip, both sequences waste the same amount of padding.
     size = max(1, -(-len(order) // count))
     strips = [order[start : start + size] for start in range(0, len(order), size)]
+    # Strips fall and rise in turn: a batch that spans two strips holds similar clips too.
     return [
         index
         for number, strip in enumerate(strips)
@@ -93,10 +91,10 @@ def _in_strips(order: Sequence[int], lengths: Sequence[int], *, count: int) -> l
 
 
 class BatchDataset(Dataset[dict[str, Any]]):
-    """A dataset whose item i is the collated batch i of the current epoch."""
+    """Dataset of batches: item i is the collated batch i of the current epoch."""
 
     def __init__(self, items: Items, batches: Sequence[Sequence[int]], collate: Collate) -> None:
-        """Keep ``items`` and how they are batched; ``batches`` comes from :func:`make_batches`."""
+        """Keep ``items`` and ``batches``, the result of :func:`make_batches`."""
         self.items = items
         self.batches = batches
         self.collate = collate
@@ -107,10 +105,9 @@ class BatchDataset(Dataset[dict[str, Any]]):
         return len(self.batches)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Return batch ``index`` as training takes it: never empty.
+        """Return batch ``index`` for training, which is never empty.
 
-        Past the last, and where no clip of a batch can be read, the next readable batch fills the turn: steps
-        are counted, so none may be missing.
+        The next readable batch replaces a batch without readable clips, and an index after the last batch.
 
         Raises:
             DataError: no clip of any batch can be read.
@@ -118,18 +115,19 @@ class BatchDataset(Dataset[dict[str, Any]]):
         return prepare_item(lambda: self._filled(index))
 
     def read(self, index: int) -> tuple[dict[str, Any] | None, dict[int, Unreadable]]:
-        """Return the readable clips of batch ``index`` collated, None without any; the others by item."""
+        """Return the collated readable clips of a batch (None: no clip), and the unreadable clips by item."""
         items = {item: self.items.get(item, self.epoch) for item in self.batches[index]}
         unreadable = {item: found for item, found in items.items() if isinstance(found, Unreadable)}
         readable = [found for found in items.values() if not isinstance(found, Unreadable)]
         return (self.collate(readable) if readable else None), unreadable
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch random choices are drawn for; accelerate's loader calls this, however wrapped."""
+        """Set the epoch of random choices. The loader of accelerate calls this method at each epoch."""
         self.epoch = epoch
 
     def _filled(self, index: int) -> dict[str, Any]:
-        start = min(index, len(self) - 1)  # the last is among the shortest: it is computed on for nothing
+        # Steps are counted, so each turn needs a batch. The last batch is short: its result is thrown away.
+        start = min(index, len(self) - 1)
         unreadable: list[Unreadable] = []
         for turn in range(len(self)):
             batch, missing = self.read((start + turn) % len(self))
@@ -137,32 +135,28 @@ class BatchDataset(Dataset[dict[str, Any]]):
             if batch is not None:
                 dummy = {DUMMY: True} if turn or index != start else {}
                 return batch | dummy | ({UNREADABLE: unreadable} if unreadable else {})
-        raise DataError(f"No training clip can be read any more; {unreadable[0]}")
+        raise DataError(f"No training clip can be read any more. The first: {unreadable[0]}")
 
 
 class EpochOrder(Sampler[int]):
-    """The batches in an order drawn from (seed, epoch).
+    """Sampler of batches in an order drawn from (seed, epoch)."""
 
-    It reads the epoch off the dataset and has no ``set_epoch`` of its own: accelerate loses a sampler's epoch
-    behind its wrappers for several processes and for resuming, but always passes it on to the dataset,
-    provided that the sampler does not take it.
-    """
+    # No set_epoch here: the dataset has the epoch. accelerate loses a sampler's epoch behind its wrappers for
+    # several processes and for resuming. It gives the epoch to the dataset if the sampler takes none.
 
     def __init__(self, dataset: BatchDataset, *, seed: int, processes: int = 1) -> None:
-        """Order the batches of ``dataset``, which ``processes`` take in turns."""
+        """Order the batches of ``dataset`` for a number of processes."""
         self.dataset = dataset
         self.seed = seed
         self.processes = processes
 
     def __len__(self) -> int:
-        """Return the number of batches, filled up so that each process has as many turns."""
+        """Return the number of batches, rounded up to a multiple of the processes."""
         return -(-len(self.dataset) // self.processes) * self.processes
 
     def __iter__(self) -> Iterator[int]:
-        """Yield every batch's index once, then indices of filling ones.
-
-        Where turns are missing, accelerate would give the epoch's first batches a second time.
-        """
+        """Yield the index of every batch once, then indices of dummy batches."""
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", self.dataset.epoch))
         yield from torch.randperm(len(self.dataset), generator=generator).tolist()
+        # accelerate would fill missing turns with the first batches of the epoch, which then count twice.
         yield from range(len(self.dataset), len(self))

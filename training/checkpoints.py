@@ -1,9 +1,7 @@
-"""Checkpoint folders: whole or not there, the best and the last kept.
+"""Checkpoint folders. Each is complete or absent, and only the best and the last are kept.
 
-``checkpoints/checkpoint-<step>/`` holds ``model.safetensors`` (what is trained), the optimiser, schedule
-and random states, and ``trainer_state.json``. A folder is written as ``checkpoint-<step>.partial`` and
-renamed when everything in it has reached the disk, and renamed again before anything in it is removed: one
-of which a part is there is never taken for a finished one.
+``checkpoints/checkpoint-<step>/`` holds ``model.safetensors`` (the trained tensors), the states of optimiser,
+schedule and random generators, and ``trainer_state.json``.
 """
 
 import os
@@ -18,23 +16,25 @@ from transformers import TrainerState
 from ..core.files import atomic_write, respect_umask, sync_folder
 from ..core.weights import read_tensors
 
+# Only complete folders match: a folder has another name while its files are written or removed.
 WEIGHTS = "model.safetensors"
 STATE = "trainer_state.json"
 _FINISHED = re.compile(r"checkpoint-(\d+)")
 
 
 def checkpoint_folder(checkpoints: Path, step: int) -> Path:
-    """Return where the checkpoint of ``step`` lies."""
+    """Return the folder of the checkpoint of ``step``."""
     return checkpoints / f"checkpoint-{step}"
 
 
 def partial_folder(checkpoints: Path, step: int) -> Path:
-    """Return where the checkpoint of ``step`` is being written."""
+    """Return the folder of the checkpoint of ``step`` while its files are written."""
     return checkpoints / f"checkpoint-{step}.partial"
 
 
 def finish(partial: Path) -> Path:
     """Make a written folder durable and give it its final name."""
+    # After a power cut, a renamed folder must not hold empty files: the contents reach the disk first.
     files = list(partial.iterdir())
     respect_umask(files)
     for file in files:
@@ -50,25 +50,25 @@ def finish(partial: Path) -> Path:
 
 
 def replace_state(folder: Path, state: TrainerState) -> None:
-    """Write the state of a finished checkpoint anew, whole or not at all."""
+    """Replace the state of a finished checkpoint atomically."""
     with atomic_write(folder / STATE) as temporary:
         state.save_to_json(str(temporary))
 
 
 def finished_steps(checkpoints: Path) -> list[int]:
-    """Return the steps of all finished checkpoints, ascending; unfinished ones are passed over."""
+    """Return the steps of all finished checkpoints in ascending order."""
     names = [folder.name for folder in checkpoints.glob("checkpoint-*")]
     return sorted(int(match[1]) for name in names if (match := _FINISHED.fullmatch(name)))
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
-    """Return the finished checkpoint of the highest step, if there is one."""
+    """Return the finished checkpoint of the highest step, or None."""
     steps = finished_steps(checkpoints)
     return checkpoint_folder(checkpoints, steps[-1]) if steps else None
 
 
 def keep_only(checkpoints: Path, steps: set[int]) -> None:
-    """Remove every checkpoint but those of ``steps``, and what unfinished ones left behind."""
+    """Remove unfinished checkpoints, and all finished checkpoints but ``steps``."""
     for folder in list(checkpoints.glob("checkpoint-*")):
         if _FINISHED.fullmatch(folder.name) is None:
             shutil.rmtree(folder)
@@ -78,9 +78,10 @@ def keep_only(checkpoints: Path, steps: set[int]) -> None:
 
 
 def _remove(finished: Path) -> None:
-    """Remove a finished folder; one that is half removed has another name."""
+    """Remove a finished folder."""
+    # The folder is renamed first: after a kill, a half removed folder does not count as a checkpoint.
     removed = finished.with_suffix(".removed")
-    if removed.exists():  # what a kill left behind
+    if removed.exists():  # a kill left this folder
         shutil.rmtree(removed)
     finished.rename(removed)
     sync_folder(finished.parent)
@@ -88,14 +89,14 @@ def _remove(finished: Path) -> None:
 
 
 def save_weights(state: dict[str, Tensor], folder: Path) -> None:
-    """Write tensors as safetensors; each is stored contiguous and on its own."""
+    """Write tensors as safetensors, each contiguous and without shared memory."""
     save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / WEIGHTS)
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:
-    """Read what :func:`save_weights` wrote.
+    """Read the tensors that :func:`save_weights` wrote.
 
     Raises:
-        ModelError: the file is cut or absent.
+        ModelError: the file is truncated or absent.
     """
     return read_tensors(folder / WEIGHTS)

@@ -12,46 +12,46 @@ Schedule = Literal["cosine", "linear", "constant"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """How a model is trained; each stage adds what bounds a batch."""
+    """Training of a model. Each stage adds its own limit of a batch."""
 
     epochs: int
     """Passes over the training split."""
     batch_clips: int
-    """Clips in a batch, at most."""
+    """Maximum number of clips in a batch."""
     accumulate: int = 1
     """Batches whose gradients are added up before one step of the optimiser."""
     learning_rate: float
-    """Highest rate of parameter groups that name none of their own."""
+    """Highest learning rate of parameter groups without a rate of their own."""
     weight_decay: float
-    """Decay of matrices; norms and biases have none."""
+    """Weight decay of matrices. Norms and biases have no decay."""
     warmup_share: float
-    """Share of all steps over which the rate climbs from zero, below 1."""
+    """Share of all steps in which the rate rises from zero, below 1."""
     schedule: Schedule = "cosine"
-    """How the rate falls after the warm-up, to zero unless constant."""
+    """Curve of the rate after the warm-up: constant, or down to zero."""
     optimiser: Optimiser = "adamw"
-    """The 8-bit ones are bitsandbytes'; sgd has momentum 0.9."""
+    """Optimiser. The 8-bit optimisers are those of bitsandbytes, and sgd has momentum 0.9."""
     max_grad_norm: float = 1.0
-    """Gradients longer than this are cut to it; 0 for no cutting."""
+    """Gradient norm above which gradients are scaled down. 0: no clipping."""
     precision: Precision = "auto"
-    """auto computes in bf16 where that is quicker, else in fp32."""
+    """Number format. auto: bf16 where the device is faster with bf16, else fp32."""
     select: Literal["best", "last"] = "best"
-    """Which checkpoint the run hands on: the best by dev BLEU-4, chrF, then the later epoch; or the last."""
+    """Checkpoint to keep: the last, or the best by dev BLEU-4, then chrF, then the later epoch."""
     evaluate_every_epochs: int = 1
-    """Epochs between evaluations on dev; the last epoch is always evaluated."""
+    """Epochs between evaluations on dev. The last epoch is always evaluated."""
     evaluate_from_epoch: int = 1
-    """First epoch that may be evaluated (decoding an untrained model is slow)."""
+    """First epoch with an evaluation. Decoding with an untrained model is slow."""
     patience_epochs: int | None = None
-    """End the run after this many epochs without a better dev BLEU-4 (equal: chrF); None: never."""
+    """Epochs without a better dev BLEU-4 (then chrF) after which the run ends. None: never."""
     save_every_epochs: int = 1
-    """Epochs between checkpoints; a new best and the last epoch are always saved."""
+    """Epochs between checkpoints. A new best epoch and the last epoch are always saved."""
     save_every_steps: int | None = None
-    """Further checkpoints inside an epoch, for long ones; None for none."""
+    """Steps between checkpoints inside a long epoch. None: no such checkpoints."""
     log_every_steps: int = 50
-    """Steps between lines of log.jsonl; the end of an epoch is always logged."""
+    """Steps between lines of log.jsonl. The end of an epoch is always logged."""
     report_to: Tracker = "none"
-    """Who is told losses, rates and dev scores besides log.jsonl; set up by the tracker's own variables."""
+    """Tracker of losses, rates and dev scores besides log.jsonl, set up by its own environment variables."""
     workers: int = 0
-    """Processes that prepare batches; 0 prepares them in the main process."""
+    """Processes that prepare batches. 0: the main process prepares the batches."""
 
     at_least_one: ClassVar[tuple[str, ...]] = (
         "epochs",
@@ -64,10 +64,11 @@ class TrainingConfig:
         "save_every_steps",
         "log_every_steps",
     )
-    """Settings that 0 makes no sense of; None passes."""
+    """Settings with a minimum of 1. None is allowed."""
 
     def __post_init__(self) -> None:
-        """Refuse values out of range, all at once."""
+        """Refuse values out of range."""
+        # All faults go into one error, so that the user corrects the file once.
         floors = {name: 1 for name in self.at_least_one} | {name: 0 for name in _AT_LEAST_ZERO}
         faults = [
             f"{name} must be at least {floor}, but is {getattr(self, name)}"
@@ -84,16 +85,16 @@ class TrainingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingConfig:
-    """How translations are searched for."""
+    """Search for translations."""
 
     num_beams: int = 5
-    """Hypotheses kept at each token; 1 takes the likeliest token (the paper: 5)."""
+    """Hypotheses kept at each token (paper: 5). 1: the most probable token."""
     max_new_tokens: int = 100
-    """Tokens of a translation, at most."""
+    """Maximum number of tokens of a translation."""
     length_penalty: float = 1.0
-    """Exponent of the length by which a hypothesis' log-likelihood is divided; above 1 favours long ones."""
+    """Exponent of the length that divides the log-likelihood. Above 1 favours long translations."""
     diversity: float = 0.0
-    """Stage two: what a token loses for each earlier beam that took it at the same step; 0: beam search."""
+    """Stage two: penalty of a token for each earlier beam with the same token at the same step. 0: none."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""

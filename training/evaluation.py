@@ -1,4 +1,4 @@
-"""Evaluation by generation: translate a set of clips and score the sentences."""
+"""Evaluation by generation: translation of a set of clips, and scores of the sentences."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -27,23 +27,23 @@ METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l")
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationSet:
-    """Clips to translate, and what they mean. Item i of ``batches`` belongs to row i of the rest."""
+    """Clips to translate, with references. Item i of ``batches`` belongs to row i of each list."""
 
     batches: BatchDataset
     """Every clip exactly once."""
     ids: list[str]
-    """A clip's id."""
+    """Id of each clip."""
     references: list[str]
-    """What a clip means, raw."""
+    """Sentence of each clip, as in the corpus."""
     languages: list[str]
-    """The language of each reference."""
+    """Language of each reference."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Translations(Generic[T]):
-    """Results for the clips that could be read, in the order of their set. Row i of each list is one clip.
+    """Results for the readable clips, in the order of the set. Row i of each list belongs to one clip.
 
-    A set's clips are those of ``ids`` and those of ``unreadable``, each exactly once.
+    Each clip of the set stands exactly once, either in ``ids`` or in ``unreadable``.
     """
 
     ids: list[str]
@@ -64,18 +64,18 @@ def predict(
     desc: str | None = "translating",
     workers: int = 0,
 ) -> Translations[str]:
-    """Return a sentence for every clip that can be read.
+    """Return a sentence for every readable clip.
 
-    Under ``torchrun`` each process translates its share and all get everything. The model's mode is put back.
+    Under ``torchrun`` each process translates a share of the clips, and every process gets all results.
 
     Args:
-        model: what translates; it lies on ``device``.
+        model: the model, on ``device``. Its training mode is restored at the end.
         evaluation: the clips.
-        decoding: the search.
-        device: where the batches go.
-        dtype: what to compute in.
-        desc: what the progress bar says; None for no bar.
-        workers: processes that prepare batches.
+        decoding: settings of the search.
+        device: device of the batches.
+        dtype: number format of the computation.
+        desc: label of the progress bar. None: no bar.
+        workers: number of processes that prepare batches.
 
     Raises:
         DataError: no clip can be read.
@@ -101,16 +101,16 @@ def translate_all(
     desc: str | None = "translating",
     workers: int = 0,
 ) -> Translations[T]:
-    """Return what ``translate`` makes of every clip that can be read; else :func:`predict`.
+    """Return the result of ``translate`` for every readable clip, like :func:`predict`.
 
     Args:
-        model: put into eval mode meanwhile.
+        model: the model, which is in eval mode during the call.
         evaluation: the clips.
-        translate: gives one result for each clip of a batch that lies on ``device``.
-        device: where the batches go.
-        dtype: what to compute in.
-        desc: what the progress bar says; None for no bar.
-        workers: processes that prepare batches.
+        translate: function from a batch on ``device`` to one result per clip.
+        device: device of the batches.
+        dtype: number format of the computation.
+        desc: label of the progress bar. None: no bar.
+        workers: number of processes that prepare batches.
 
     Raises:
         DataError: no clip can be read.
@@ -120,6 +120,7 @@ def translate_all(
     batches = _loader(evaluation.batches, mine, workers)
     if desc is not None and rank == 0:
         batches = progress(batches, desc=desc, total=len(mine), unit="batch")
+    # Training goes on after an evaluation: the mode is restored below.
     was_training = model.training
     model.eval()
     mixed = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
@@ -137,7 +138,7 @@ def translate_all(
 
 
 def mean_scores(translations: Translations[str]) -> dict[str, float]:
-    """Return BLEU-1..4, chrF and ROUGE-L (0-100), unrounded; of several languages the mean by their clips."""
+    """Return BLEU-1..4, chrF and ROUGE-L (0-100, unrounded), averaged over languages by number of clips."""
     means: dict[str, float] = dict.fromkeys(METRICS, 0.0)
     for language, count in Counter(translations.languages).items():
         rows = [row for row, own in enumerate(translations.languages) if own == language]
@@ -154,7 +155,7 @@ def mean_scores(translations: Translations[str]) -> dict[str, float]:
 def write_predictions(
     path: Path, translations: Translations[str], *, n_best: Sequence[list[dict[str, Any]]] | None = None
 ) -> None:
-    """Write one object a clip: id, prediction, reference, language, and ``n_best`` where it is given."""
+    """Write a JSON object per clip: id, prediction, reference, language and, if given, ``n_best``."""
     columns = (translations.ids, translations.hypotheses, translations.references, translations.languages)
     keys = ("id", "prediction", "reference", "language")
     rows = [dict[str, Any](zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
@@ -163,8 +164,8 @@ def write_predictions(
     write_jsonl(path, rows)
 
 
-class _AsRead(Dataset[Any]):
-    """Batches with the clips of each that could not be read: no other batch fills an empty one."""
+class _ReadableBatches(Dataset[Any]):
+    """Dataset of batches with their unreadable clips. No other batch replaces an empty batch."""
 
     def __init__(self, batches: BatchDataset) -> None:
         self._batches = batches
@@ -177,16 +178,16 @@ class _AsRead(Dataset[Any]):
 
 
 def _loader(batches: BatchDataset, numbers: list[int], workers: int) -> Iterable[Any]:
-    # A generator of its own: else the loader draws its seed from the stream that dropout uses.
+    # With its own generator, the loader takes no number from the stream of random numbers of dropout.
     generator = torch.Generator()
     return DataLoader(
-        _AsRead(batches), batch_size=None, sampler=numbers, num_workers=workers, generator=generator,
+        _ReadableBatches(batches), batch_size=None, sampler=numbers, num_workers=workers, generator=generator,
         collate_fn=_unchanged, worker_init_fn=begin_worker,
     )  # fmt: skip
 
 
 def _unchanged(item: T) -> T:
-    """Leave a batch as it is: it is a whole one already."""
+    """Return the batch, which is collated already."""
     return item
 
 
@@ -197,12 +198,12 @@ def _to(value: object, device: torch.device) -> object:
 def _in_order(
     evaluation: EvaluationSet, found: dict[int, T], missing: dict[int, Unreadable]
 ) -> Translations[T]:
-    """Put results into the order of the set; what is missing is named by the set's own ids."""
-    # Shown another clip's frames, a clip is missing when that other clip cannot be read.
+    """Return the results in the order of the set."""
+    # With shuffled features a clip shows another clip's frames. The error names the clip of this row.
     unreadable = tuple(replace(missing[row], id=evaluation.ids[row]) for row in sorted(missing))
     if not found and unreadable:
         raise DataError(
-            f"No clip can be read; the first: {unreadable[0]}\nRun: fla prepare ... --check decode"
+            f"No clip can be read. The first: {unreadable[0]}\nRun: fla prepare ... --check decode"
         )
     rows = sorted(found)
     return Translations(

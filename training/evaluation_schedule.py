@@ -1,4 +1,4 @@
-"""When a run logs, evaluates, saves and ends; its progress bar."""
+"""Schedule of logging, evaluation and saving, and the progress bar of a training."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from .config import TrainingConfig
 
 
 class EvaluationSchedule(TrainerCallback):
-    """Takes the place of transformers' flow and printing callbacks (those print on standard output)."""
+    """Callback in place of transformers' flow and printing callbacks."""
 
     def __init__(self, config: TrainingConfig, *, has_dev: bool) -> None:
-        """Follow ``config``; without a dev set nothing is evaluated."""
+        """Follow ``config``. Without a dev set nothing is evaluated."""
         self.config = config
         self.has_dev = has_dev
         self.bar: Any = None
@@ -20,7 +20,7 @@ class EvaluationSchedule(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Open the bar where the run stands."""
+        """Open the progress bar at the current step."""
         if state.is_world_process_zero:
             self.bar = progress(desc="training", total=state.max_steps, unit="step")
             self.bar.initial = self.bar.n = state.global_step
@@ -28,7 +28,8 @@ class EvaluationSchedule(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Log and save between the ends of epochs."""
+        """Request logging and saving inside an epoch."""
+        # on_epoch_end decides about the end of an epoch.
         inside = not float(state.epoch or 0).is_integer()
         every = self.config.save_every_steps
         control.should_log = state.global_step % self.config.log_every_steps == 0
@@ -39,7 +40,7 @@ class EvaluationSchedule(TrainerCallback):
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Log, and evaluate and save where the epoch is due."""
+        """Request logging, and evaluation and saving at their epochs."""
         config, epoch = self.config, round(state.epoch or 0)
         last = epoch >= config.epochs
         since = epoch - config.evaluate_from_epoch

@@ -1,4 +1,4 @@
-"""A training that a signal ends says what is kept and how to go on."""
+"""Report of an interrupted training: the files that are kept, and the command to continue."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,10 +14,10 @@ from .processes import is_main_process
 
 @contextmanager
 def report_interruption(run: Path) -> Iterator[None]:
-    """Turn SIGINT and SIGTERM inside this block into :class:`Interrupted`, and say what ``run`` keeps.
+    """Turn SIGINT and SIGTERM inside this block into :class:`Interrupted`, and print the state of ``run``.
 
     Raises:
-        Interrupted: a signal came; the process ends with code 130 or 143.
+        Interrupted: a signal arrived. The process ends with code 130 or 143.
     """
     with interrupted_by_signals():
         try:
@@ -33,9 +33,9 @@ def _what_is_kept(run: Path) -> str:
         return f"nothing was written to {run} yet.\nRun the same command again."
     last = last_checkpoint(run / "checkpoints")
     if last is None:
-        return f"{run} has no checkpoint yet.\nRun the same command again with --resume: it begins anew."
+        return f"{run} has no checkpoint yet.\nRun the same command again with --resume: it starts again."
     state = TrainerState.load_from_json(str(last / STATE))
     return (
         f"the checkpoint of step {state.global_step} (epoch {state.epoch:.2f}) in {run} is kept.\n"
-        "Run the same command again with --resume: it goes on from there."
+        "Run the same command again with --resume: it continues from this step."
     )

@@ -1,4 +1,4 @@
-"""``log.jsonl``: one object a line, each with its step; what a resumed run repeats is cut off first."""
+"""``log.jsonl``: a JSON object with its step on each line."""
 
 import json
 from pathlib import Path
@@ -8,21 +8,22 @@ from ..core.files import write_jsonl
 
 
 class TrainingLog:
-    """Appends rows to a JSON Lines file."""
+    """Log of a training, a JSON Lines file."""
 
     def __init__(self, path: Path) -> None:
-        """Log into ``path``."""
+        """Use the file ``path``, which may be absent."""
         self.path = path
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return all rows but a last line that a kill left half written."""
+        """Return all rows. A line that a kill left unfinished is skipped."""
         if not self.path.is_file():
             return []
         lines = self.path.read_text(encoding="utf-8").split("\n")
         return [row for line in lines if (row := _row(line)) is not None]
 
     def rewind(self, step: int, *, evaluated: bool = True) -> list[dict[str, Any]]:
-        """Drop rows past ``step`` and return the others; not ``evaluated``: drop its dev scores too."""
+        """Remove rows after ``step``, and its dev scores if not ``evaluated``. Return the other rows."""
+        # The resumed run repeats the later steps, and logs them again.
         rows = [row for row in self.rows() if row["step"] <= step]
         if not evaluated:
             rows = [row for row in rows if row["step"] < step or "dev" not in row]

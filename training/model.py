@@ -1,4 +1,4 @@
-"""What the engine asks of a model: a loss, translations, parameter groups, and what to keep of it."""
+"""Interface of a model for the training engine: loss, translations, parameter groups, state."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -11,72 +11,71 @@ from ..core.errors import ModelError
 from .config import DecodingConfig
 
 IGNORED = -100
-"""Label of positions that are not trained on: what lies past a sentence's end."""
+"""Label of positions without a loss: those after the end of a sentence."""
 
 
 class TranslationModel(nn.Module, ABC):
-    """A model that turns a batch of signing into sentences.
+    """Model from a batch of signing to sentences.
 
     Letters: B clips, L tokens (padded).
 
     Attributes:
-        unit: what the size of a batch is counted in; the setting ``training.batch_<unit>`` bounds it.
+        unit: unit of the size of a batch. The setting ``training.batch_<unit>`` limits the size.
     """
 
     unit: ClassVar[Literal["steps", "tokens"]]
 
-    accepts_loss_kwargs = (
-        True  # else transformers' Trainer does not normalise accumulation by tokens, silently
-    )
+    # Without this flag, the Trainer silently ignores the token counts of accumulated batches.
+    accepts_loss_kwargs = True
 
     @abstractmethod
     def forward(
         self, *, labels: Tensor, num_items_in_batch: Tensor | int | None = None, **inputs: Any
     ) -> dict[str, Tensor]:
-        """Return ``{"loss": ...}``, the cross-entropy summed over valid labels and divided by a count.
+        """Return ``{"loss": ...}``, the sum of the cross-entropy over valid labels, divided by a count.
 
         Args:
-            labels: token ids (B, L), :data:`IGNORED` past the end.
-            num_items_in_batch: what to divide by, the valid labels of all batches of one step (and of all
-                processes); None divides by this batch's own.
-            inputs: what else the collate function made.
+            labels: token ids (B, L), :data:`IGNORED` after the end.
+            num_items_in_batch: divisor, the number of valid labels in all batches of a step, over all
+                processes. None: the number of valid labels in this batch.
+            inputs: the rest of the collated batch.
         """
 
     @abstractmethod
     def translate(self, batch: Mapping[str, Any], decoding: DecodingConfig) -> list[str]:
-        """Return a sentence for each clip of a batch made by the collate function; its labels are not read.
+        """Return a sentence for each clip of a collated batch, without reading the labels.
 
-        The caller has put the model into eval mode and switched gradients off.
+        The caller sets eval mode and switches gradients off.
         """
 
     @abstractmethod
     def padded_size(self, batch: Mapping[str, Any]) -> int:
-        """Return the size of a batch made by the collate function, in :attr:`unit`, padding included."""
+        """Return the size of a collated batch in :attr:`unit`, padding included."""
 
     def halve(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Return two parts of a batch whose gradients add up to the whole's.
+        """Return two parts of a batch whose gradients sum to the gradient of the batch.
 
-        None where there are none: of a single clip, or where clips of a batch have a say in one another.
+        None: the batch has one clip, or the loss of a clip depends on the other clips.
         """
         del batch
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return groups: ``name``, ``params``, where wanted ``lr`` or ``lr_scale``, and ``weight_decay``.
+        """Return groups: ``name``, ``params``, and optionally ``lr`` or ``lr_scale``, and ``weight_decay``.
 
-        ``lr_scale`` multiplies the configured rate, ``lr`` replaces it. The engine itself takes the decay off
-        vectors (norms and biases) and leaves out what needs no gradient.
+        ``lr_scale`` multiplies the configured rate, ``lr`` replaces the rate. The engine sets the decay of
+        vectors (norms and biases) to 0, and skips parameters without a gradient.
         """
         return [{"name": "model", "params": list(self.parameters())}]
 
     def checkpoint_state(self) -> dict[str, Tensor]:
-        """Return what training changes, by name: trained parameters (tied ones once), kept buffers."""
+        """Return the tensors that training changes, by name: parameters and persistent buffers."""
         return dict(_trained_tensors(self))
 
     def load_checkpoint_state(self, state: Mapping[str, Tensor]) -> None:
-        """Take over what :meth:`checkpoint_state` gave.
+        """Load the result of :meth:`checkpoint_state`.
 
         Raises:
-            ModelError: names or shapes differ; it names the first.
+            ModelError: a name or a shape differs. The error names the first difference.
         """
         own = self.checkpoint_state()
         for name in sorted(own.keys() | state.keys()):
@@ -92,7 +91,7 @@ class TranslationModel(nn.Module, ABC):
 
 
 def _trained_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    for name, parameter in model.named_parameters():  # gives a tied parameter once
+    for name, parameter in model.named_parameters():  # yields a tied parameter once
         if parameter.requires_grad:
             yield name, parameter.detach()
     for prefix, module in model.named_modules():

@@ -1,7 +1,7 @@
-"""Out of memory: a batch is halved and run in parts, with the same gradient up to rounding.
+"""Retry after out of memory: the batch is halved, with the same gradient up to rounding.
 
-The batches were formed once and the schedule counts them, so neither changes. What is learnt is kept in the
-checkpoint: after a resume, batches as large as the one that failed are halved at once.
+The number of batches stays, because the learning rate schedule counts them. A checkpoint holds the limit, so
+a resumed run halves batches of this size at once.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,30 +23,30 @@ Step = Callable[[Batch], Tensor]
 
 
 class OomRetry:
-    """Runs forward and backward of a batch, in parts where it does not fit into the device's memory."""
+    """Forward and backward of a batch, in halves if the device's memory cannot hold the batch."""
 
     def __init__(self, model: TranslationModel, *, processes: int) -> None:
-        """Begin without a limit.
+        """Start without a limit.
 
         Args:
-            model: what is trained; it says how its batches are halved and how large they are.
-            processes: that train together. Several cannot split: they would wait for each other's gradients.
+            model: the model, which halves and measures its batches.
+            processes: number of processes that train together.
         """
         self.model = model
         self.limit: int | None = None
-        """Batches of this padded size or a larger one are halved at once; None: none failed yet."""
+        """Padded size from which batches are halved at once. None: no batch has failed."""
         self._processes = processes
 
     def run(self, step: Step, batch: Batch) -> Tensor:
-        """Return the loss of a batch, its gradient added to what is there.
+        """Return the loss of a batch, and add the gradient to the parameters.
 
         Args:
-            step: forward and backward of a batch or a part of one, whose loss is divided by the labels of the
-                whole step, so that parts add up.
-            batch: as the collate function made it.
+            step: forward and backward of a batch or a half. The loss is divided by the number of labels in
+                the whole step, so that the losses of halves sum to the loss of the batch.
+            batch: a collated batch.
 
         Raises:
-            RunError: a batch that cannot be halved does not fit, or several processes train together.
+            RunError: the memory cannot hold a batch that cannot be halved, or several processes train.
         """
         if self.limit is not None and self.model.padded_size(batch) >= self.limit:
             return self._in_halves(step, batch)
@@ -58,7 +58,8 @@ class OomRetry:
         else:
             _put_back(aside)
             return loss
-        problem.__traceback__ = None  # its frames hold the tensors that filled the memory
+        problem.__traceback__ = None  # the traceback's frames hold the tensors that filled the memory
+        # A failed backward leaves the gradient of some layers, which the halves would count again.
         for parameter in self._trained:
             parameter.grad = None
         _put_back(aside)
@@ -67,24 +68,25 @@ class OomRetry:
         return self._in_halves(step, batch)
 
     def save(self, folder: Path) -> None:
-        """Write the limit, where there is one, into a checkpoint's folder."""
+        """Write the limit, if any, into the folder of a checkpoint."""
         if self.limit is not None:
             write_json(folder / FILE, {"limit": self.limit})
 
     def load(self, folder: Path) -> None:
-        """Take the limit of a checkpoint's folder, where it has one."""
+        """Read the limit, if any, from the folder of a checkpoint."""
         if (folder / FILE).exists():
             self.limit = read_json(folder / FILE)["limit"]
 
     def _in_halves(self, step: Step, batch: Batch) -> Tensor:
         halves = self.model.halve(batch)
-        if halves is None:  # within the limit, though a larger batch of shorter clips was not
+        if halves is None:  # one long clip may fit where many short clips of the same size did not
             return step(batch)
         first, second = halves
         return self.run(step, first) + self.run(step, second)
 
     def _learn(self, batch: Batch, problem: BaseException) -> None:
         size = f"{self.model.padded_size(batch)} {self.model.unit}"
+        # With several processes, a process in halves and one with a whole batch would wait for each other.
         if self._processes > 1 or self.model.halve(batch) is None:
             raise RunError(
                 f"The device's memory must hold a batch of {size}, but does not: {problem}\n"
@@ -98,11 +100,9 @@ class OomRetry:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
     def _set_aside(self) -> list[tuple[Tensor, Tensor]]:
-        """Take the gradients of earlier batches off, so that what a failed one leaves can be told from them.
-
-        A copy would do as well, but take its time with every batch. Several processes leave them: torch
-        averages over the processes what it finds there.
-        """
+        """Detach the gradients of earlier batches from the parameters, and return them."""
+        # Only the gradient of a failed batch must be removed. A copy would cost time at every batch.
+        # With several processes the gradients stay: torch averages them over the processes.
         if self._processes > 1:
             return []
         aside = [(parameter, parameter.grad) for parameter in self._trained if parameter.grad is not None]
@@ -112,7 +112,7 @@ class OomRetry:
 
 
 def _put_back(aside: Sequence[tuple[Tensor, Tensor]]) -> None:
-    """Add the gradients that have come since to those that were set aside."""
+    """Add the gradients of the last batch to the gradients of earlier batches."""
     for parameter, gradient in aside:
         if parameter.grad is not None:
             gradient += parameter.grad

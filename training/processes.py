@@ -1,4 +1,4 @@
-"""Several processes, one training: what ``torchrun`` started, asked before the Trainer takes over."""
+"""Processes of one training under ``torchrun``, before and outside the Trainer."""
 
 import os
 from typing import TypeVar
@@ -17,34 +17,35 @@ def is_distributed() -> bool:
 
 
 def is_main_process() -> bool:
-    """Tell whether this process is the one that writes."""
+    """Tell whether this process is the first, which writes all files."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def local_device(device: torch.device) -> torch.device:
-    """Return the device with its number: under ``torchrun`` each process has its own."""
+    """Return the device of this process. Under ``torchrun`` each process has its own GPU."""
     if device.type != "cuda" or device.index is not None:
         return device
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def join_processes(device: torch.device) -> None:
-    """Meet the other processes, if there are any; on GPUs each takes its own."""
+    """Join the process group if ``torchrun`` started several processes."""
     if not is_distributed() or dist.is_initialized():
         return
     if device.type == "cuda":
+        # NCCL needs the device before the group is made.
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
 
 
 def wait_for_all() -> None:
-    """Wait until every process is here."""
+    """Wait until every process has reached this call."""
     if dist.is_initialized():
         dist.barrier()
 
 
 def gather_all(values: list[T]) -> list[T]:
-    """Return the values of all processes, in the order of their ranks; every process must call."""
+    """Return the values of all processes in the order of ranks. Every process must call this function."""
     if not dist.is_initialized():
         return values
     parts: list[list[T] | None] = [None] * dist.get_world_size()
@@ -53,15 +54,13 @@ def gather_all(values: list[T]) -> list[T]:
 
 
 def begin_worker(_: int) -> None:
-    """Set up a process that prepares batches: it leaves signals to the main process."""
+    """Set up a process that prepares batches. Only the main process reacts to signals."""
     end_quietly()
 
 
 def share_buffers(model: torch.nn.Module) -> None:
-    """Give all processes the first one's buffers, which checkpoints hold.
-
-    In training each takes them before a batch and goes on from there: running statistics differ after it.
-    """
+    """Copy the buffers of the first process, which checkpoints hold, to all processes."""
+    # DDP copies them before each batch. The running statistics of the processes differ after the batch.
     if dist.is_initialized():
         for buffer in model.buffers():
             dist.broadcast(buffer, 0)

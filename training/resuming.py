@@ -1,7 +1,4 @@
-"""Resuming a run with other settings: every difference is shown and refused, or allowed and logged.
-
-Batches may not differ: a run that goes on finds its place by counting them.
-"""
+"""Checks of a resumed run: changed settings are refused or logged, and changed batches are refused."""
 
 import hashlib
 import json
@@ -21,19 +18,19 @@ from .log import TrainingLog
 def changed_settings(
     run: Path, begun: Mapping[str, Any], now: Mapping[str, Any], *, allow: bool
 ) -> dict[str, Any]:
-    """Compare the settings of a run with those it is resumed with; nothing is written.
+    """Compare the settings at the start of a run with the settings now. Nothing is written.
 
     Args:
         run: the run directory.
-        begun: the settings it was begun with.
-        now: those it is resumed with.
-        allow: go on with other ones.
+        begun: settings at the start of the run.
+        now: settings now.
+        allow: continue even if settings differ.
 
     Returns:
-        ``{"was", "is_now"}`` of each that differs, for :func:`log_changes`.
+        ``{"was", "is_now"}`` of each changed setting, for :func:`log_changes`.
 
     Raises:
-        RunError: settings differ and ``allow`` is not given; all of them are named.
+        RunError: settings differ and ``allow`` is false. The error names all of them.
     """
     changed = differences(begun, now)
     if not changed:
@@ -51,17 +48,18 @@ def changed_settings(
 
 
 def describe_batches(batches: BatchDataset, config: TrainingConfig) -> dict[str, Any]:
-    """Return what must stay as it is while a run is interrupted, for :func:`refuse_other_batches`."""
+    """Return count, accumulation and digest of the batches, for :func:`refuse_other_batches`."""
     digest = hashlib.sha256(json.dumps(batches.batches).encode()).hexdigest()
     return {"count": len(batches), "accumulate": config.accumulate, "digest": digest}
 
 
 def refuse_other_batches(run: Path, begun: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    """Compare the batches of a run with those it is resumed with.
+    """Compare the batches at the start of a run with the batches now.
 
     Raises:
-        RunError: they differ, and steps that were taken would be others now.
+        RunError: the batches differ.
     """
+    # A resumed run finds its batch by counting. With other batches it would repeat or skip clips.
     if begun != now:
         raise RunError(
             f"{run} must be resumed with the batches it was begun with ({begun['count']}, "
@@ -73,11 +71,11 @@ def refuse_other_batches(run: Path, begun: Mapping[str, Any], now: Mapping[str, 
 
 
 def log_changes(run: Path, changed: Mapping[str, Any]) -> None:
-    """Write what :func:`changed_settings` found into ``log.jsonl``, at the step from which it holds."""
+    """Write the result of :func:`changed_settings` into ``log.jsonl`` at the current step."""
     if not changed:
         return
     steps = checkpoints.finished_steps(run / "checkpoints")
     step = steps[-1] if steps else 0
     log = TrainingLog(run / "log.jsonl")
-    log.rewind(step)  # as training will: rows of steps that are taken again stand behind this one
+    log.rewind(step)  # the training rewinds too: rows of repeated steps must not precede this row
     log.write({"step": step, "config_changed": changed})

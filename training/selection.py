@@ -1,7 +1,7 @@
-"""The best checkpoint: the highest dev BLEU-4, of equals the highest chrF, of equals the latest.
+"""Selection of the best checkpoint: highest dev BLEU-4, then highest chrF, then the latest.
 
-Evaluations are kept in ``log_history`` of the trainer's state, which every checkpoint holds. A checkpoint is
-written before its evaluation: an entry without scores is an evaluation that is still to be done.
+The ``log_history`` of the trainer's state, in every checkpoint, holds the evaluations. An entry without
+scores stands for an evaluation that was not finished.
 """
 
 from typing import Any
@@ -15,18 +15,18 @@ Evaluated = dict[str, Any]
 
 
 def mark_due(state: TrainerState) -> None:
-    """Note that the checkpoint of this step is to be evaluated."""
+    """Add an entry without scores for this step, before its checkpoint is written."""
     _replace(state, {})
 
 
 def is_due(state: TrainerState) -> bool:
-    """Tell whether a checkpoint was written whose evaluation was not finished."""
+    """Tell whether the evaluation of the last checkpoint was not finished."""
     history = state.log_history
     return bool(history) and history[-1]["step"] == state.global_step and "bleu4" not in history[-1]
 
 
 def note_scores(state: TrainerState, scores: dict[str, float]) -> None:
-    """Note the dev scores of this step, and which step is the best now."""
+    """Set the dev scores of this step, and update the best step."""
     _replace(state, {"bleu4": scores["bleu4"], "chrf": scores["chrf"]})
     best = best_evaluation(state)
     assert best is not None
@@ -34,12 +34,13 @@ def note_scores(state: TrainerState, scores: dict[str, float]) -> None:
 
 
 def best_evaluation(state: TrainerState) -> Evaluated | None:
-    """Return the evaluation of the best checkpoint: its ``step``, ``epoch``, ``bleu4`` and ``chrf``."""
+    """Return ``step``, ``epoch``, ``bleu4`` and ``chrf`` of the best evaluation, or None."""
     return max(_scored(state), key=lambda entry: (*_quality(entry), entry["step"]), default=None)
 
 
 def is_out_of_patience(state: TrainerState, config: TrainingConfig) -> bool:
-    """Tell whether too many epochs have passed without a better dev score; an equal one is not better."""
+    """Tell whether ``patience_epochs`` have passed without a better dev score."""
+    # An equal score is no progress: patience counts from the first checkpoint with the best score.
     first = max(_scored(state), key=lambda entry: (*_quality(entry), -entry["step"]), default=None)
     return (
         config.patience_epochs is not None
@@ -49,7 +50,7 @@ def is_out_of_patience(state: TrainerState, config: TrainingConfig) -> bool:
 
 
 def warn_of_zeros(state: TrainerState) -> None:
-    """Say that dev BLEU-4 was 0 at every evaluation, where it was."""
+    """Print a warning if dev BLEU-4 was 0 at every evaluation."""
     scored = _scored(state)
     if scored and not any(entry["bleu4"] for entry in scored):
         say(

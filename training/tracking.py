@@ -1,4 +1,4 @@
-"""Trackers beside ``log.jsonl``: transformers' own callbacks, fed with our losses and dev scores."""
+"""Trackers besides ``log.jsonl``: transformers' callbacks with our losses and dev scores."""
 
 import importlib.util
 from pathlib import Path
@@ -15,14 +15,14 @@ PACKAGES = {
     "wandb": ("wandb",),
     "trackio": ("trackio",),
 }
-"""Tracker -> packages one of which it needs; the first is what to install."""
+"""Tracker -> alternative packages. The error recommends the first package."""
 
 
 def check_tracker(tracker: Tracker) -> None:
     """Refuse a tracker whose package is not installed.
 
     Raises:
-        ConfigError: with the line that installs it.
+        ConfigError: the package is absent. The error gives the command to install it.
     """
     names = PACKAGES.get(tracker, ())
     if names and not any(importlib.util.find_spec(name) for name in names):
@@ -33,19 +33,17 @@ def check_tracker(tracker: Tracker) -> None:
 
 
 def prepare_trackers(handler: CallbackHandler, run: Path) -> None:
-    """Make transformers' callbacks fit our runs.
-
-    They take any ``model.config`` for transformers' own, and there is none; TensorBoard's events would lie
-    among the checkpoints. ``TENSORBOARD_LOGGING_DIR`` still has its say.
-    """
+    """Adapt transformers' callbacks to our models and run directories."""
+    # The callbacks read model.config as a configuration of transformers, which our models do not have.
     handler.model = None
     for callback in handler.callbacks:
+        # The default folder lies among the checkpoints. TENSORBOARD_LOGGING_DIR of the user is kept.
         if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
             callback.logging_dir = str(run / "tensorboard")
 
 
 def flat_row(row: dict[str, Any], *, prefix: str = "") -> dict[str, float]:
-    """Return the numbers of a row of the log, groups joined to their keys: what trackers can draw.
+    """Return the numbers of a row of the log under flat names, for trackers.
 
     >>> flat_row({"loss": 2.0, "lr": {"lora": 0.1}, "grad_norm": None})
     {'loss': 2.0, 'lr/lora': 0.1}

@@ -1,4 +1,4 @@
-"""Train a model and choose the checkpoint to go on with."""
+"""Training of a model, and selection of a checkpoint."""
 
 import time
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ from .workers import worker_errors
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """What a training gave."""
+    """Result of a training."""
 
     state: Path
-    """The selected checkpoint's weights, safetensors as ``checkpoint_state`` names them."""
+    """Weights of the selected checkpoint, safetensors with the names of ``checkpoint_state``."""
     epoch: int
-    """The epoch after which that checkpoint was written."""
+    """Epoch of the selected checkpoint."""
     best_bleu4: float | None
-    """The best dev BLEU-4 (0-100), unrounded; None without a dev set."""
+    """Best dev BLEU-4 (0-100, unrounded). None: no dev set."""
     unreadable: tuple[Unreadable, ...]
-    """Clips that could not be read in training or on dev, before a resume too."""
+    """Clips that were unreadable in training or on dev, before a resume too."""
     seconds: float
     """Wall time of this call's training, evaluations included."""
 
@@ -50,15 +50,15 @@ def fit(
     """Train ``model`` and load the selected checkpoint into it.
 
     Args:
-        model: what is trained, in place.
+        model: the model, trained in place.
         train: batches of the training split.
-        dev: what is translated and scored to choose the best; without it the last checkpoint is selected.
-        config: the settings.
-        decoding: the search used on dev.
-        run: the run directory; ``checkpoints/`` and ``log.jsonl`` in it are written.
-        resume: go on from the last finished checkpoint, or from the start where there is none yet.
-        seed: order of batches and dropout are drawn from it.
-        device: where to train; under ``torchrun`` each process takes its own.
+        dev: clips to translate and score at each evaluation. None: the last checkpoint is selected.
+        config: settings of the training.
+        decoding: search on dev.
+        run: run directory, in which ``checkpoints/`` and ``log.jsonl`` are written.
+        resume: continue from the last finished checkpoint, or start if there is none.
+        seed: seed of the order of batches and of dropout.
+        device: device of the training. Under ``torchrun`` each process has its own device.
     """
     start = time.monotonic()
     trainer = StageTrainer(
@@ -73,6 +73,7 @@ def fit(
 
 def _train(trainer: StageTrainer, last: Path | None) -> None:
     state = _state_of(last) if last else None
+    # A checkpoint is written before its evaluation. A kill between the two leaves the evaluation to do here.
     due = state is not None and is_due(state)
     if trainer.args.should_save:
         rows = trainer.journal.rewind(state.global_step if state else 0, evaluated=not due)
@@ -87,14 +88,14 @@ def _train(trainer: StageTrainer, last: Path | None) -> None:
         with worker_errors(remedy="Run the same command with --resume."):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
     finally:
-        # Takes accelerate's autocast off the model's forward: the model goes on to other uses.
+        # The model has further uses after the training: accelerate's autocast must not stay on its forward.
         trainer.accelerator.unwrap_model(trainer.model_wrapped, keep_fp32_wrapper=False)
         vars(trainer.model).pop("forward", None)
 
 
 def _selected(trainer: StageTrainer, *, seconds: float) -> TrainingResult:
     last = checkpoints.last_checkpoint(trainer.checkpoints)
-    assert last is not None  # the last epoch is always saved
+    assert last is not None  # the schedule always saves the last epoch
     state = _state_of(last)
     epoch, folder, best = round(state.epoch or 0), last, best_evaluation(state)
     if trainer.args.should_save:

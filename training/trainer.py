@@ -1,7 +1,7 @@
-"""transformers' Trainer for both stages.
+"""Subclass of transformers' Trainer for both stages.
 
-What it does itself: accumulation, clipping, mixed precision, schedules, resuming, several processes.
-What is changed here: parameter groups, checkpoints, evaluation by generation, the log.
+The Trainer does accumulation, clipping, mixed precision, schedules, resuming and several processes. This
+class changes parameter groups, checkpoints, evaluation by generation and the log.
 """
 
 import shutil
@@ -39,7 +39,7 @@ EXAMPLES = 3  # translations shown in the log at each evaluation
 
 
 class StageTrainer(Trainer):
-    """Trains a :class:`TranslationModel` on whole batches and keeps its best and its last state."""
+    """Trainer of a :class:`TranslationModel` on whole batches. Keeps the best and the last checkpoint."""
 
     model: TranslationModel
 
@@ -55,7 +55,7 @@ class StageTrainer(Trainer):
         seed: int,
         device: torch.device,
     ) -> None:
-        """Prepare a run in the folder ``run``; the arguments are those of :func:`.train_loop.fit`."""
+        """Prepare a run in the folder ``run``. For the arguments see :func:`.train_loop.fit`."""
         self.config, self.decoding, self.order_seed = config, decoding, seed
         self.batches, self.dev = train, dev
         self.checkpoints = run / "checkpoints"
@@ -80,28 +80,31 @@ class StageTrainer(Trainer):
         return EpochOrder(self.batches, seed=self.order_seed, processes=self.args.world_size)
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> Any:
-        """Count the labels of one step, of all processes; those of filling batches do not count."""
+        """Count the labels of a step in all processes, without the labels of dummy batches."""
         counted = [
             batch | {"labels": torch.full_like(batch["labels"], IGNORED)} if DUMMY in batch else batch
             for batch in batch_samples
         ]
         count: Any = super()._get_num_items_in_batch(counted, device)
-        return None if count is None else count.clamp(min=1)  # 0 where every batch of the step is filling
+        return (
+            None if count is None else count.clamp(min=1)
+        )  # no division by 0 if all batches of the step are dummies
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> Any:
-        """Return a batch's loss; that of a filling one is nothing, with a gradient of nothing."""
+        """Return the loss of a batch, multiplied by 0 for a dummy batch."""
         is_dummy = inputs.pop(DUMMY, False)
         loss: Any = super().compute_loss(model, inputs, *arguments, **settings)
+        # Not a constant 0: with several processes, torch waits for a gradient of every parameter.
         return loss * 0.0 if is_dummy else loss
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """Build the optimiser over the model's own parameter groups."""
+        """Build the optimiser over the parameter groups of the model."""
         if self.optimizer is None:
             self.optimizer = make_optimiser(self.model.parameter_groups(), self.config)
         return self.optimizer
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
-        """Run forward and backward of a batch, in parts where the device's memory cannot hold it."""
+        """Run forward and backward of a batch, in halves after out of memory."""
         known = self.oom_retry.limit
         self.unreadable.add(inputs.pop(UNREADABLE, ()))
         loss = self.oom_retry.run(
@@ -112,17 +115,17 @@ class StageTrainer(Trainer):
         return loss
 
     def get_train_dataloader(self) -> DataLoader:
-        """Return the loader of training batches; its processes leave signals to this one."""
+        """Return the loader of training batches."""
         loader = super().get_train_dataloader()
-        loader.worker_init_fn = begin_worker  # unseeded: all chance is drawn from (seed, epoch, id)
+        loader.worker_init_fn = begin_worker  # no seed here: random choices are drawn from (seed, epoch, id)
         return loader
 
     def _get_learning_rate(self) -> float:
-        self.rates = group_rates(self.optimizer)  # asked for before the schedule moves on
+        self.rates = group_rates(self.optimizer)  # the rates of this step, before the schedule changes them
         return super()._get_learning_rate()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Append the loss, rates and gradient norm to the log; the Trainer's closing summary is left out."""
+        """Append loss, rates and gradient norm to the log. The last summary of the Trainer is not logged."""
         if "loss" in logs:
             row = {"loss": logs["loss"], "lr": self.rates, "grad_norm": logs.get("grad_norm")}
             self._write(row)
@@ -134,9 +137,9 @@ class StageTrainer(Trainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Save the checkpoint that is due, then translate dev and score it."""
-        assert self.dev is not None  # EvaluationSchedule asks for no evaluation without one
-        if self.control.should_save:  # first of all: an evaluation may fail
+        """Save the due checkpoint, then translate and score dev."""
+        assert self.dev is not None  # the schedule requests no evaluation without a dev set
+        if self.control.should_save:  # before the evaluation, which may fail
             selection.mark_due(self.state)
             self._save_checkpoint(None, None)
             self.control = self.callback_handler.on_save(self.args, self.state, self.control)
@@ -158,20 +161,20 @@ class StageTrainer(Trainer):
         seconds = round(time.monotonic() - start, 2)
         self._write({"dev": scores, "examples": _examples(translations), "seconds": seconds})
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
-        # Trackers listen to what is logged alone.
+        # Trackers read on_log only, not on_evaluate.
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         selection.note_scores(self.state, scores)
         return metrics
 
     def evaluate_checkpoint(self, folder: Path) -> None:
-        """Evaluate a checkpoint that was written by a run which was ended before it did so."""
+        """Do the evaluation of a checkpoint that an interrupted run did not finish."""
         self._load_from_checkpoint(str(folder))
         self.state = TrainerState.load_from_json(str(folder / checkpoints.STATE))
         self._determine_best_metric(self.evaluate(), None)
 
     def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
-        """Save a checkpoint that is the best or the last, or add its scores where it is saved already."""
+        """Request saving of a best or last checkpoint, or write the scores into a saved checkpoint."""
         is_best = self.state.best_global_step == self.state.global_step
         self.control.should_training_stop |= selection.is_out_of_patience(self.state, self.config)
         folder = checkpoints.checkpoint_folder(self.checkpoints, self.state.global_step)
@@ -183,7 +186,7 @@ class StageTrainer(Trainer):
         return is_best
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        """Write a checkpoint under a temporary name, rename it, then remove all but the best and this one."""
+        """Write a checkpoint under a temporary name, rename the folder, then remove older checkpoints."""
         self._log_unreadable()
         folder = checkpoints.partial_folder(self.checkpoints, self.state.global_step)
         if self.args.should_save:
@@ -226,8 +229,9 @@ class StageTrainer(Trainer):
         self.oom_retry.load(folder)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        """Load both, but keep the rates and decays of the settings: they may have been changed on purpose."""
+        """Load optimiser and schedule, but keep the rates and decays of the current settings."""
         assert self.optimizer is not None
+        # --allow-config-change may change rates on purpose. The checkpoint would restore the former rates.
         own = [(group["initial_lr"], group["weight_decay"]) for group in self.optimizer.param_groups]
         super()._load_optimizer_and_scheduler(checkpoint)
         if checkpoint is None:
@@ -247,7 +251,8 @@ class StageTrainer(Trainer):
 
 @contextmanager
 def _without_config(model: TranslationModel) -> Iterator[None]:
-    """Hide a model's settings: the Trainer takes any ``config`` for transformers' own and writes into it."""
+    """Hide the settings of a model from the Trainer."""
+    # The Trainer treats any model.config as a configuration of transformers, and writes into it.
     config = vars(model).pop("config", None)
     try:
         yield
@@ -263,5 +268,5 @@ def _examples(translations: Translations[str]) -> list[dict[str, str]]:
 
 
 def _only(batches: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the one item of the loader's batch: it is a whole batch already."""
+    """Return the only item, which is a whole batch."""
     return batches[0]

@@ -1,4 +1,4 @@
-"""Clips that turn out unreadable while a run trains: named at once, and noted in ``log.jsonl``."""
+"""Clips that are unreadable in a training: printed at once, and listed in ``log.jsonl``."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -12,25 +12,25 @@ Key = tuple[str, str]
 
 
 class UnreadableClips:
-    """The clips that a run does without, each once; all processes agree on them at every note."""
+    """Set of the unreadable clips of a run, equal in all processes after each :meth:`note`."""
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start without clips."""
         self._noted: dict[Key, Unreadable] = {}
         self._found: dict[Key, Unreadable] = {}
 
     @property
     def clips(self) -> tuple[Unreadable, ...]:
-        """All clips that were noted, in the order of split and id."""
+        """All noted clips, sorted by split and id."""
         return tuple(clip for _, clip in sorted(self._noted.items()))
 
     def recall(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Take the clips that the log of an interrupted run notes."""
+        """Add the clips in the log of an interrupted run."""
         clips = [Unreadable(**clip) for row in rows for clip in row.get("unreadable", ())]
         self._noted |= {(clip.split, clip.id): clip for clip in clips}
 
     def add(self, clips: Iterable[Unreadable]) -> None:
-        """Name each clip that is not known yet on standard error."""
+        """Add clips, and print each new clip on standard error."""
         for clip in clips:
             key = (clip.split, clip.id)
             if key not in self._noted and key not in self._found:
@@ -38,7 +38,7 @@ class UnreadableClips:
                 say(str(clip))
 
     def note(self) -> dict[str, Any] | None:
-        """Return the clips of all processes that no note holds yet, as a row of the log; None without any."""
+        """Return the new clips of all processes as a row of the log, or None."""
         found = dict(gather_all(list(self._found.items())))
         new = {key: clip for key, clip in sorted(found.items()) if key not in self._noted}
         self._noted |= new

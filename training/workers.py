@@ -1,4 +1,4 @@
-"""Worker processes of a DataLoader: each item they prepare reaches the main process, or its error does.
+"""Worker processes of a DataLoader: each item or its error reaches the main process.
 
 Python's queue drops an item that cannot be sent. The main process would then wait for that item for ever.
 """
@@ -26,10 +26,10 @@ _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 
 
 class FailedItem(ExceptionWrapper):
-    """An error in place of an item. The loader raises it in the main process, as the error it is."""
+    """Error in place of an item. The loader raises the error in the main process."""
 
     def __init__(self, error: Exception) -> None:
-        """Carry ``error``, which must survive pickling."""
+        """Keep ``error``, which must survive pickling."""
         self.error = error
 
     def reraise(self) -> NoReturn:
@@ -53,10 +53,10 @@ def prepare_item(make: Callable[[], T]) -> T:
 
 
 def prepare_worker() -> None:
-    """Make this worker process send a :class:`FailedItem` for what it cannot send. Repeated calls are free.
+    """Make this worker process send a :class:`FailedItem` in place of an item that cannot be sent.
 
     Possible reasons: shared memory, memory or file handles are used up, or an object or an exception cannot
-    be pickled.
+    be pickled. Repeated calls do nothing.
     """
     # concurrent.futures uses this hook of the standard library too. The default prints and goes on.
     Queue._on_queue_feeder_error = _send_reason  # type: ignore[method-assign, assignment]
@@ -67,13 +67,13 @@ def prepare_worker() -> None:
 
 @contextmanager
 def worker_errors(*, remedy: str) -> Iterator[None]:
-    """Turn torch's report of a dead worker process into an error with a remedy.
+    """Turn torch's error of a dead worker process into an error with a remedy.
 
     Args:
-        remedy: how the user continues the work of this block.
+        remedy: the way to continue the work of this block.
 
     Raises:
-        DataError: a worker process ended before its time.
+        DataError: a worker process ended early.
     """
     try:
         yield

@@ -50,7 +50,7 @@ def test_a_signal_ends_with_its_code_and_how_to_go_on(
 def test_what_is_kept_is_said_before_there_is_a_checkpoint(tmp_path: Path, capfd: Any) -> None:
     for run, expected in (
         (tmp_path / "none", "nothing was written to {} yet.\nRun the same command again."),
-        (tmp_path, "{} has no checkpoint yet.\nRun the same command again with --resume: it begins anew."),
+        (tmp_path, "{} has no checkpoint yet.\nRun the same command again with --resume: it starts again."),
     ):
         with pytest.raises(Interrupted), report_interruption(run):
             os.kill(os.getpid(), signal.SIGINT)

@@ -47,7 +47,9 @@ def test_a_batch_of_unreadable_clips_takes_its_turn_without_weight(
 
 
 def test_no_readable_clip_at_all_ends_the_run(toy: Toy, toy_items: Toy, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"No training clip can be read any more; train clip 'clip/\d'"):
+    with pytest.raises(
+        DataError, match=r"No training clip can be read any more. The first: train clip 'clip/\d'"
+    ):
         toy(tmp_path, items=toy_items(4, gone=range(4), gone_from=1))
     assert finished_steps(tmp_path / "checkpoints") == [1]
 
@@ -73,7 +75,7 @@ def test_every_clip_of_a_set_is_translated_or_listed(
 
 def test_a_set_of_which_no_clip_can_be_read_is_refused(toy_dev: Toy, toy_items: Toy, toy_model: Toy) -> None:
     dev = toy_dev(toy_items(3, gone=range(3), split="dev"))
-    with pytest.raises(DataError, match=r"No clip can be read; the first: dev clip 'clip/0' .* no 0"):
+    with pytest.raises(DataError, match=r"No clip can be read. The first: dev clip 'clip/0' .* no 0"):
         predict(toy_model(), dev, decoding=DecodingConfig(), device=CPU, desc=None)
 
 
