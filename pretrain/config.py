@@ -11,7 +11,7 @@ from ..video.augmentation import AugmentConfig
 
 @dataclass(frozen=True, kw_only=True)
 class TranslatorConfig:
-    """The light translation model on top of the encoder; sizes are the paper's (section 4.2, "Base")."""
+    """Light translation model on top of the encoder, with the sizes of the paper (section 4.2, "Base")."""
 
     encoder_layers: int = 3
     """Transformer layers of the encoder."""
@@ -24,14 +24,14 @@ class TranslatorConfig:
     ffn_size: int = 2048
     """Width inside the feed-forward blocks."""
     dropout: float = 0.1
-    """The paper names none."""
+    """Dropout of the translator. The paper gives no value."""
     label_smoothing: float = 0.2
-    """Share of the target spread over the vocabulary."""
+    """Share of the target probability, spread over the vocabulary."""
     positions: int = 512
-    """Time steps of a clip, and tokens of a sentence, at most."""
+    """Maximum number of time steps of a clip, and of tokens of a sentence."""
 
     def __post_init__(self) -> None:
-        """Refuse values that contradict one another."""
+        """Refuse a width that is no multiple of the heads, and shares out of range."""
         if self.hidden_size % self.heads:
             raise ConfigError(f"hidden_size ({self.hidden_size}) must be a multiple of heads ({self.heads}).")
         for name in ("dropout", "label_smoothing"):
@@ -41,29 +41,29 @@ class TranslatorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenizerConfig:
-    """Which tokens sentences are made of."""
+    """Tokenizer of the sentences."""
 
     kind: Literal["bpe", "unigram"] = "bpe"
-    """How subwords are learned from the training sentences; every character seen is a token too."""
+    """Algorithm for learning subwords from the training sentences. Every character seen is a token too."""
     vocab_size: int = 4000
-    """Tokens, at most; few sentences give fewer."""
+    """Maximum number of tokens. Few sentences give fewer tokens."""
     llm: str | None = None
-    """Take the tokens of this language model (id or directory) that the training sentences use, as the paper
-    does, instead of learning subwords."""
+    """Language model (id or directory) whose tokens replace learned subwords, as in the paper. Only the
+    tokens of the training sentences are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainTraining(TrainingConfig):
-    """How stage one is trained."""
+    """Training of stage one."""
 
     batch_steps: int
-    """Frames in a batch after thinning, padding included (clips times the longest clip), at most."""
+    """Maximum number of frames in a batch after thinning: clips times the longest clip."""
     at_least_one = (*TrainingConfig.at_least_one, "batch_steps")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig:
-    """Everything ``fla pretrain`` can be told, besides the manifest."""
+    """All settings of ``fla pretrain`` besides the manifest."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     translator: TranslatorConfig = field(default_factory=TranslatorConfig)
@@ -76,15 +76,16 @@ class PretrainConfig:
         )
     )  # fmt: skip
     backbone_lr_scale: float = 1.0
-    """Multiplies the backbone's learning rate; below 1 it stays closer to the weights it came with."""
+    """Factor of the backbone's learning rate. Below 1 the backbone stays closer to the initial weights."""
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     keep_frames_gib: float = 4.0
-    """Memory for decoded frames, GiB, in each process; clips beyond it are decoded anew in every epoch."""
+    """Memory for decoded frames in each process, GiB. Further clips are decoded again in every epoch."""
     seed: int = 42
     """Seed of initial weights, augmentation, frame phases and the order of batches."""
 
     def __post_init__(self) -> None:
-        """Refuse an encoder that the translator cannot follow, and a search that it does not have."""
+        """Refuse an encoder without temporal module, too many frames, and diverse beam search."""
+        # Without the temporal module, nothing in the encoder joins frames to signs.
         if not self.encoder.temporal:
             raise ConfigError("encoder.temporal must be true: stage one trains the temporal module.")
         if self.encoder.sampling.max_frames > self.translator.positions:
@@ -96,13 +97,13 @@ class PretrainConfig:
 
 
 def check_search(decoding: DecodingConfig) -> None:
-    """Refuse a search that stage one does not have.
+    """Refuse diverse beam search, which stage one does not have.
 
     Raises:
-        ConfigError: it is a diverse one.
+        ConfigError: ``diversity`` is above 0.
     """
     if decoding.diversity:
         raise ConfigError(
             f"decoding.diversity must be 0 in stage one, but is {decoding.diversity}.\n"
-            "Only a run of fla tune is searched for diverse translations."
+            "Only a run of fla tune can search for diverse translations."
         )

@@ -1,4 +1,4 @@
-"""Clips as the model of stage one reads them: which frames, how augmented, what a batch looks like."""
+"""Clips of stage one: choice of frames, augmentation, batches."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +24,7 @@ from .tokenizer import SentenceTokenizer
 
 
 class TrainingClips:
-    """Training clips: a phase and an augmentation drawn from (seed, epoch, id), and the sentence's ids."""
+    """Training clips: frames and token ids. Phase and augmentation are drawn from (seed, epoch, id)."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class TrainingClips:
             DataError: a sentence has more tokens than the translator has positions.
         """
         self.samples, self.store, self.config = samples, store, config
-        # Lists: of tensors each would take a file descriptor on its way to a worker that is not forked.
+        # Lists, because each tensor would take a file descriptor on the way to a spawned worker.
         self.labels = [tokenizer.encode(sample.text) for sample in samples]
         for sample, labels in zip(samples, self.labels, strict=True):
             if len(labels) > config.translator.positions:
@@ -55,9 +55,10 @@ class TrainingClips:
         return len(self.samples)
 
     def get(self, index: int, epoch: int) -> dict[str, Any] | Unreadable:
-        """Return ``frames`` (T, 3, S, S) and ``labels`` (L,), or why a clip cannot be read."""
+        """Return ``frames`` (T, 3, S, S) and ``labels`` (L,), or the fault of an unreadable clip."""
         sample, encoder = self.samples[index], self.config.encoder
         phases = encoder.sampling.phases
+        # A clip shows other frames in each epoch, and a resumed epoch shows the same frames again.
         phase = phases[derive_seed(self.config.seed, epoch, sample.id, "phase") % len(phases)]
         frames = _read(self.store, sample, phase=phase)
         if isinstance(frames, Unreadable):
@@ -70,7 +71,7 @@ class TrainingClips:
 
 
 class EvaluationClips:
-    """Clips at one phase, their middle cut out."""
+    """Clips at a fixed phase, cropped to the centre."""
 
     def __init__(
         self, samples: Sequence[Sample], *, store: FrameStore, image_size: int, phase: int = 0
@@ -84,7 +85,7 @@ class EvaluationClips:
         return len(self.samples)
 
     def get(self, index: int, epoch: int) -> dict[str, Any] | Unreadable:
-        """Return ``frames`` (T, 3, S, S), the same in every epoch, or why a clip cannot be read."""
+        """Return ``frames`` (T, 3, S, S), equal in every epoch, or the fault of an unreadable clip."""
         frames = _read(self.store, self.samples[index], phase=self.phase)
         if isinstance(frames, Unreadable):
             return frames
@@ -92,7 +93,8 @@ class EvaluationClips:
 
 
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    """Concatenate clips: ``frames`` (N, 3, S, S), ``lengths`` (B,); ``labels`` (B, L) if known."""
+    """Concatenate clips: ``frames`` (N, 3, S, S), ``lengths`` (B,) and, if known, ``labels`` (B, L)."""
+    # Not padded: the backbone would compute padding frames as well.
     batch = {
         "frames": torch.cat([item["frames"] for item in items]),
         "lengths": torch.tensor([len(item["frames"]) for item in items]),
@@ -104,7 +106,7 @@ def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
 
 
 def training_batches(clips: TrainingClips) -> BatchDataset:
-    """Form the batches of a training split, once."""
+    """Return the batches of a training split."""
     training, sampling = clips.config.training, clips.config.encoder.sampling
     lengths = [
         count_selected(sample.num_frames, sampling=sampling, clip_fps=sample.fps) for sample in clips.samples
@@ -123,14 +125,14 @@ def clip_evaluation_set(
     phase: int = 0,
     order: Sequence[int] | None = None,
 ) -> EvaluationSet:
-    """Return what ``predict`` needs to translate a split with a stage-one model.
+    """Return the evaluation set of a split for a stage-one model.
 
     Args:
-        manifest: whose clips.
-        split: which of them.
-        model: what will translate.
-        phase: the first frame kept of each clip, in 0..stride-1.
-        order: clip i is shown the frames of clip ``order[i]``; None shows each its own.
+        manifest: the clips.
+        split: train, dev or test.
+        model: the model, whose settings apply.
+        phase: first kept frame of each clip, in 0..stride-1.
+        order: clip i gets the frames of clip ``order[i]``. None: each clip gets its own frames.
     """
     store = FrameStore(manifest, model.config.encoder)
     return evaluation_set(manifest.split(split), store=store, config=model.config, phase=phase, order=order)
@@ -144,7 +146,8 @@ def evaluation_set(
     phase: int = 0,
     order: Sequence[int] | None = None,
 ) -> EvaluationSet:
-    """As :func:`clip_evaluation_set`, for clips of a store."""
+    """Return the evaluation set of clips in a store, like :func:`clip_evaluation_set`."""
+    # Ids and references stay with their clip: only the frames change places.
     shown = samples if order is None else [samples[other] for other in order]
     lengths = [
         count_selected(sample.num_frames, sampling=config.encoder.sampling, phase=phase, clip_fps=sample.fps)
@@ -152,6 +155,7 @@ def evaluation_set(
     ]
     clips = EvaluationClips(shown, store=store, image_size=config.encoder.image_size, phase=phase)
     training = config.training
+    # A fixed seed: the padding of a batch, and with it the rounding, must not depend on the run.
     batches = make_batches(lengths, max_clips=training.batch_clips, max_steps=training.batch_steps, seed=0)
     return EvaluationSet(
         batches=BatchDataset(clips, batches, collate),
@@ -162,7 +166,8 @@ def evaluation_set(
 
 
 def _read(store: FrameStore, sample: Sample, *, phase: int) -> np.ndarray | Unreadable:
-    """Return a clip's frames, or why they cannot be read: opening a file does not find damage inside it."""
+    """Return the frames of a clip, or the fault of an unreadable clip."""
+    # Opening a file does not find damage inside: a clip may fail in any epoch.
     try:
         return store.read(sample, phase=phase)
     except DataError as error:

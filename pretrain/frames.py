@@ -1,4 +1,4 @@
-"""Frames of clips: decoded once and kept in memory while there is room, decoded when asked for beyond it."""
+"""Store of decoded frames. Clips beyond the memory limit are decoded at each request."""
 
 import os
 from collections.abc import Sequence
@@ -21,16 +21,18 @@ from ..video.timeline import Timeline, choose_frames
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Kept:
+class _KeptFrames:
+    """Frames of a clip in memory."""
+
     memory: WorkerMemory
-    """Where the frames lie that some phase looks at (K, S, S, 3), uint8."""
+    """Memory of the frames of all phases (K, S, S, 3), uint8."""
     start: int
-    """Their first byte."""
+    """First byte of the frames in ``memory``."""
     shape: tuple[int, ...]
     indices: list[int]
-    """Their numbers in the clip (K), ascending."""
+    """Numbers of the frames in the clip (K), ascending."""
     timeline: Timeline
-    """All frames of the clip."""
+    """Times of all frames of the clip."""
 
     @property
     def frames(self) -> np.ndarray:
@@ -38,14 +40,14 @@ class _Kept:
 
 
 class FrameStore:
-    """Gives the frames of any clip of a manifest at any phase."""
+    """Frames of the clips of a manifest, at any phase."""
 
     def __init__(self, manifest: Manifest, config: EncoderConfig, *, workers: int = 0) -> None:
-        """Read clips as ``config`` says; ``workers`` processes will share what is kept, nothing so far."""
+        """Start without frames. The kept frames are shared with ``workers`` processes."""
         self._manifest = manifest
         self._config = config
         self._workers = workers
-        self._kept: dict[tuple[str, str], _Kept] = {}
+        self._kept: dict[tuple[str, str], _KeptFrames] = {}
 
     def read(self, sample: Sample, *, phase: int) -> np.ndarray:
         """Return the thinned clip, uint8 (T, S, S, 3), S = ``resize_size``.
@@ -64,26 +66,27 @@ class FrameStore:
 
     @property
     def filled_gib(self) -> float:
-        """Memory that kept frames take, GiB."""
+        """Memory of the kept frames, GiB."""
         return sum(kept.frames.nbytes for kept in self._kept.values()) / GIB
 
     def keep(self, samples: Sequence[Sample], *, phases: Sequence[int], gib: float) -> list[Unreadable]:
-        """Open every clip once; decode and keep the first ones, as many as fit.
+        """Open every clip, and decode and keep the first clips up to a memory limit.
 
         Args:
             samples: the clips.
-            phases: the phases they will be asked for.
-            gib: memory that all kept frames may take.
+            phases: the phases of later requests.
+            gib: memory limit of all kept frames, GiB.
 
         Returns:
             The clips that cannot be opened.
 
         Raises:
-            ConfigError: kept frames must be shared with workers, and there is no room for that.
+            ConfigError: the shared memory is too small to share kept frames with workers.
         """
         unreadable: list[Unreadable] = []
         room = self._plan(samples, phases, gib)
         memory = WorkerMemory(sum(map(len, room)), workers=self._workers)
+        # Threads: FFmpeg decodes without holding Python's lock.
         pool = ThreadPoolExecutor(os.cpu_count())
         try:
             reasons = pool.map(partial(self._open, memory=memory, phases=phases), samples, room)
@@ -93,11 +96,12 @@ class FrameStore:
                     unreadable.append(Unreadable(id=sample.id, split=sample.split, reason=reason))
                     say(str(unreadable[-1]))
         finally:
-            pool.shutdown(cancel_futures=True)  # else a signal would wait until all clips are open
+            pool.shutdown(cancel_futures=True)  # without it, an interrupt waits until all clips are open
         return unreadable
 
     def _plan(self, samples: Sequence[Sample], phases: Sequence[int], gib: float) -> list[range]:
-        """Return the bytes that each clip's frames will take, by the manifest: none where room ends."""
+        """Return the byte range of the frames of each clip, empty for clips beyond the limit."""
+        # The manifest gives the sizes, so that all memory is reserved before any clip is decoded.
         limit, end = int((gib - self.filled_gib) * GIB), 0
         plan: list[range] = []
         for sample in samples:
@@ -109,7 +113,7 @@ class FrameStore:
     def _open(
         self, sample: Sample, room: range, *, memory: WorkerMemory, phases: Sequence[int]
     ) -> str | None:
-        """Keep a clip where it has room, or see that it can be opened; return why it cannot."""
+        """Open a clip, keep the frames if ``room`` is not empty, and return the fault or None."""
         try:
             clip = self._manifest.clip(sample)
             timeline = read_timeline(clip)
@@ -119,23 +123,24 @@ class FrameStore:
             frames = decode_all(clip, size=self._config.resize_size, fit=self._config.fit)
         except DataError as error:
             return str(error)
+        # Frames between the phases are never requested.
         if len(indices) < len(frames):
             frames = frames[indices]
-        if frames.nbytes <= len(room):  # else the clip is longer than the manifest says
+        if frames.nbytes <= len(room):  # a clip may be longer than the manifest says
             memory.view(room.start, frames.shape)[:] = frames
-            self._kept[sample.split, sample.id] = _Kept(
+            self._kept[sample.split, sample.id] = _KeptFrames(
                 memory=memory, start=room.start, shape=frames.shape, indices=indices, timeline=timeline
             )
         return None
 
     def _seen(self, timeline: Timeline, phases: Sequence[int]) -> list[int]:
-        """Return the frames that any of the phases looks at."""
+        """Return the numbers of the frames of all phases."""
         sampling = self._config.sampling
         chosen = (choose_frames(timeline, sampling=sampling, phase=phase) for phase in phases)
         return sorted({index for indices in chosen for index in indices})
 
     def _count_seen(self, sample: Sample, phases: Sequence[int]) -> int:
-        """Return how many frames the phases look at, at most, by the manifest."""
+        """Return an upper bound of the number of frames of all phases, from the manifest."""
         sampling = self._config.sampling
         counts = (
             count_selected(sample.num_frames, sampling=sampling, phase=phase, clip_fps=sample.fps)

@@ -1,6 +1,6 @@
-"""The model of stage one: visual encoder, VL-Adapter, and a light translation model (Light-T).
+"""Model of stage one: visual encoder, VL-Adapter, and a light translation model (Light-T).
 
-Light-T is MBart's architecture, small and with random weights: pre-norm, where the paper names no norm.
+Light-T has MBart's architecture (pre-norm), small and with random weights. The paper names no norm.
 """
 
 from collections.abc import Mapping
@@ -20,9 +20,9 @@ from .tokenizer import BOS, EOS, PAD, SentenceTokenizer
 
 
 class StageOneModel(TranslationModel):
-    """Frames of clips to sentences.
+    """Model from frames of clips to sentences.
 
-    Letters: B clips, N frames of all of them, T steps of the longest, D width of a feature, L tokens.
+    Letters: B clips, N frames of all clips, T steps of the longest clip, D width of a feature, L tokens.
     """
 
     unit = "steps"
@@ -42,15 +42,15 @@ class StageOneModel(TranslationModel):
     def forward(
         self, *, labels: Tensor, num_items_in_batch: Tensor | int | None = None, **inputs: Any
     ) -> dict[str, Tensor]:
-        """Return the label-smoothed cross-entropy; ``inputs`` are ``frames`` and ``lengths``."""
+        """Return the label-smoothed cross-entropy. ``inputs`` holds ``frames`` and ``lengths``."""
         source, mask = self._source(inputs["frames"], inputs["lengths"])
         hidden = self.translator.model(
             inputs_embeds=source, attention_mask=mask, decoder_input_ids=_shifted(labels), use_cache=False
         ).last_hidden_state
-        valid = labels != IGNORED  # only there are logits computed
+        valid = labels != IGNORED  # logits are large: none are computed for padding
         logits = self.translator.lm_head(hidden[valid])  # (B, L, D) -> (valid labels, V)
         loss = functional.cross_entropy(
-            logits.float(),
+            logits.float(),  # bf16 has too few digits for a sum over the vocabulary
             labels[valid],
             reduction="sum",
             label_smoothing=self.config.translator.label_smoothing,
@@ -58,17 +58,19 @@ class StageOneModel(TranslationModel):
         return {"loss": loss / (valid.sum() if num_items_in_batch is None else num_items_in_batch)}
 
     def padded_size(self, batch: Mapping[str, Any]) -> int:
-        """Return the frames of all clips. (BatchNorm mixes clips: a batch cannot be halved.)"""
+        """Return the number of frames of all clips."""
+        # No halve(): BatchNorm mixes clips, so halves would have another gradient.
         return len(batch["frames"])
 
     def translate(self, batch: Mapping[str, Any], decoding: DecodingConfig) -> list[str]:
-        """Search for a sentence for each clip; the batch holds ``frames`` and ``lengths``."""
+        """Search a sentence for each clip. The batch holds ``frames`` and ``lengths``."""
         source, mask = self._source(batch["frames"], batch["lengths"])
-        light: Any = self.translator  # its generate() does not pass the checker
+        light: Any = self.translator  # the type checker does not know generate()
         found = light.generate(
             inputs_embeds=source,
             attention_mask=mask,
             num_beams=decoding.num_beams,
+            # The decoder has no positions beyond this number, and the begin token takes the first.
             max_new_tokens=min(decoding.max_new_tokens, self.config.translator.positions - 1),
             length_penalty=decoding.length_penalty,
             do_sample=False,
@@ -76,7 +78,7 @@ class StageOneModel(TranslationModel):
         return [self.tokenizer.decode(ids) for ids in found.tolist()]
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return the backbone, which may learn more slowly, and the rest."""
+        """Return two groups: the backbone, with a scaled learning rate, and the rest."""
         backbone = list(self.encoder.backbone.parameters())
         known = {id(parameter) for parameter in backbone}
         rest = [parameter for parameter in self.parameters() if id(parameter) not in known]
@@ -86,7 +88,7 @@ class StageOneModel(TranslationModel):
         ]
 
     def _source(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the translator reads (B, T, D) and where there is something to read (B, T)."""
+        """Return the inputs of the translator (B, T, D) and the mask of valid steps (B, T)."""
         steps, positions = int(lengths.max()), self.config.translator.positions
         if steps > positions:
             raise DataError(
@@ -99,17 +101,15 @@ class StageOneModel(TranslationModel):
 
 
 def _shifted(labels: Tensor) -> Tensor:
-    """Return what the decoder has read before each label: the beginning, then the labels but the last."""
+    """Return the decoder inputs: the begin token, then all labels but the last."""
     begin = labels.new_full((len(labels), 1), BOS)
     return torch.cat([begin, labels[:, :-1].masked_fill(labels[:, :-1] == IGNORED, PAD)], dim=1)
 
 
 def _mbart_config(config: TranslatorConfig, vocab_size: int) -> MBartConfig:
-    """Return Light-T's shape.
-
-    MBart's own initial weights (standard deviation 0.02) suit a width of 1024; in a narrow model they make
-    cross-attention so faint that the decoder becomes a language model and stays one. Hence width ** -0.5.
-    """
+    """Return the configuration of Light-T."""
+    # MBart's initial weights (standard deviation 0.02) suit a width of 1024. In a narrow model they make
+    # cross-attention so weak that the decoder ignores the video for good. width ** -0.5 avoids this.
     return MBartConfig(
         init_std=config.hidden_size**-0.5,
         vocab_size=vocab_size,

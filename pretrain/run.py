@@ -1,4 +1,4 @@
-"""The run directory of stage one: how it is begun, resumed and finished."""
+"""Run directory of stage one: start, resume and end of a run."""
 
 import hashlib
 import json
@@ -23,29 +23,29 @@ from .config import PretrainConfig
 FORMAT = "fla-stage-one-run-1"
 CONFIG, RUN = "config.yaml", "run.json"
 WITHOUT = "begun_without"
-"""In ``run.json``: the clips that could not be opened when the run was begun."""
+"""Key in ``run.json`` of the unreadable clips at the start of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainResult:
-    """What a run of stage one gave."""
+    """Result of a run of stage one."""
 
     run: Path
     epoch: int
-    """The epoch whose weights were kept."""
+    """Epoch of the selected weights."""
     dev: dict[str, float] | None
-    """Scores of those weights on dev (0-100); None without dev clips."""
+    """Dev scores of the selected weights (0-100). None: no dev clips."""
     train_clips: int
-    """Clips that could be read in every epoch."""
+    """Number of training clips without those in ``unreadable``."""
     dev_clips: int
-    """Clips that could be read at every evaluation."""
+    """Number of dev clips without those in ``unreadable``."""
     unreadable: tuple[Unreadable, ...]
-    """Clips that were left out, of the whole run or of some epochs."""
+    """Unreadable clips, in the whole run or in some epochs."""
     seconds: float
     """Wall time of training, evaluations included."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON has them."""
+        """Return values for JSON."""
         return asdict(self) | {"run": str(self.run)}
 
 
@@ -57,13 +57,13 @@ def check_run(
     resume: bool,
     allow_config_change: bool = False,
 ) -> dict[str, Any]:
-    """Refuse what cannot be begun in ``out``, or resumed, before anything is read or written.
+    """Check the run directory before anything is read or written.
 
     Returns:
-        The settings that differ from those the run was begun with, for :func:`begin_run`.
+        The settings that changed since the start of the run, for :func:`begin_run`.
 
     Raises:
-        RunError: ``out`` is in the way, or was begun with other settings or sentences.
+        RunError: ``out`` is not empty, or holds a run with other settings or sentences.
     """
     check_run_folder(out, resume=resume)
     if not resume or not (out / RUN).is_file():
@@ -82,22 +82,23 @@ def begin_run(
     unreadable: Sequence[Unreadable],
     changed: Mapping[str, Any],
 ) -> None:
-    """Write down what is trained on and how.
+    """Write settings, corpus and batches into the run directory.
 
     Args:
         manifest: the clips.
         config: every setting.
-        out: the run directory, as :func:`check_run` found it.
-        batches: of the training split.
-        unreadable: the clips that stand in no batch, because they could not be opened.
-        changed: what :func:`check_run` returned.
+        out: run directory, after :func:`check_run`.
+        batches: batches of the training split.
+        unreadable: clips that could not be opened, which are in no batch.
+        changed: result of :func:`check_run`.
 
     Raises:
-        RunError: the run was begun with other batches.
+        RunError: the run started with other batches.
     """
     now = describe_batches(batches, config.training)
     begun = read_json(out / RUN) if (out / RUN).is_file() else {}
-    refuse_other_batches(out, begun.get("batches", now), now)  # a run of an earlier version noted none
+    refuse_other_batches(out, begun.get("batches", now), now)  # a run of an earlier version has none
+    # All checks are over: only from here on is the run directory changed.
     out.mkdir(parents=True, exist_ok=True)
     log_changes(out, changed)
     write_config(config, out / CONFIG)
@@ -107,7 +108,7 @@ def begin_run(
 
 
 def begun_without(out: Path) -> list[Unreadable] | None:
-    """Return the clips that a run was begun without; None where no run was begun."""
+    """Return the unreadable clips at the start of a run. None: no run has started."""
     begun = read_json(out / RUN) if (out / RUN).is_file() else {}
     return [Unreadable(**clip) for clip in begun[WITHOUT]] if WITHOUT in begun else None
 
@@ -117,7 +118,7 @@ def _trained_on(manifest: Manifest) -> dict[str, Any]:
 
 
 def finish_run(result: PretrainResult) -> None:
-    """Add to ``run.json`` what the run gave."""
+    """Add the result of a run to ``run.json``."""
     content = read_json(result.run / RUN)
     report = {name: value for name, value in result.to_dict().items() if name != "run"}
     write_json(
@@ -136,6 +137,7 @@ def _refuse_other_clips(out: Path, trained_on: dict[str, Any]) -> None:
 
 
 def _digest(manifest: Manifest) -> str:
-    """Return a SHA-256 over what is learned: every sample's split, id and text."""
+    """Return a SHA-256 over split, id and text of every sample."""
+    # Not over paths or the root: a corpus may move while a run is interrupted.
     rows = [[sample.split, sample.id, sample.text] for sample in manifest.samples]
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The files of a stage-one run: ``encoder/`` for everyone, ``translator/`` for translating with stage one."""
+"""Files of a stage-one run: ``encoder/`` for later stages, ``translator/`` for translation with stage one."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from .tokenizer import load_tokenizer
 
 
 def save_stage_one(model: StageOneModel, run: Path) -> None:
-    """Write a trained model into its run directory."""
+    """Write a trained model into a run directory."""
     save_encoder(model.encoder, run / "encoder")
     folder = run / TRANSLATOR
     folder.mkdir(exist_ok=True)

@@ -1,6 +1,6 @@
-"""Sentences to token ids and back: subwords learned from the training sentences, or an LLM's own tokens.
+"""Tokenizer of stage one: subwords learned from the training sentences, or the tokens of an LLM.
 
-Ids 0 to 3 are always padding, beginning, end and unknown; words follow.
+Ids 0 to 3 are padding, begin, end and unknown. The ids of words follow.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,27 +22,27 @@ KEPT = "kept.json"
 
 
 class SentenceTokenizer:
-    """Encodes sentences; ``kept`` cuts an LLM's vocabulary down to the tokens the training sentences use."""
+    """Tokenizer of sentences. ``kept`` restricts the vocabulary of an LLM to some ids."""
 
     def __init__(self, tokenizer: Any, *, kept: Sequence[int] | None = None) -> None:
-        """Use ``tokenizer``; of an LLM's, id 4 + i stands for its own id ``kept[i]``."""
+        """Use ``tokenizer``. With ``kept``, id 4 + i stands for the LLM's id ``kept[i]``."""
         self._tokenizer = tokenizer
         self._kept = list(kept) if kept is not None else None
-        self._place = {own: UNK + 1 + i for i, own in enumerate(self._kept or ())}
+        self._short_id = {own: UNK + 1 + i for i, own in enumerate(self._kept or ())}
 
     def __len__(self) -> int:
         """Return the number of ids."""
         return len(self._tokenizer) if self._kept is None else len(SPECIALS) + len(self._kept)
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of a sentence, the end included."""
+        """Return the ids of a sentence with the end token."""
         ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
         if self._kept is not None:
-            ids = [self._place.get(own, UNK) for own in ids]
+            ids = [self._short_id.get(own, UNK) for own in ids]
         return [*ids, EOS]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Return the sentence of ``ids``; special ids are left out."""
+        """Return the sentence of ``ids`` without special ids."""
         words = [number for number in ids if number > UNK]
         if self._kept is not None:
             words = [self._kept[number - UNK - 1] for number in words]
@@ -60,21 +60,21 @@ def make_tokenizer(sentences: Sequence[str], config: TokenizerConfig) -> Sentenc
 
     Raises:
         ConfigError: ``vocab_size`` cannot hold every character.
-        ModelError: the LLM's tokenizer is not on disk and cannot be fetched.
+        ModelError: the tokenizer of the LLM is not on disk and cannot be fetched.
     """
     if config.llm is not None:
         named = "The tokenizer of tokenizer.llm={}"
-        # A folder with a tokenizer alone will do here.
+        # find_source() asks for a whole model. Here a folder with a tokenizer is enough.
         source = config.llm if Path(config.llm).is_dir() else find_source(config.llm, named=named)
         return _cut(load_pretrained(AutoTokenizer.from_pretrained, source, named=named), sentences)
     return SentenceTokenizer(_learn(sentences, config))
 
 
 def load_tokenizer(folder: Path) -> SentenceTokenizer:
-    """Read what :meth:`SentenceTokenizer.save` wrote.
+    """Read the files of :meth:`SentenceTokenizer.save`.
 
     Raises:
-        ModelError: it is not there, or damaged.
+        ModelError: a file is absent or damaged.
     """
     if not (folder / "tokenizer.json").is_file():
         raise ModelError(f"{folder} must hold tokenizer.json, but does not.\nRun: fla pretrain")
@@ -84,13 +84,14 @@ def load_tokenizer(folder: Path) -> SentenceTokenizer:
         return SentenceTokenizer(own, kept=read_json(folder / KEPT))
     try:
         return SentenceTokenizer(_wrap(Tokenizer.from_file(str(folder / "tokenizer.json"))))
-    except Exception as error:  # tokenizers raises nothing narrower
+    except Exception as error:  # tokenizers raises no narrower class
         raise ModelError(f"{folder / 'tokenizer.json'} is damaged: {error}.\nCopy the run again.") from error
 
 
 def _learn(sentences: Sequence[str], config: TokenizerConfig) -> PreTrainedTokenizerFast:
     characters = {character for sentence in sentences for character in sentence}
-    smallest = len(SPECIALS) + len(characters) + 1  # one for the mark of a word's beginning
+    smallest = len(SPECIALS) + len(characters) + 1  # one for the mark of the start of a word
+    # With fewer tokens some characters of the corpus would become <unk>, and could never be translated.
     if config.vocab_size < smallest:
         raise ConfigError(
             f"tokenizer.vocab_size must be at least {smallest} (the training sentences have "
@@ -98,6 +99,7 @@ def _learn(sentences: Sequence[str], config: TokenizerConfig) -> PreTrainedToken
         )
     is_bpe = config.kind == "bpe"
     tokenizer = Tokenizer(models.BPE(unk_token=SPECIALS[UNK]) if is_bpe else models.Unigram())
+    # Runs of spaces and line breaks would only split the vocabulary.
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Replace(Regex(r"\s+"), " "), normalizers.Strip()]
     )
@@ -119,6 +121,6 @@ def _wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 
 
 def _cut(tokenizer: Any, sentences: Sequence[str]) -> SentenceTokenizer:
-    """Keep the tokens that the sentences use."""
+    """Restrict the vocabulary of an LLM to the tokens of the sentences."""
     used = {own for ids in tokenizer(list(sentences), add_special_tokens=False)["input_ids"] for own in ids}
     return SentenceTokenizer(tokenizer, kept=sorted(used))

@@ -1,4 +1,4 @@
-"""Stage one from beginning to end: a manifest in, a run directory out."""
+"""Stage one: training from a manifest to a run directory."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ from .tokenizer import make_tokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainPlan:
-    """What a run would be, as ``--dry-run`` shows it."""
+    """Size of a run, for ``--dry-run``."""
 
     train_clips: int
     dev_clips: int
@@ -41,7 +41,7 @@ class PretrainPlan:
     """Batches of an epoch."""
     encoder_parameters: int
     translator_parameters: int
-    """Adapter and light translation model."""
+    """Parameters of adapter and light translation model."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class _Clips:
     train: list[Sample]
     dev: list[Sample]
     unreadable: list[Unreadable]
-    """Clips that could not be opened when the run was begun."""
+    """Unreadable clips at the start of the run."""
 
 
 def pretrain(
@@ -62,20 +62,20 @@ def pretrain(
     allow_config_change: bool = False,
     device: str = "auto",
 ) -> PretrainResult:
-    """Train the visual encoder, with a light translation model, on a manifest's train split.
+    """Train the visual encoder with a light translation model on the train split of a manifest.
 
     Args:
-        manifest: the clips; its dev split chooses the best checkpoint.
-        config: every setting.
-        out: the run directory; it must be empty, or with ``resume`` hold a run.
-        resume: go on from the last checkpoint.
-        allow_config_change: resume also where settings differ from those the run was begun with.
-        device: as :func:`resolve_device` takes it; under ``torchrun`` each process takes its own.
+        manifest: the clips. The dev split selects the best checkpoint.
+        config: all settings.
+        out: run directory, which must be empty. With ``resume`` it must hold a run.
+        resume: continue from the last checkpoint.
+        allow_config_change: resume even if settings changed since the start of the run.
+        device: a name for :func:`resolve_device`. Under ``torchrun`` each process has its own device.
 
     Raises:
-        RunError: ``out`` is in the way, or was begun with other settings or sentences.
-        DataError: no training clip can be read, or no dev clip to choose the best checkpoint by.
-        Interrupted: SIGTERM or SIGINT came; the last checkpoint is kept.
+        RunError: ``out`` is not empty, or holds a run with other settings or sentences.
+        DataError: no training clip is readable, or no dev clip although ``select`` is ``best``.
+        Interrupted: SIGTERM or SIGINT arrived. The last checkpoint is kept.
     """
     with report_interruption(out):
         check_tracker(config.training.report_to)
@@ -83,8 +83,10 @@ def pretrain(
         torch_device = resolve_device(device)
         join_processes(torch_device)
         changed: dict[str, Any] = {}
+        # One process checks and writes: several would find each other's files.
         if is_main_process():
             changed = check_run(manifest, config, out, resume=resume, allow_config_change=allow_config_change)
+        # The first process has accepted the run directory: only then do all start to decode.
         wait_for_all()
         clips = _open_clips(manifest, config, left_out=begun_without(out) if resume else None)
         model = build_model(clips.train, config)
@@ -109,7 +111,7 @@ def _finish(
     out: Path,
     begun_without: list[Unreadable],
 ) -> PretrainResult:
-    """Translate dev with the selected weights, all processes together; the first of them writes the run."""
+    """Translate dev with the selected weights in all processes. The first process writes the run."""
     translations = _translate_dev(model, dev) if dev else None
     unreadable = _distinct(begun_without, fitted.unreadable, translations.unreadable if translations else ())
     lost = [clip.split for clip in unreadable]
@@ -127,18 +129,19 @@ def _finish(
             write_predictions(out / "predictions-dev.jsonl", translations)
         save_stage_one(model, out)
         finish_run(result)
+    # A process that ended now could end the others before the first has written.
     wait_for_all()
     return result
 
 
 def plan(manifest: Manifest, *, config: PretrainConfig) -> PretrainPlan:
-    """Build everything :func:`pretrain` would train, and read the first clip; nothing is written."""
+    """Build the model and the batches of :func:`pretrain`, and read the first clip. Nothing is written."""
     _check_dev(manifest, config)
     samples = _train_samples(manifest)
     model = build_model(samples, config)
     store = FrameStore(manifest, config.encoder)
     train = TrainingClips(samples, store=store, tokenizer=model.tokenizer, config=config)
-    store.read(samples[0], phase=0)
+    store.read(samples[0], phase=0)  # a wrong root shows here, not hours later
     encoder = sum(parameter.numel() for parameter in model.encoder.parameters())
     return PretrainPlan(
         train_clips=len(samples),
@@ -151,11 +154,13 @@ def plan(manifest: Manifest, *, config: PretrainConfig) -> PretrainPlan:
 
 
 def build_model(train: list[Sample], config: PretrainConfig) -> StageOneModel:
-    """Return an untrained model for these sentences; its random weights are drawn from the config's seed."""
+    """Return an untrained model for these sentences, with random weights from the config's seed."""
     tokenizer = make_tokenizer([sample.text for sample in train], config.tokenizer)
+    # The caller's random numbers stay as they are.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "weights"))
         model = StageOneModel(VisualEncoder(config.encoder), tokenizer, config)
+    # cuDNN's convolutions in bf16 are faster in this layout.
     model.encoder.backbone.to(memory_format=torch.channels_last)
     return model
 
@@ -176,22 +181,22 @@ def _train_samples(manifest: Manifest) -> list[Sample]:
 
 
 def _open_clips(manifest: Manifest, config: PretrainConfig, *, left_out: list[Unreadable] | None) -> _Clips:
-    """Open all clips; ``left_out`` are those that an interrupted run was begun without, None before any run.
-
-    A resumed run keeps its batches: a clip that cannot be opened any more is left out when its batch comes.
-    """
+    """Open all clips but ``left_out``, which an interrupted run could not open. None: a new run."""
+    # A resumed run keeps its batches. A clip that has become unreadable is skipped at its batch.
     store, gib = FrameStore(manifest, config.encoder, workers=config.training.workers), config.keep_frames_gib
     unreadable = left_out or []
     dev, train = _without(manifest.split("dev"), unreadable), _without(_train_samples(manifest), unreadable)
     found = store.keep(dev, phases=(0,), gib=gib)
     found += store.keep(train, phases=config.encoder.sampling.phases, gib=gib)
     if left_out is None:
-        unreadable = list(_distinct(gather_all(found)))  # all processes form the same batches
+        unreadable = list(_distinct(gather_all(found)))  # all processes must form the same batches
         dev, train = _without(dev, unreadable), _without(train, unreadable)
     if not train:
-        raise DataError(f"No training clip can be read; {unreadable[-1]}")
+        raise DataError(f"No training clip can be read. The last: {unreadable[-1]}")
     if not dev and config.training.select == "best":
-        raise DataError(f"No dev clip can be read; {unreadable[0]}\nAdd --set training.select=last")
+        raise DataError(
+            f"No dev clip can be read. The first: {unreadable[0]}\nAdd --set training.select=last"
+        )
     say(f"{len(train)} train and {len(dev)} dev clips, {store.filled_gib:.2f} GiB of frames kept in memory")
     return _Clips(store=store, train=train, dev=dev, unreadable=unreadable)
 
@@ -202,7 +207,7 @@ def _without(samples: list[Sample], clips: Iterable[Unreadable]) -> list[Sample]
 
 
 def _distinct(*parts: Iterable[Unreadable]) -> tuple[Unreadable, ...]:
-    """Return each clip once, with the first reason that was found."""
+    """Return each clip once, with the first reason."""
     found: dict[tuple[str, str], Unreadable] = {}
     for clip in chain(*parts):
         found.setdefault((clip.split, clip.id), clip)
@@ -210,7 +215,7 @@ def _distinct(*parts: Iterable[Unreadable]) -> tuple[Unreadable, ...]:
 
 
 def _translate_dev(model: StageOneModel, dev: EvaluationSet) -> Translations[str]:
-    """Translate dev with the kept weights."""
+    """Translate dev with the selected weights."""
     config, device = model.config, next(model.parameters()).device
     return predict(
         model,
@@ -218,6 +223,6 @@ def _translate_dev(model: StageOneModel, dev: EvaluationSet) -> Translations[str
         decoding=config.decoding,
         device=device,
         dtype=resolve_dtype(config.training.precision, device),
-        desc="dev, kept weights",
+        desc="dev, selected weights",
         workers=config.training.workers,
     )

@@ -1,4 +1,4 @@
-"""Batches of clips of similar length. A run forms its batches once, and an epoch only shuffles them.
+"""Batches of clips of similar length. A run forms batches once, and an epoch only shuffles the batches.
 
 Every epoch has the same number of steps in every process, so a resumed run finds its batch by counting.
 """

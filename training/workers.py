@@ -17,9 +17,9 @@ from ..core.errors import DataError, FlaError
 
 T = TypeVar("T")
 SOCKET_PATH_LENGTH = 103
-"""The longest path of a Unix socket on macOS; Linux takes 107 characters."""
+"""Maximum length of a Unix socket's path on macOS. Linux allows 107 characters."""
 LOADER_ERRORS = ("DataLoader worker", "Pin memory thread", "Too many open files")
-"""First words of the errors in which torch reports that worker processes ended or cannot be heard."""
+"""First words of torch's errors for worker processes that ended or do not answer."""
 _SOCKET_NAME = "/pymp-xxxxxxxx/listener-xxxxxxxx"
 """The path that multiprocessing appends to the folder for temporary files."""
 _SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
@@ -38,7 +38,7 @@ class FailedItem(ExceptionWrapper):
 
 
 def prepare_item(make: Callable[[], T]) -> T:
-    """Return ``make()``; in a worker process, an error of the user's data becomes a :class:`FailedItem`.
+    """Return ``make()``. In a worker process, an error of the user's data becomes a :class:`FailedItem`.
 
     The loader raises that error before any item is handed on. DataLoader's own way would put the worker's
     traceback into the sentence.

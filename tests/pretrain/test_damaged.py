@@ -98,5 +98,5 @@ def test_without_a_readable_dev_clip_the_last_must_be_asked_for(
     damaged: Callable[..., Manifest], tiny_config: Make, tmp_path: Path
 ) -> None:
     manifest = damaged(["dev/0", "dev/1", "dev/2"])
-    with pytest.raises(DataError, match=r"No dev clip can be read; .*(\n.*)*training.select=last"):
+    with pytest.raises(DataError, match=r"No dev clip can be read. The first: .*(\n.*)*training.select=last"):
         pretrain(manifest, config=tiny_config(), out=tmp_path / "run", device="cpu")
