@@ -1,4 +1,4 @@
-"""The model card of an exported run: what it is, what it was made from, how it scores, how to use it."""
+"""Model card of an exported run: parts, origin, scores, use, licence."""
 
 import math
 from pathlib import Path
@@ -19,11 +19,11 @@ SHOWN = {"bleu1": "BLEU-1", "bleu4": "BLEU-4", "rouge_l": "ROUGE-L", "chrf": "ch
 
 
 def write_card(folder: Path, *, run_scores: dict[str, Any]) -> Path:
-    """Write ``README.md`` into an exported run; the licence is left for its owner to fill in.
+    """Write ``README.md`` into an exported run.
 
     Args:
-        folder: as ``fla export`` wrote it.
-        run_scores: what the run it came from was scored with (``scores.json``), shown apart.
+        folder: exported run.
+        run_scores: ``scores.json`` of the run before the export, shown apart.
     """
     described = read_json(folder / RUN)
     parts = [
@@ -41,7 +41,8 @@ def write_card(folder: Path, *, run_scores: dict[str, Any]) -> Path:
 
 
 def count_parameters(*paths: Path) -> int:
-    """Return how many numbers the safetensors files, or those in the folders, hold."""
+    """Return the number of parameters in safetensors files, or in the files of folders."""
+    # Shapes are in the headers: no tensor is loaded.
     files = [file for path in paths for file in (path.glob("*.safetensors") if path.is_dir() else [path])]
     return sum(_numel(file) for file in files)
 
@@ -53,12 +54,15 @@ def _numel(file: Path) -> int:
 
 def _front(described: dict[str, Any]) -> str:
     front: dict[str, Any] = {"language": described["languages"], "tags": ["sign-language-translation"]}
-    if not Path(_base(described)[0]).is_absolute():  # an id; where a directory lay concerns no reader
+    if not Path(
+        _base(described)[0]
+    ).is_absolute():  # a hub id; the path of a local folder is of no use to readers
         front["base_model"] = _base(described)[0]
     return f"---\nlicense:  # {TO_FILL_IN}\n{yaml.safe_dump(front, allow_unicode=True)}---"
 
 
 def _base(described: dict[str, Any]) -> tuple[str, str]:
+    # A quantised copy is only a file format. Readers need the name of the model that was quantised.
     made_from = described.get("llm_quantised_from")
     if made_from:
         return made_from["llm"], made_from["revision"]
@@ -79,6 +83,7 @@ def _made_from(folder: Path, described: dict[str, Any]) -> str:
     ]
     merged = described.get("merged")
     trained = merged or described
+    # A local path stays out of the card: its last part is enough to recognise the model.
     rows = {
         "base model": f"{Path(source).name if Path(source).is_absolute() else source}, revision {revision}",
         "kind": described["llm_type"],
@@ -97,7 +102,8 @@ def _made_from(folder: Path, described: dict[str, Any]) -> str:
 
 
 def _scores(title: str, scores: dict[str, Any]) -> str:
-    """Return the results; trials only where there is no result, under a sentence that says so."""
+    """Return the table of results, or of trials if there is no result."""
+    # A trial scores a part of a split or other settings: beside a result it would mislead.
     results = {name: found for name, found in scores.items() if not found.get("trial")}
     if not scores:
         return f"## {title}\n\nNot evaluated yet."
@@ -109,6 +115,7 @@ def _scores(title: str, scores: dict[str, Any]) -> str:
     signatures: dict[str, None] = {}
     for name, found in (results or scores).items():
         for protocol, row in found["protocols"].items():
+            # The protocol cannot score this language.
             if "refused" in row:
                 continue
             figures = ["-" if row[metric] is None else f"{row[metric]:.2f}" for metric in SHOWN]
@@ -126,7 +133,7 @@ def _scores(title: str, scores: dict[str, Any]) -> str:
 
 
 def _missing(scores: dict[str, Any]) -> str:
-    """Return the clips that the scores do not cover."""
+    """Return the list of clips without a score."""
     lines = [
         f"- {name}: {', '.join(f'`{id}`' for id in found['missing'])}"
         for name, found in scores.items()

@@ -1,4 +1,4 @@
-"""Score a run of either stage on a split, against the raw sentences."""
+"""Evaluation of a run of either stage on a split, against the sentences of the corpus."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,13 +38,13 @@ from .results import earlier_protocols, evaluation_name, keep_scores, prediction
 def evaluate_stage_one(
     run: Path, manifest: Path, *, request: Request, root: Path | None = None
 ) -> Evaluation:
-    """Translate videos with stage one's light translation model.
+    """Translate videos with the light translation model of stage one, and score the sentences.
 
     Args:
         run: a stage-one run.
-        manifest: which clips.
-        request: split, phase, decoding and the rest.
-        root: where the manifest's videos lie on this machine.
+        manifest: file of the clips.
+        request: split, phase, decoding and other settings.
+        root: folder of the videos on this machine.
     """
     device = resolve_device(request.device)
     samples = read_manifest(manifest, root=root)
@@ -53,13 +53,13 @@ def evaluate_stage_one(
     if not whole:
         raise DataError(f"{manifest} has no clips in split {request.split!r}.")
     chosen = whole[: request.limit]
-    samples.clip(chosen[0])  # a root that is not there is one fault, and not one for each clip
+    samples.clip(chosen[0])  # an absent root gives one error here, not one per clip later
     order = _order(request, [sample.id for sample in chosen], [sample.text for sample in chosen])
     store = FrameStore(samples, model.config.encoder)
     evaluation = evaluation_set(chosen, store=store, config=model.config, phase=request.phase, order=order)
     coverage = Coverage(
         clips=len(whole),
-        missing={},  # what is damaged inside is found when its batch comes
+        missing={},  # damage inside a file shows at its batch
         corpora=[samples.corpus],
         trained_on=_corpora(run / RUN, "manifest", "corpus"),
     )
@@ -67,23 +67,23 @@ def evaluate_stage_one(
 
 
 def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: Request) -> Evaluation:
-    """Translate cached features with stage two's language model; no video is read.
+    """Translate cached features with the language model of stage two, and score the sentences.
 
     Args:
         run: a stage-two run.
-        features: a cache; of a run with several streams a cache of each, in the order of ``fla tune``; or
-            several corpora in one language. Each must have the split.
-        request: split, decoding and the rest.
+        features: a cache, or several: for a run with several streams one per stream, in the order of ``fla
+            tune``, or one per corpus. Each must have the split, and all clips one language.
+        request: split, decoding and other settings.
 
     Raises:
-        CacheError: the caches come from other encoders than the run was tuned on, or in another order.
+        CacheError: the encoders of the caches, or their order, differ from the tuning.
         DataError: the clips are in several languages.
     """
     device = resolve_device(request.device)
     folders = [features] if isinstance(features, Path) else features
     items = FeatureItems([FeatureCache(folder, request.split) for folder in folders], limit=request.limit)
     say_missing(request.split, items.missing)
-    _one_language(items.languages)  # a mixture is refused before any work
+    _one_language(items.languages)  # refused before the model is loaded
     model = load_stage_two(run, device=device, llm=request.llm)
     check_streams(model, items.records)
     bounds = recorded_bounds(run, model.config)
@@ -99,7 +99,7 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
 
 
 def _corpora(file: Path, *keys: str) -> list[str]:
-    """Return the corpora that a run's record names under ``keys``; none where it names none."""
+    """Return the corpora in the record of a run under ``keys``, or an empty list."""
     found: Any = read_json(file) if file.is_file() else {}
     for key in keys:
         found = found.get(key, {})
@@ -120,6 +120,7 @@ def _evaluate(
     bounds: EvaluationBounds | None = None,
 ) -> Evaluation:
     decoding = _decoding(model, request)
+    # A wrong protocol is refused here, before hours of translation.
     protocols, language = named_protocols(request.protocol), _one_language(evaluation.languages)
     too_long = None
     if isinstance(model, StageTwoModel):
@@ -127,11 +128,13 @@ def _evaluate(
             model.codec, evaluation.references, split=request.split, max_new_tokens=decoding.max_new_tokens
         )
     translations, n_best = _translate(model, evaluation, request=request, decoding=decoding)
+    # Damage inside a file shows only now: the name and the scores must state these clips.
     for clip in translations.unreadable:
         say(str(clip))
     coverage = coverage.without(translations.unreadable)
     trial = trial_settings(request, decoding, own=model.config.decoding)
     name = evaluation_name(request, coverage, trial=trial, scored=len(translations.ids), run=run)
+    # Written before scoring: an error in a protocol must not lose the translations.
     predictions = predictions_path(run, name)
     write_predictions(predictions, translations, n_best=n_best)
     rows = score_systems(
@@ -151,12 +154,14 @@ def _evaluate(
 
 
 def _decoding(model: StageOneModel | StageTwoModel, request: Request) -> DecodingConfig:
-    """Return the run's search with what is asked; of a diverse one each beam is a hypothesis."""
+    """Return the search of the run with the requested changes."""
     source, overrides = request.decoding
     decoding = load_config(DecodingConfig, base=model.config.decoding, source=source, overrides=overrides)
+    # Stage one cannot do diverse beam search, which --set may request here.
     if isinstance(model, StageOneModel):
         check_search(decoding)
         return decoding
+    # In diverse beam search each beam gives one hypothesis.
     if request.n_best is not None and decoding.diversity > 0:
         decoding = replace(decoding, num_beams=max(decoding.num_beams, request.n_best))
     if request.n_best is not None:
@@ -171,7 +176,7 @@ def _translate(
     request: Request,
     decoding: DecodingConfig,
 ) -> tuple[Translations[str], list[list[dict[str, Any]]] | None]:
-    """Return the best sentence of each clip, and where asked for its ``n_best``."""
+    """Return the best sentence of each clip, and ``n_best`` hypotheses if requested."""
     device = resolve_device(request.device)
     dtype = resolve_dtype(model.config.training.precision, device)
     desc = f"translating {request.split}"
@@ -188,6 +193,7 @@ def _translate(
 
 
 def _one_language(of_clips: Sequence[str]) -> str:
+    # Protocols tokenise by language.
     languages = sorted(set(of_clips))
     if len(languages) > 1:
         raise DataError(

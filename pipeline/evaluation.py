@@ -1,4 +1,4 @@
-"""Evaluation: what is asked of a run, which clips it covers, and the scores that came out."""
+"""Data of an evaluation: request, coverage of the split, scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,68 +13,68 @@ from ..scoring.score import Scores
 from ..scoring.scorecard import ProtocolScores, describe_rows
 
 Decoding = tuple[str | None, tuple[str, ...]]
-"""What ``--config`` and ``--set`` say about the search; it goes over the run's own settings."""
+"""Values of ``--config`` and ``--set`` for the search, which override the settings of the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked of a run, whichever its stage."""
+    """Request of an evaluation, for a run of either stage."""
 
     split: Split = "test"
     shuffle_features: bool = False
-    """Every clip gets the features of a clip with a different sentence."""
+    """Whether each clip gets the features of a clip with a different sentence."""
     decoding: Decoding = (None, ())
     limit: int | None = None
     seed: int = 0
-    """Draws the shuffle."""
+    """Seed of the shuffle."""
     device: str = "auto"
     protocol: str = DEFAULT_PROTOCOL
-    """How to score: a protocol's name, or ``all``."""
+    """Name of a scoring protocol, or ``all``."""
     n_best: int | None = None
-    """Stage two: hypotheses written for each clip, with their scores; None for the best alone, unscored."""
+    """Stage two: number of hypotheses to write for each clip, with scores. None: only the best."""
     llm: str | None = None
-    """Stage two: where the run's language model lies now; None for where it lay in tuning."""
+    """Stage two: present path of the language model. None: the path at tuning."""
     phase: int = 0
-    """Stage one: index of the first frame kept of every ``stride``."""
+    """Stage one: index of the first kept frame in each ``stride``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """The clips of a split that an evaluation can score, and those that it cannot."""
+    """Clips of a split, with the clips that cannot be scored."""
 
     clips: int
-    """Clips of the split as far as its cache or manifest knows them: scored, missing or beyond a limit."""
+    """Number of clips of the split in the cache or manifest: scored, missing or beyond a limit."""
     missing: Missing
     corpora: Sequence[str]
-    """The corpora of the clips, sorted."""
+    """Names of the corpora of the clips, sorted."""
     trained_on: Sequence[str]
-    """The corpora that the run was trained on, sorted; none where the run does not say."""
+    """Names of the training corpora, sorted. Empty: the run has no record."""
 
     def without(self, unreadable: Sequence[Unreadable]) -> "Coverage":
-        """Return the same with further missing clips."""
+        """Return the coverage with further missing clips."""
         return replace(self, missing={**self.missing, **{clip.id: clip.reason for clip in unreadable}})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """Scores of a split, and where the sentences are."""
+    """Scores of a split, and the file of the sentences."""
 
     request: Request
     name: str
     """Key in ``scores.json`` and part of the file name of the predictions."""
     trial: Sequence[str]
-    """Every setting in which the evaluation differs from the run's own; none: a full result."""
+    """Settings that differ from the run's settings. Empty: a full result."""
     coverage: Coverage
     rows: list[ProtocolScores]
-    """One for each protocol that was asked for; the first has scores."""
+    """Rows of the requested protocols. The first row has scores."""
     earlier_rows: list[ProtocolScores]
-    """One for each other protocol that ``scores.json`` already had under this name."""
+    """Rows of other protocols under this name in ``scores.json``."""
     decoding: dict[str, Any]
     bounds: EvaluationBounds | None
-    """Stage two: of the batches that were translated; None in stage one."""
+    """Stage two: limits of the translated batches. Stage one: None."""
     predictions: Path
     too_long: int | None
-    """References with more tokens than the search may give; None for stage one, which does not count them."""
+    """Stage two: number of references with more tokens than ``max_new_tokens``. Stage one: None."""
 
     @property
     def scores(self) -> Scores:
@@ -82,14 +82,12 @@ class Evaluation:
         return self.rows[0].own[0][1]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what ``--json`` prints, the figures of the first protocol above all."""
+        """Return the content for ``--json``, with the figures of the first protocol at the top level."""
         return self._content(self.rows)
 
     def to_record(self) -> dict[str, Any]:
-        """Return what ``scores.json`` keeps: every protocol, the default one above all where it is scored.
-
-        Another protocol over the same sentences adds rows, and replaces no figure.
-        """
+        """Return the entry for ``scores.json``: all protocols, with the default protocol first if scored."""
+        # Another protocol over the same sentences adds rows. The figures at the top level must stay.
         scored = sorted(
             [*self.rows, *self.earlier_rows],
             key=lambda row: (row.refused is not None, row.protocol != DEFAULT_PROTOCOL),
@@ -116,7 +114,7 @@ class Evaluation:
         }
 
     def describe(self) -> str:
-        """Return the scores for people."""
+        """Return the scores as text for people."""
         missing = self.coverage.missing
         parts = [
             f"{self.name}: {count_clips(self.to_dict())}",
@@ -128,7 +126,7 @@ class Evaluation:
 
 
 def count_clips(content: Mapping[str, Any]) -> str:
-    """Return how many clips of a split were scored, and why the others were not.
+    """Return the number of scored clips of a split, and the reasons for the other clips.
 
     Args:
         content: an entry of ``scores.json``.

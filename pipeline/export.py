@@ -1,4 +1,4 @@
-"""A stage-two run exported, scored again where a cache is given, and described in a model card."""
+"""Export of a stage-two run, with scores on a cache and a model card."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,21 +14,22 @@ from .results import read_scores
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedAndScored:
-    """What ``fla export`` wrote, and how it scores."""
+    """Result of ``fla export``: files, model card, scores."""
 
     exported: ExportResult
     card: Path
     evaluation: Evaluation | None
-    """None where no cache was given."""
+    """Scores of the export. None: no cache was given."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON has them."""
+        """Return values for JSON."""
         scores = None if self.evaluation is None else self.evaluation.to_dict()
         return {**self.exported.to_dict(), "card": str(self.card), "scores": scores}
 
     def describe(self) -> str:
-        """Return the result for people."""
+        """Return the result as text for people."""
         how = "merged" if self.exported.merged else "with its adapters"
+        # Megabytes as in file managers and on the hub: 10**6 bytes.
         first = f"{self.exported.out}: {how}, {self.exported.size_bytes / 1e6:.1f} MB\nmodel card {self.card}"
         return first if self.evaluation is None else f"{first}\n\n{self.evaluation.describe()}"
 
@@ -43,20 +44,21 @@ def export(
     features: Path | None = None,
     request: Request,
 ) -> ExportedAndScored:
-    """Export a run; the arguments are those of :func:`.export_run`.
+    """Export a run with :func:`.export_run`, score the export, and write the model card.
 
     Args:
         run: a finished stage-two run.
         out: a new or empty folder.
-        merge: add the adapters into the unquantised base model.
-        precision: of a merged model's weights.
-        llm: where the base model lies now, if it was moved.
-        features: a cache on which to score what was exported.
-        request: which split of it, and the device.
+        merge: whether to add the adapters to the weights of the unquantised base model.
+        precision: number format of the merged weights.
+        llm: present path of the base model, if the model was moved.
+        features: a cache to score the export on. None: no scores.
+        request: split of the cache, and device.
     """
     exported = export_run(run, out, merge=merge, precision=precision, llm=llm, device=request.device)
     before = read_scores(run)
-    # The copy names where its language model lies, and a merged one holds it.
+    # Merging into an unquantised base changes the scores: the export is scored, not the run. No llm here: the
+    # export has the path of the language model, or holds the merged model.
     evaluation = None if features is None else evaluate_stage_two(out, features, request=request)
     return ExportedAndScored(
         exported=exported, card=write_card(out, run_scores=before), evaluation=evaluation

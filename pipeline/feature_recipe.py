@@ -1,4 +1,4 @@
-"""Encoding a video as the features of a run were made: its frames, its level, its batches."""
+"""Recipe of features: choice of frames, level and batches, as recorded in a tuned run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,37 +17,35 @@ from ..finetune.streams import StreamRecord
 from ..video.sampling import FrameSampling
 
 PICTURES = ("resize_size", "image_size", "fit", "mean", "std")
-"""What a cache records of how frames became the encoder's; the encoder's own settings say it too."""
+"""Settings of pictures in the record of a cache. The encoder has the same settings."""
 LEVELS = ("sign", "frame")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureRecipe:
-    """How videos become features."""
+    """Recipe that turns videos into features."""
 
     sampling: FrameSampling
-    """Which frames are looked at."""
+    """Choice of frames."""
     phase: int = 0
-    """The first frame looked at, or the shift of the moments."""
+    """First kept frame, or the shift of the times for a target frame rate."""
     level: Level = "sign"
     frame_batch: int = FRAME_BATCH
     dtype: torch.dtype
-    """What to compute in."""
+    """Number format of the computation."""
     keep_partial: bool = False
-    """Of a damaged video take the frames before its fault."""
+    """Whether to keep the frames before the first decoding error."""
 
 
 def recipe_of(
     run: Path, stream: StreamRecord, *, encoder: VisualEncoder, device: torch.device
 ) -> FeatureRecipe:
-    """Return how the features of ``stream`` were made, for this encoder and device.
+    """Return the recipe of the features of ``stream``, for this encoder and device.
 
-    The number format and the frame batch are those of the cache where it was made on a device of this kind:
-    then features are the same to the last bit (on a CPU with as many threads, and unless it was compiled).
-    A run that does not say how its features were made gets what the encoder's own settings say.
+    A run without a record of its features gets the settings of the encoder.
 
     Raises:
-        CacheError: they were made in several ways, or in one that the encoder cannot reproduce.
+        CacheError: the features were made by several recipes, or by one that the encoder cannot follow.
     """
     plain = FeatureRecipe(
         sampling=encoder.config.sampling, dtype=resolve_dtype(ExtractConfig().precision, device)
@@ -59,6 +57,8 @@ def recipe_of(
     _check_level(run, made["level"], encoder)
     seen: dict[str, Any] = made["preprocessing"]
     _check_pictures(run, seen, encoder)
+    # On the same kind of device, the number format and frame batch of the cache give features that are equal to
+    # the last bit. On another kind features differ anyway: the defaults for this device apply.
     same_kind = made["device_kind"] == device.type
     return FeatureRecipe(
         sampling=_sampling(run, seen, plain.sampling),
@@ -71,13 +71,15 @@ def recipe_of(
 
 
 def _sampling(run: Path, seen: dict[str, Any], own: FrameSampling) -> FrameSampling:
+    # A cache that was imported from other code may have no record of the frames.
     if "sampling" not in seen:
         return own
     return config_from_dict(FrameSampling, seen["sampling"], origin=str(run / "run.json"))
 
 
 def _check_one_way(run: Path, made_by: Sequence[dict[str, Any]]) -> None:
-    """Refuse corpora whose frames were chosen in several ways: a video is of none of them."""
+    """Refuse a run whose corpora have different recipes."""
+    # A new video belongs to no corpus, so nothing would choose between the recipes.
     first = _frames_of(made_by[0])
     for made in made_by[1:]:
         if (other := _frames_of(made)) != first:
@@ -95,6 +97,7 @@ def _frames_of(made: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_level(run: Path, level: str, encoder: VisualEncoder) -> None:
+    # Level "sign" is the output of the temporal module, which a plain picture model lacks.
     if level not in LEVELS or (level == "sign" and encoder.temporal is None):
         raise CacheError(
             f"The encoder must give features of level {level}, as {run} was tuned on, but gives "
@@ -105,6 +108,7 @@ def _check_level(run: Path, level: str, encoder: VisualEncoder) -> None:
 def _check_pictures(run: Path, seen: dict[str, Any], encoder: VisualEncoder) -> None:
     settings = encoder.config.settings
     for name in PICTURES:
+        # The encoder would accept pictures of another size or colour range, and give worse features silently.
         if name in seen and seen[name] != settings[name]:
             raise CacheError(
                 f"The encoder must have {name} {seen[name]!r}, as the features {run} was tuned on were made "

@@ -1,7 +1,7 @@
-"""Results of a run: one entry of ``scores.json`` and one predictions file for each evaluation, by name.
+"""Results of a run: an entry of ``scores.json`` and a predictions file for each evaluation, by name.
 
-The name holds all that differs from a full evaluation with the run's own settings. So a trial has its own
-name, and a result is replaced only by an evaluation of the same settings that covers as many clips.
+The name states every difference from a full evaluation with the settings of the run. A trial has a separate
+name, and only an evaluation with equal settings and at least as many clips replaces a result.
 """
 
 import re
@@ -14,19 +14,18 @@ from ..training.config import DecodingConfig
 from .evaluation import Coverage, Evaluation, Request
 
 SCORES_FILE = "scores.json"
-"""In a run: name of an evaluation -> its scores."""
+"""File in a run: name of an evaluation -> scores."""
 
 
 def trial_settings(request: Request, decoding: DecodingConfig, *, own: DecodingConfig) -> list[str]:
-    """Return every setting in which an evaluation differs from a full one with the run's own settings.
-
-    The device is none of them, nor is the protocol: both leave what is asked of the model as it is.
+    """Return every setting that differs from a full evaluation with the settings of the run.
 
     Args:
-        request: what is asked.
-        decoding: the search.
-        own: the run's own search.
+        request: request of the evaluation.
+        decoding: search of the evaluation.
+        own: search of the run.
     """
+    # Device and protocol do not count: neither changes the task of the model.
     limit = [] if request.limit is None else [f"limit={request.limit}"]
     search = [f"{key}={value:g}" for key, value in vars(decoding).items() if value != getattr(own, key)]
     n_best = [] if request.n_best is None else [f"n_best={request.n_best}"]
@@ -39,11 +38,11 @@ def evaluation_name(
     """Return the name of an evaluation, such as ``test``, ``test-shuffled`` or ``test-limit=2-missing=1``.
 
     Args:
-        request: what is asked.
-        coverage: the clips; those of other corpora than the run was trained on are named by their corpora.
-        trial: what :func:`trial_settings` returned.
-        scored: how many clips are scored.
-        run: where a result of this name may be; with more clips it keeps the name.
+        request: request of the evaluation.
+        coverage: the clips. The name states corpora other than the training corpora.
+        trial: result of :func:`trial_settings`.
+        scored: number of scored clips.
+        run: run directory. An earlier result with more clips keeps the name.
     """
     is_elsewhere = coverage.trained_on and list(coverage.corpora) != list(coverage.trained_on)
     shuffled = f"shuffled-seed={request.seed}" if request.seed else "shuffled"
@@ -55,13 +54,14 @@ def evaluation_name(
         *trial,
         f"missing={len(coverage.missing)}" if coverage.missing else "",
     ]
+    # The name becomes part of a file name.
     name = re.sub(r"[^\w.=+-]", "_", "-".join(filter(None, parts)))
-    # A cache or manifest made with --limit holds fewer clips than the split, and does not say so.
+    # A cache or manifest made with --limit holds fewer clips than the split, without a record of the limit.
     return f"{name}-clips={scored}" if _clips_before(run, name) > scored else name
 
 
 def predictions_path(run: Path, name: str) -> Path:
-    """Return where the sentences of an evaluation are written."""
+    """Return the path of the predictions of an evaluation."""
     return run / f"predictions-{name}.jsonl"
 
 
@@ -71,18 +71,19 @@ def read_scores(run: Path) -> dict[str, Any]:
 
 
 def earlier_protocols(run: Path, name: str, *, asked: Sequence[str]) -> list[str]:
-    """Return the protocols that a result has rows of, without those that are asked for now."""
+    """Return the protocols in the rows of an earlier result, without the requested protocols."""
     rows = read_scores(run).get(name, {}).get("protocols", {})
     return [protocol for protocol in rows if protocol not in asked]
 
 
 def keep_scores(run: Path, result: Evaluation) -> None:
-    """Put a result among those of other names, replacing an earlier one of its name."""
+    """Write a result into ``scores.json``, in place of an earlier result with the same name."""
     write_json(run / SCORES_FILE, read_scores(run) | {result.name: result.to_record()})
 
 
 def _clips_before(run: Path, name: str) -> int:
-    """Return the clips that are scored, or translated, under a name already."""
+    """Return the number of clips of an earlier result with this name."""
+    # The predictions count too: an evaluation that stopped before the scores must not lose sentences.
     path = predictions_path(run, name)
     rows = path.read_bytes().count(b"\n") if path.is_file() else 0
     return max(rows, read_scores(run).get(name, {}).get("count", 0))

@@ -1,4 +1,4 @@
-"""A video in, a sentence out: stage one's encoder, then stage two's language model."""
+"""Translation of videos with the encoder of stage one and the language model of stage two."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -28,11 +28,11 @@ from .feature_recipe import FeatureRecipe, recipe_of
 
 @dataclass(frozen=True, kw_only=True)
 class Translation:
-    """Sentence of one video, or why there is none."""
+    """Sentence of a video, or the fault of the video."""
 
     video: Path
     text: str = ""
-    """The sentence; empty where there is a fault."""
+    """Sentence. Empty if there is a fault."""
     fault: str | None = None
 
 
@@ -46,24 +46,23 @@ def translate(
     decoding: Decoding = (None, ()),
     device: str = "auto",
 ) -> list[Translation]:
-    """Translate videos that stand in no manifest.
+    """Translate videos without a manifest.
 
-    Each video gives one result, in the order given: a fault in a video stops no other.
+    The result has one entry per video, in the given order. A fault in a video does not stop the other videos.
 
     Args:
-        videos: video files, folders of frames, or folders of both, which stand for all clips in them.
+        videos: video files, folders of frames, or folders with several clips.
         run: a stage-two run.
-        ckpt: the stage-one run, or its encoder directory, that the run's features came from.
-        llm: where the run's language model lies now, if it was moved.
-        language: language of the sentences; None for the one the run was tuned on.
-        decoding: settings of the search, over the run's own.
-        device: as :func:`resolve_device` takes it.
+        ckpt: stage-one run or encoder directory that made the features of the run.
+        llm: present path of the language model, if the model was moved.
+        language: language of the sentences. None: the language of the tuning.
+        decoding: changes to the search of the run.
+        device: a name for :func:`resolve_device`.
 
     Raises:
-        CacheError: ``ckpt`` is another encoder than the run was tuned on, or cannot see videos as the run's
-            features were made.
-        RunError: the run was tuned on several streams: one encoder gives one.
-        ConfigError: the run was tuned on several languages and none is named.
+        CacheError: ``ckpt`` is not the encoder of the run's features, or cannot follow their recipe.
+        RunError: the run was tuned on several streams.
+        ConfigError: the run was tuned on several languages, and ``language`` is None.
     """
     torch_device = resolve_device(device)
     encoder = load_encoder(ckpt).to(torch_device)
@@ -83,6 +82,7 @@ def translate(
             sentences[number] = _sentence(
                 model, features, video=paths[number], language=spoken, decoding=search
             )
+        # A video may have more steps than the language model has positions.
         except DataError as error:
             faults[number] = str(error)
     return [
@@ -99,19 +99,20 @@ def encode_videos(
     device: torch.device,
     faults: dict[int, str],
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield the number of each readable video with its features (T, F), float16, in order.
+    """Yield the number and the features (T, F), float16, of each readable video in order.
 
     Args:
         encoder: the frozen encoder.
         videos: video files or folders of frames.
-        recipe: how frames are chosen and encoded.
-        device: where to compute.
-        faults: number of a video -> why it has no features. These videos are passed over, and others added.
+        recipe: choice of frames, and settings of the encoder.
+        device: device of the computation.
+        faults: number of a video -> fault. These videos are skipped, and new faults are added.
     """
     begin = 0
 
     def first_open() -> int:
-        """Return the number of the video that comes next: the reader runs ahead of the encoder."""
+        """Return the number of the next video without a fault."""
+        # Not counted while reading: the reader runs ahead of the encoder.
         return next(number for number in range(begin, len(videos)) if number not in faults)
 
     while begin < len(videos):
@@ -126,7 +127,7 @@ def encode_videos(
                 yield number, features
                 begin = number + 1
             return
-        except DataError as error:  # features that float16 cannot hold: the videos behind are encoded again
+        except DataError as error:  # float16 cannot hold the features: the next videos are encoded again
             number = first_open()
             faults[number] = str(error)
             begin = number + 1
@@ -153,6 +154,7 @@ def _readable(
                 fit=config.fit,
                 keep_partial=recipe.keep_partial,
             )
+        # The fault is reported with the results. The encoder goes on with the next video.
         except DataError as error:
             faults[number] = str(error)
             continue
@@ -160,7 +162,7 @@ def _readable(
 
 
 def _inputs(given: Sequence[Path]) -> tuple[list[Path], dict[int, str]]:
-    """Return all clips that are meant; a folder without any stands for itself, with its fault."""
+    """Return all clips in the given paths, and the faults of folders without clips."""
     paths: list[Path] = []
     faults: dict[int, str] = {}
     for path in given:
@@ -173,10 +175,12 @@ def _inputs(given: Sequence[Path]) -> tuple[list[Path], dict[int, str]]:
 
 
 def _named(path: Path, fault: str | None) -> str | None:
+    # Errors of decoding name the file already, others only the clip.
     return fault if fault is None or str(path) in fault else f"{path}: {fault}"
 
 
 def _check_one_stream(run: Path, model: StageTwoModel) -> None:
+    # --ckpt names one encoder, which gives the features of one stream.
     if len(model.streams) > 1:
         raise RunError(
             f"{run} must be tuned on one stream of features to translate videos, but was tuned on "
