@@ -1,1 +1,1 @@
-"""The generated sign language, its small language model, and the run of the whole pipeline on both."""
+"""Generated sign language, a small language model for it, and a run of the whole pipeline on both."""

@@ -1,4 +1,4 @@
-"""Settings of the demo; they load without torch."""
+"""Settings of the demo. Loads no torch."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -20,19 +20,19 @@ class SmallLlmConfig:
     """Shape and training of the small language model."""
 
     kind: Kind = "causal"
-    """``causal`` continues text, ``seq2seq`` restores sentences from some of their tokens, out of order."""
+    """``causal`` continues text, ``seq2seq`` restores sentences from some tokens in random order."""
     hidden_size: int = 128
     """Width, a multiple of 64."""
     layers: int = 4
-    """Of the decoder, and of the encoder where there is one."""
+    """Number of layers of the decoder, and of the encoder if any."""
     vocabulary: int = 2000
-    """Tokens at most; 256 bytes are always among them, so every text can be written."""
+    """Maximum number of tokens. The 256 bytes are always included, so every text has tokens."""
     steps: int = 300
-    """Of the optimiser."""
+    """Number of optimiser steps."""
     batch_tokens: int = 768
     """Tokens in a step."""
     learning_rate: float = 3e-3
-    """For about a million weights; large models take a tenth of it."""
+    """Learning rate for about a million weights. Large models need about a tenth."""
 
     def __post_init__(self) -> None:
         if self.hidden_size < HEAD_SIZE or self.hidden_size % HEAD_SIZE:
@@ -41,7 +41,7 @@ class SmallLlmConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoRunConfig:
-    """Everything the demo can be told; each group is the settings of one stage."""
+    """All settings of the demo, with a group for each stage."""
 
     corpus: DemoConfig = field(default_factory=DemoConfig)
     pretrain: PretrainConfig
@@ -49,9 +49,9 @@ class DemoRunConfig:
     llm: SmallLlmConfig = field(default_factory=lambda: SmallLlmConfig(kind="seq2seq", layers=3))
     tune: TuneConfig
     text_sentences: int = 6000
-    """Sentences that the small language model is pretrained on; they stand in no split."""
+    """Number of sentences to pretrain the small language model on. None of these is in a split."""
     seed: int = 42
-    """Seed of every stage; it goes over theirs."""
+    """Seed of every stage. Overrides the seeds of the stages."""
 
 
 def load_demo_config(source: str | None = None, overrides: Sequence[str] = ()) -> DemoRunConfig:

@@ -1,12 +1,11 @@
-"""The demo corpus: a constructed sign language rendered as video, small enough to learn on a laptop.
+"""Demo corpus: a constructed sign language rendered as video, small enough to learn on a laptop.
 
-    OUT/annotations.jsonl         one row a clip: id, split, video, text, signer
+    OUT/annotations.jsonl         one row per clip: id, split, video, text, signer
     OUT/videos/<split>/<n>.mp4    H.264
 
-It behaves as recorded corpora do: sentences and signs stand in different orders
-(:mod:`.grammar`), signs are built from a few parameters and run into one another
-(:mod:`.signs`), signers differ and one is new in the test split (:mod:`.signers`).
-Everything follows from the seed.
+The corpus has properties of recorded corpora: words and signs have different orders (:mod:`.grammar`), signs
+have a few parameters and run into one another (:mod:`.signs`), signers differ, and one signer is new in the
+test split (:mod:`.signers`). The seed determines everything.
 """
 
 import os
@@ -37,25 +36,25 @@ CORPUS = "demo"
 LANGUAGE = "en"
 ANNOTATIONS = "annotations.jsonl"
 NEW_SIGNER_EVERY = 5
-"""Every so many test clips are signed by the signer who is in no other split."""
+"""Distance between test clips of the signer who is in no other split."""
 ENCODING = {"crf": "16", "preset": "veryfast", "g": "12", "x264-params": "mbtree=0"}
-"""Without macroblock-tree: on pictures this small its assembly gives other bytes from run to run."""
+"""Options of x264. Macroblock-tree is off: on small pictures the bytes would differ from run to run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """How large the demo corpus is, and its pictures."""
+    """Size of the demo corpus and of the pictures."""
 
     train_clips: int = 1200
-    """Clips to train on, one-sign clips included."""
+    """Number of training clips, including clips of a single sign."""
     single_sign_clips: int = 360
-    """Train clips of a single sign; each sign comes as often as any other."""
+    """Number of training clips with a single sign. All signs are equally frequent."""
     dev_clips: int = 60
-    """Clips of the dev split, each a whole sentence of four words or more."""
+    """Number of dev clips, each a sentence of four words or more."""
     test_clips: int = 120
-    """Clips of the test split, each a whole sentence of four words or more."""
+    """Number of test clips, each a sentence of four words or more."""
     image_size: int = 64
-    """Side of the square picture, in pixels; even, as the video format wants it."""
+    """Side of the square picture in pixels, an even number."""
     fps: float = 12.5
     """Frames per second."""
 
@@ -65,13 +64,14 @@ class DemoConfig:
                 f"single_sign_clips must not exceed train_clips ({self.train_clips}), "
                 f"but is {self.single_sign_clips}."
             )
+        # yuv420p halves the resolution of colours, so odd sides are impossible.
         if self.image_size < 16 or self.image_size % 2:
             raise ConfigError(f"image_size must be an even number from 16 on, but is {self.image_size}.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Plan:
-    """One clip to be rendered."""
+    """Plan of a clip."""
 
     id: str
     split: Split
@@ -86,15 +86,13 @@ class _Plan:
 
 
 def write_demo_corpus(out: Path, *, config: DemoConfig, seed: int, workers: int | None = None) -> Manifest:
-    """Render the demo corpus into ``out`` and return its manifest.
-
-    The annotations are written last: where they stand, every video is whole.
+    """Render the demo corpus into ``out`` and return the manifest.
 
     Args:
-        out: the folder to fill; clips of an earlier rendering are replaced.
+        out: folder to fill. Clips of an earlier rendering are replaced.
         config: sizes.
-        seed: the same seed gives the same annotations and the same decoded frames.
-        workers: processes that render; None for one a core, 1 for none beside this one.
+        seed: equal seeds give equal annotations and equal decoded frames.
+        workers: number of processes that render. None: one per core. 1: only this process.
     """
     plans = _plan_clips(config, seed=seed)
     for split in ("train", "dev", "test"):
@@ -106,24 +104,26 @@ def write_demo_corpus(out: Path, *, config: DemoConfig, seed: int, workers: int 
     samples = tuple(
         _sample(plan, num_frames, fps=config.fps) for plan, num_frames in zip(plans, frames, strict=True)
     )
+    # Written last: annotations stand only beside complete videos.
     write_jsonl(out / ANNOTATIONS, map(_row, plans))
     return Manifest(corpus=CORPUS, root=out, samples=samples)
 
 
 def demo_text(*, count: int, seed: int, exclude: Collection[str]) -> list[str]:
-    """Return ``count`` distinct sentences of the demo language, none of them in ``exclude``."""
+    """Return ``count`` distinct sentences of the demo language that are not in ``exclude``."""
     excluded = frozenset(exclude)
     sentences = draw_sentences(random.Random(derive_seed(seed, "text")))
     return list(islice((s.text for s in sentences if s.text not in excluded), count))
 
 
 def _plan_clips(config: DemoConfig, *, seed: int) -> list[_Plan]:
-    """Return the clips of all splits; no sentence is in two."""
+    """Return the clips of all splits. No sentence is in two splits."""
     sentences = draw_sentences(random.Random(derive_seed(seed, "sentences")))
     long_sentences = (sentence for sentence in sentences if len(sentence.text.split()) >= 4)
     drawn = map(_utterance, long_sentences)
     single = list(islice(_single_signs(), config.single_sign_clips))
     train = chain(single, islice(drawn, config.train_clips - config.single_sign_clips))
+    # dev and test are drawn first: their sentences stay the same if train_clips changes.
     return [
         *_plan_split("dev", islice(drawn, config.dev_clips), seed=seed),
         *_plan_split("test", islice(drawn, config.test_clips), seed=seed),
@@ -136,7 +136,7 @@ def _utterance(sentence: Sentence) -> tuple[str, tuple[str, ...]]:
 
 
 def _single_signs() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield text and sign of one-sign utterances, all signs in turn, without end."""
+    """Yield text and sign of one-sign utterances in an endless cycle over all signs."""
     texts = single_sign_texts()
     while True:
         yield from ((text, (sign,)) for sign, text in texts.items())
@@ -145,8 +145,9 @@ def _single_signs() -> Iterator[tuple[str, tuple[str, ...]]]:
 def _plan_split(
     split: Split, utterances: Iterable[tuple[str, tuple[str, ...]]], *, seed: int
 ) -> Iterator[_Plan]:
-    known = len(SIGNERS) - 1
+    known = len(SIGNERS) - 1  # the last signer shows how well a model does with an unknown person
     for index, (text, signs) in enumerate(utterances):
+        # A seed per clip: the order of rendering, in any number of processes, changes nothing.
         clip_seed = derive_seed(seed, split, index)
         is_new = split == "test" and index % NEW_SIGNER_EVERY == 0
         yield _Plan(
@@ -156,18 +157,18 @@ def _plan_split(
 
 
 def _render_all(plans: list[_Plan], out: Path, config: DemoConfig, *, workers: int) -> Iterator[int]:
-    """Render every clip and yield its number of frames, in order."""
+    """Render every clip, and yield the numbers of frames in order."""
     arguments = (plans, [out] * len(plans), [config] * len(plans))
     if workers == 1:
         yield from map(_render, *arguments)
         return
-    # Spawned, not forked: the caller may hold threads, which a fork would leave in mid-air.
+    # Spawned, not forked: a fork copies no threads of the caller, but copies their locks.
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         yield from pool.map(_render, *arguments, chunksize=8)
 
 
 def _render(plan: _Plan, out: Path, config: DemoConfig) -> int:
-    """Draw one clip and write its video; return its number of frames."""
+    """Draw a clip, write the video, and return the number of frames."""
     rng = random.Random(plan.seed)
     signer = jitter(SIGNERS[plan.signer], rng)
     poses = sentence_poses(plan.signs, tempo=signer.tempo, rng=rng)
@@ -181,7 +182,9 @@ def _write_video(path: Path, frames: np.ndarray, *, fps: float) -> None:
     with atomic_write(path) as temporary, av.open(temporary, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options=ENCODING)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        stream.codec_context.thread_count = 1  # the processes share the cores, and the bytes stay the same
+        stream.codec_context.thread_count = (
+            1  # the processes share the cores, and threads would change the bytes
+        )
         for picture in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())

@@ -1,8 +1,4 @@
-"""Drawing the demo signers: background, body, two jointed arms and hands with their handshapes.
-
-Everything is drawn SUPERSAMPLING times too large and averaged down, so that a finger two pixels
-wide still moves smoothly. What stands still in a clip (background, trunk, head) is drawn once.
-"""
+"""Drawings of the demo signers: background, body, two jointed arms, hands with handshapes."""
 
 import math
 from collections.abc import Sequence
@@ -15,9 +11,10 @@ from .signs import BodyPose, HandPose, Handshape
 
 Point = tuple[float, float]
 
+# Drawn three times too large and averaged down: a finger two pixels wide still moves smoothly.
 SUPERSAMPLING = 3
 ARM_LENGTH = 0.66
-"""Of the upper arm and of the forearm, in body units (shoulder widths)."""
+"""Length of the upper arm and of the forearm, in body units (shoulder widths)."""
 PALM_RADIUS = 0.17
 FINGER_LENGTH = 0.34
 FINGER_WIDTH = 0.115
@@ -33,7 +30,7 @@ FINGERS: dict[Handshape, tuple[tuple[float, float], ...]] = {
     "ell": ((0, 1.2), (-90, 1.05)),
     "horns": ((48, 1.05), (-62, 1.05)),
 }
-"""Stretched fingers of each handshape: degrees from the hand's own direction, share of FINGER_LENGTH."""
+"""Stretched fingers of each handshape: degrees from the hand's direction, share of FINGER_LENGTH."""
 
 
 def draw_clip(signer: Signer, poses: Sequence[BodyPose], *, size: int) -> np.ndarray:
@@ -43,12 +40,13 @@ def draw_clip(signer: Signer, poses: Sequence[BodyPose], *, size: int) -> np.nda
 
 
 class _Figure:
-    """A signer in a picture of ``side`` pixels; positions come in body units."""
+    """Signer in a picture of ``side`` pixels. Positions are in body units."""
 
     def __init__(self, signer: Signer, *, side: int) -> None:
         self.signer = signer
         self.unit = signer.shoulder_width * side
         self.origin = (signer.centre[0] * side, signer.centre[1] * side)
+        # Background, trunk and head do not move in a clip, and are drawn once.
         self.still = _draw_background(signer, side)
         self.image = self.still
         self.pen = ImageDraw.Draw(self.still)
@@ -56,11 +54,12 @@ class _Figure:
         self._draw_head()
 
     def draw(self, pose: BodyPose) -> Image.Image:
-        """Return one frame: the still picture with the arms and hands of ``pose``."""
+        """Return a frame: the still picture with the arms and hands of ``pose``."""
         self.image = self.still.copy()
         self.pen = ImageDraw.Draw(self.image)
         for hand, sign in ((pose[1], 1), (pose[0], -1)):
             self._draw_arm(hand, side=sign)
+        # Hands last, and the dominant hand on top: the hands carry the meaning.
         self._draw_hand(pose[1], thumb=-1)
         self._draw_hand(pose[0], thumb=1)
         return self.image
@@ -88,12 +87,14 @@ class _Figure:
         angle = math.radians(hand.degrees)
         wrist = (hand.x - 0.8 * PALM_RADIUS * math.cos(angle), hand.y - 0.8 * PALM_RADIUS * math.sin(angle))
         elbow = _elbow(shoulder, wrist, side=side)
+        # Darker than the trunk, so that an arm before the body is visible.
         sleeve = shade(self.signer.clothing, 0.84)
         self._limb(shoulder, elbow, width=0.25, colour=sleeve)
         self._limb(elbow, wrist, width=0.19, colour=sleeve)
 
     def _draw_hand(self, hand: HandPose, *, thumb: int) -> None:
-        """Draw a hand; ``thumb`` is the turning sense in which its thumb lies."""
+        """Draw a hand. ``thumb`` is the sense of rotation toward the thumb."""
+        # Lighter than the face, which the hands often cover.
         skin, centre = shade(self.signer.skin, 1.25), (hand.x, hand.y)
         edge = shade(self.signer.skin, 0.3)
         fingers = [(hand.degrees + thumb * degrees, length) for degrees, length in FINGERS[hand.handshape]]
@@ -101,6 +102,7 @@ class _Figure:
         tips = [
             _towards(centre, degrees, PALM_RADIUS + length * FINGER_LENGTH) for degrees, length in fingers
         ]
+        # All outlines before all fingers: an outline must not cross a finger.
         for tip in tips:
             self._limb(centre, tip, width=FINGER_WIDTH + 2 * OUTLINE_WIDTH, colour=edge)
         for tip in tips:
@@ -128,16 +130,18 @@ class _Figure:
         """Draw a thick line with round ends."""
         pixels = max(1, round(width * self.unit))
         self.pen.line([self._at(start), self._at(end)], fill=colour, width=pixels)
+        # Pillow's lines have flat ends.
         for point in (start, end):
             self._dot(point, width / 2, colour)
 
 
 def _elbow(shoulder: Point, wrist: Point, *, side: int) -> Point:
-    """Return where the elbow bends: outward and down, less where the arm is stretched."""
+    """Return the position of the elbow: outward and down, and less so if the arm is stretched."""
     dx, dy = wrist[0] - shoulder[0], wrist[1] - shoulder[1]
+    # Never 0, which divides below.
     distance = max(math.hypot(dx, dy), 1e-6)
     bend = math.sqrt(max(ARM_LENGTH**2 - (distance / 2) ** 2, 0.0))
-    bend = min(bend, 0.42)  # what is left of the arm's length points toward the viewer
+    bend = min(bend, 0.42)  # the rest of the arm's length points toward the viewer
     return (
         shoulder[0] + dx / 2 + side * bend * abs(dy) / distance * 0.7,
         shoulder[1] + dy / 2 + bend * (0.3 + 0.7 * abs(dx) / distance),

@@ -1,8 +1,8 @@
-"""The demo language: its words, its sentences, and the order in which they are signed.
+"""Demo language: words, sentences, and the order of signs.
 
-A sentence is English, its signs are not: they stand in the order TIME PLACE SUBJECT QUALITY
-OBJECT QUALITY VERB NOT, the words in the order subject, verb, object, place, time. Articles,
-prepositions and auxiliaries have no sign, and the form of the verb is told by the time alone::
+English words have the order subject, verb, object, place, time. Signs have the order TIME PLACE SUBJECT
+QUALITY OBJECT QUALITY VERB NOT. Articles, prepositions and auxiliaries have no sign. A verb has one sign, and
+the sign of the time gives the tense::
 
     "the boy did not eat a red apple in the garden yesterday"
     YESTERDAY GARDEN BOY APPLE RED EAT NOT
@@ -33,12 +33,12 @@ TIME_PHRASES = {
 }
 
 MAX_SIGNS = 6
-"""Longer sentences are drawn again, which keeps clips under four seconds."""
+"""Maximum number of signs in a sentence, which keeps clips under four seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sentence:
-    """What is said: one sign for each field that is not None, and ``not`` where negated."""
+    """Sentence with a sign per field with a value, and the sign ``not`` if negated."""
 
     person: str
     person_quality: str | None = None
@@ -78,7 +78,7 @@ class Sentence:
 
 
 def single_sign_texts() -> dict[str, str]:
-    """Return the text of each one-sign utterance, by sign: the language's whole vocabulary."""
+    """Return the text of each one-sign utterance by sign, for the whole vocabulary."""
     texts = {person: f"the {person}" for person in PEOPLE}
     texts |= {thing: _with_article(thing, quality=None) for thing in THINGS}
     texts |= {verb: _verb_phrase(verb, time=None, negated=False) for verb in VERB_FORMS}
@@ -87,10 +87,11 @@ def single_sign_texts() -> dict[str, str]:
 
 
 def draw_sentences(rng: random.Random) -> Iterator[Sentence]:
-    """Yield sentences without end, each text once."""
+    """Yield sentences with distinct texts, without end."""
     seen: set[str] = set()
     while True:
         sentence = _draw_sentence(rng)
+        # No text twice: a test sentence must not stand in train.
         if len(sentence.signs) <= MAX_SIGNS and sentence.text not in seen:
             seen.add(sentence.text)
             yield sentence
@@ -107,6 +108,7 @@ def _draw_sentence(rng: random.Random) -> Sentence:
         person_quality=sometimes(PERSON_QUALITIES, 0.3),
         verb=verb,
         thing=thing,
+        # "a big milk" is no English.
         thing_quality=None if thing in UNCOUNTED else sometimes(THING_QUALITIES, 0.4),
         place=sometimes(tuple(PLACE_PHRASES), 0.4),
         time=sometimes(tuple(TIME_PHRASES), 0.4),

@@ -1,4 +1,4 @@
-"""``fla prepare demo``: render the demo corpus and return its manifest, as other corpora are prepared."""
+"""``fla prepare demo``: rendering of the demo corpus, with a manifest as for other corpora."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ class PrepareDemoConfig:
     """Settings of ``fla prepare demo``."""
 
     demo: DemoConfig = field(default_factory=DemoConfig)
-    """Size of the corpus and of its pictures."""
+    """Size of the corpus and of the pictures."""
     seed: int = 0
     """Seed of sentences, signers and movements."""
 

@@ -1,6 +1,6 @@
 """``fla demo``: the whole pipeline on a generated sign language, in one process.
 
-Every stage is the one the other commands run; only the corpus and the language model are made here.
+Every stage runs the code of the other commands. Only the corpus and the language model are generated here.
 """
 
 import os
@@ -33,14 +33,14 @@ from .small_llm import make_small_llm
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What the demo scored, for machines and for people."""
+    """Scores of the demo, as data and as text."""
 
     figures: dict[str, Any]
     text: str
 
 
 def describe_plan(config: DemoRunConfig, out: Path) -> str:
-    """Say what a run would do."""
+    """Return the plan of a run as text."""
     corpus = config.corpus
     return "\n".join(
         [
@@ -60,6 +60,7 @@ def run_demo(out: Path, *, config: DemoRunConfig, device: str = "auto") -> Summa
         RunError: ``out`` is not empty.
     """
     new_folder(out)
+    # Seconds mean little without the load of the machine.
     load_at_start = os.getloadavg()
     write_config(config, out / "config.yaml")
     seconds: dict[str, float] = {}
@@ -100,9 +101,11 @@ def _train(
             config=config.extract,
             device=resolve_device(device),
         )
+        # These videos were rendered a moment ago: a rejected one is a fault of the demo.
         if extracted.rejected:
             raise DataError(f"The demo's own videos must be readable, but: {extracted.rejected[0]}")
     with _step("llm", seconds):
+        # The language model must not know the test sentences: they would score without any video.
         own = {sample.text for sample in manifest.samples}
         sentences = demo_text(count=config.text_sentences, seed=config.seed, exclude=own)
         make_small_llm(sentences, out / "llm", config=config.llm, seed=config.seed, device=device)
@@ -111,6 +114,7 @@ def _train(
 
 
 def _evaluate(out: Path, *, device: str, seed: int) -> dict[str, Evaluation]:
+    # With shuffled features the score shows how much guessing achieves.
     plain, shuffled = Request(device=device), Request(device=device, seed=seed, shuffle_features=True)
     return {
         "stage_one": evaluate_stage_one(out / "stage1", out / "manifest.jsonl", request=plain),
@@ -135,7 +139,8 @@ def _step(name: str, seconds: dict[str, float]) -> Iterator[None]:
 
 
 def _peak_memory_gb() -> float:
-    """Return the largest resident size of this process, plus that of its largest child."""
+    """Return the largest resident size of this process plus the largest child, GB."""
+    # Linux counts in KiB. Children that render or load batches add to the memory that a user needs.
     kib = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return kib * 1024 / 1e9
 

@@ -1,4 +1,4 @@
-"""Who signs in the demo corpus: their build, colours, background, place in the picture and tempo."""
+"""Signers of the demo corpus: build, colours, background, position in the picture, tempo."""
 
 import random
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Signer:
-    """How a signer looks, stands and moves."""
+    """Look, position and tempo of a signer."""
 
     name: str
     skin: Colour
@@ -16,11 +16,11 @@ class Signer:
     clothing: Colour
     background: Colour
     shoulder_width: float
-    """Share of the picture's side: one body unit."""
+    """Length of a body unit, as a share of the picture's side."""
     head: float
     """Radius of the head in body units."""
     centre: tuple[float, float]
-    """Where the base of the neck is, as shares of the picture's side."""
+    """Base of the neck, as shares of the picture's side."""
     tempo: float
 
 
@@ -58,11 +58,11 @@ SIGNERS = (
         background=(206, 196, 220), shoulder_width=0.44, head=0.32, centre=(0.51, 0.48), tempo=1.02,
     ),
 )  # fmt: skip
-"""The last one signs in the test split only."""
+"""Signers. The last signer is in the test split only."""
 
 
 def jitter(signer: Signer, rng: random.Random) -> Signer:
-    """Return the signer as filmed on another day: a little nearer or farther, elsewhere in the picture."""
+    """Return the signer with small changes of distance, position, light and tempo, as on another day."""
     x, y = signer.centre
     return replace(
         signer,
@@ -74,6 +74,6 @@ def jitter(signer: Signer, rng: random.Random) -> Signer:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """Return a colour made lighter (``factor`` above 1) or darker."""
+    """Return a lighter (``factor`` above 1) or darker colour."""
     red, green, blue = (min(255, round(channel * factor)) for channel in colour)
     return red, green, blue

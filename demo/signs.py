@@ -1,11 +1,11 @@
-"""The form of each demo sign, and the path of the two hands through a signed sentence.
+"""Form of each demo sign, and path of the two hands through a signed sentence.
 
-A sign is built as signs are: a handshape, where the fingers point, a location on the body, a
-movement, and what the other hand does. Several pairs differ in one of these alone.
+A sign has a handshape, a direction of the fingers, a location on the body, a movement, and a role of the
+other hand. Some pairs of signs differ in a single parameter.
 
-Positions are in *body units*: the origin is the base of the neck, one unit is the signer's
-shoulder width, x grows to the viewer's right and y downward. The dominant hand is the signer's
-right one, so it rests on the viewer's left (x < 0).
+Positions are in *body units*: the origin is the base of the neck, a unit is the signer's shoulder width, x
+grows to the viewer's right and y downward. The dominant hand is the signer's right hand, on the viewer's left
+(x < 0).
 """
 
 import math
@@ -23,19 +23,19 @@ LOCATIONS = {
     "low": (-0.72, 0.85),
 }  # fmt: skip
 DIRECTIONS = {"up": -90.0, "slanted": -45.0, "in": 0.0, "down": 90.0}
-"""Where the fingers point, in degrees clockwise from the viewer's right."""
+"""Direction of the fingers, in degrees clockwise from the viewer's right."""
 
 REST = (-0.55, 1.12)
 SIGN_FRAMES = 4.2
-"""Frames a sign takes at tempo 1; a transition takes TRANSITION_FRAMES more."""
+"""Mean number of frames of a sign at tempo 1. A transition takes TRANSITION_FRAMES more."""
 TRANSITION_FRAMES = 1.5
 REACH = 0.30
-"""How far a movement goes from its location, in body units."""
+"""Length of a movement in body units."""
 
 
 @dataclass(frozen=True)
 class SignForm:
-    """What tells one sign from another."""
+    """Parameters of a sign."""
 
     handshape: Handshape
     pointing: str
@@ -86,7 +86,7 @@ SIGN_FORMS: dict[str, SignForm] = {
 
 @dataclass(frozen=True, kw_only=True)
 class HandPose:
-    """One hand in one frame: where its palm is (body units), where its fingers point, its shape."""
+    """Pose of a hand in a frame: position of the palm (body units), direction, handshape."""
 
     x: float
     y: float
@@ -94,24 +94,24 @@ class HandPose:
     handshape: Handshape
 
     def mirrored(self) -> "HandPose":
-        """Return the same pose for the other hand."""
+        """Return the mirrored pose, for the other hand."""
         return replace(self, x=-self.x, degrees=180.0 - self.degrees)
 
 
 BodyPose = tuple[HandPose, HandPose]
-"""The dominant and the other hand."""
+"""Poses of the dominant hand and the other hand."""
 
 RESTING = HandPose(x=REST[0], y=REST[1], degrees=90.0, handshape="fist")
 RESTING_BODY: BodyPose = (RESTING, RESTING.mirrored())
 
 
 def sentence_poses(signs: Sequence[str], *, tempo: float, rng: random.Random) -> list[BodyPose]:
-    """Return the hands frame by frame: from rest through every sign and back, moving between them.
+    """Return the poses of both hands per frame: rest, each sign with a transition before it, rest.
 
     Args:
         signs: keys of SIGN_FORMS, in signing order.
-        tempo: 1 for SIGN_FRAMES a sign; 1.2 signs a fifth faster.
-        rng: draws how long each sign takes and how exactly it is placed.
+        tempo: factor of the speed. 1 gives SIGN_FRAMES per sign.
+        rng: source of random durations and positions.
     """
     poses: list[BodyPose] = [RESTING_BODY]
     for sign in signs:
@@ -127,13 +127,15 @@ def _draw_frames(mean: float, rng: random.Random) -> int:
 
 
 def _sign_poses(form: SignForm, *, tempo: float, rng: random.Random) -> list[BodyPose]:
+    # With fewer than three frames, a movement would show only its ends.
     frames = max(3, _draw_frames(SIGN_FRAMES / tempo, rng))
+    # No two performances of a sign are equal: a model must not learn exact positions.
     dx, dy, turn = rng.gauss(0, 0.03), rng.gauss(0, 0.03), rng.gauss(0, 6)
     return [_body_pose(form, index / (frames - 1), dx=dx, dy=dy, turn=turn) for index in range(frames)]
 
 
 def _body_pose(form: SignForm, share: float, *, dx: float, dy: float, turn: float) -> BodyPose:
-    """Return the hands when ``share`` (0-1) of the sign is over."""
+    """Return the pose of both hands at ``share`` (0-1) of the sign."""
     x, y = LOCATIONS[form.location]
     if form.other == "mirrors":
         x = min(x, -0.30)  # the hands meet, they do not cross
@@ -151,7 +153,8 @@ def _body_pose(form: SignForm, share: float, *, dx: float, dy: float, turn: floa
 
 
 def _movement(movement: str, share: float) -> tuple[float, float]:
-    """Return how far the hand is from its location, in body units, at ``share`` (0-1) of the path."""
+    """Return the offset of the hand from the location, in body units, at ``share`` (0-1) of the path."""
+    # Slow at both ends, as hands move. The swing starts and ends at the location.
     eased = share * share * (3 - 2 * share)
     swing = math.sin(2 * math.pi * share)
     paths = {
@@ -174,10 +177,12 @@ def _transition(start: BodyPose, end: BodyPose, *, frames: int) -> list[BodyPose
 
 
 def _between(start: HandPose, end: HandPose, share: float) -> HandPose:
+    # The shorter way round.
     turn = (end.degrees - start.degrees + 180.0) % 360.0 - 180.0
     return HandPose(
         x=start.x + share * (end.x - start.x),
         y=start.y + share * (end.y - start.y),
         degrees=start.degrees + share * turn,
+        # Handshapes are drawn from a list, without forms between them.
         handshape=start.handshape if share < 0.5 else end.handshape,
     )

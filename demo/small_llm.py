@@ -1,7 +1,8 @@
-"""A small language model made from a list of sentences in about a minute on two CPU cores.
+"""Small language model from a list of sentences, for demonstrations without a download.
 
-For demonstrations and trials without a download: a standard Hugging Face directory with its tokenizer, loaded
-in 4 bits by ``fla tune`` like any other. It is decoder-only (Llama-shaped) or encoder-decoder (mBART-shaped).
+The result is a standard Hugging Face directory with a decoder-only (Llama) or encoder-decoder (mBART) model
+and a tokenizer. ``fla tune`` loads the model in 4 bits like any other. Training takes about a minute on two
+cores.
 """
 
 import math
@@ -55,14 +56,14 @@ def make_small_llm(
     """Train a tokenizer and a language model on ``sentences`` alone, and write both to ``out``.
 
     Args:
-        sentences: at least two different ones; some are held out to measure what was learned.
+        sentences: at least two different sentences. Some are held out to measure the perplexity.
         out: an empty or new folder.
-        config: shape and length of training; None takes the defaults.
-        seed: everything random is drawn from it.
-        device: as ``resolve_device`` takes it.
+        config: shape of the model and length of the training. None: the defaults.
+        seed: seed of all random choices.
+        device: a name for ``resolve_device``.
 
     Raises:
-        DataError: fewer than two different sentences.
+        DataError: there are fewer than two different sentences.
         RunError: ``out`` is not empty.
     """
     config = config or SmallLlmConfig()
@@ -87,13 +88,13 @@ def make_small_llm(
     )
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    respect_umask(folder.iterdir())
+    respect_umask(folder.iterdir())  # safetensors writes files that only the owner may read
     return folder
 
 
 @torch.no_grad()
 def held_out_loss(model: Any, tokenizer: Any, sentences: Sequence[str], *, kind: Kind) -> float:
-    """Return the mean cross-entropy per token in nats; an encoder-decoder is shown noisy sentences."""
+    """Return the mean cross-entropy per token in nats. An encoder-decoder reads noisy sentences."""
     model.eval()
     rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in sentences]
     if kind == "seq2seq":
@@ -107,7 +108,8 @@ def held_out_loss(model: Any, tokenizer: Any, sentences: Sequence[str], *, kind:
 
 
 def _split(sentences: Sequence[str], *, seed: int) -> tuple[list[str], list[str]]:
-    """Return different sentences to train on and to hold out."""
+    """Return distinct sentences for training, and held-out sentences."""
+    # Sorted: the order of a set of strings changes from process to process.
     different = sorted(set(sentences))
     if len(different) < 2:
         raise DataError(f"A language model needs at least 2 different sentences, but got {len(different)}.")
@@ -117,17 +119,19 @@ def _split(sentences: Sequence[str], *, seed: int) -> tuple[list[str], list[str]
 
 
 def _train_tokenizer(sentences: Sequence[str], *, kind: Kind, vocabulary: int) -> PreTrainedTokenizerFast:
-    """Return a byte-level BPE: no text is unknown to it, and decoding gives back what was encoded."""
+    """Return a byte-level BPE tokenizer, which encodes every text without loss."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=[PAD, BEGIN, END],
+        # All 256 bytes, so that no text is unknown.
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(sentences, trainer)
+    # Both conventions are those of the real models: Llama begins with a token, mBART's encoder ends with one.
     template = f"{BEGIN} $A" if kind == "causal" else f"$A {END}"
     ids = [(token, tokenizer.token_to_id(token)) for token in (BEGIN, END)]
     tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=ids)
@@ -141,6 +145,7 @@ def _new_model(config: SmallLlmConfig, tokenizer: Any) -> PreTrainedModel:
         "eos_token_id": tokenizer.eos_token_id,
     }
     width, layers, heads = config.hidden_size, config.layers, config.hidden_size // HEAD_SIZE
+    # 8/3 of the width as in LLaMA, rounded down to whole blocks of NF4.
     ffn_size = 8 * width // 3 // HEAD_SIZE * HEAD_SIZE
     if config.kind == "causal":
         return LlamaForCausalLM(
@@ -178,11 +183,12 @@ def _new_model(config: SmallLlmConfig, tokenizer: Any) -> PreTrainedModel:
 def _train(
     model: PreTrainedModel, texts: TextBatches, *, config: SmallLlmConfig, device: torch.device, seed: int
 ) -> None:
+    # The Trainer needs a folder even if nothing is saved.
     with tempfile.TemporaryDirectory() as scratch:
         arguments = TrainingArguments(
             output_dir=scratch,
             max_steps=len(texts),
-            per_device_train_batch_size=1,  # an item of the dataset is a whole batch
+            per_device_train_batch_size=1,  # an item of our dataset is a whole batch
             learning_rate=config.learning_rate,
             lr_scheduler_type="cosine",
             warmup_steps=len(texts) // 20,
@@ -204,7 +210,7 @@ def _train(
 
 
 class _Bar(TrainerCallback):
-    """The training's progress, on standard error."""
+    """Progress bar of the training, on standard error."""
 
     def __init__(self, steps: int) -> None:
         self.bar = progress(desc="small language model", total=steps, unit="step")

@@ -1,4 +1,4 @@
-"""What the small language model is trained on: packed text, or sentences to restore."""
+"""Training data of the small language model: packed text, or noisy sentences to restore."""
 
 import random
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from ..core.seeds import derive_seed
 from ..training.model import IGNORED
 from .config import Kind
 
-ROW_TOKENS = 96  # a row of packed sentences
+ROW_TOKENS = 96  # tokens in a row of packed sentences
 LEAST_KEPT_SHARE, LONGEST_STRETCH = 0.4, 3
 
 
 class TextBatches(Dataset[dict[str, Tensor]]):
-    """The batch of each step, drawn from (seed, step)."""
+    """Dataset with one batch per step, drawn from (seed, step)."""
 
     def __init__(
         self,
@@ -45,36 +45,38 @@ class TextBatches(Dataset[dict[str, Tensor]]):
         return self.steps
 
     def __getitem__(self, step: int) -> dict[str, Tensor]:
-        """Return what the model's forward takes."""
+        """Return the arguments of the model's forward."""
         draw = random.Random(derive_seed(self.seed, "text", step))
         if self.kind == "causal":
             return self._packed(draw)
+        # +1: each sentence has an end token.
         mean = sum(map(len, self.rows)) / len(self.rows) + 1
         chosen = draw.choices(self.rows, k=max(1, round(self.batch_tokens / mean)))
         return denoising_batch(chosen, self.tokenizer, draw=draw)
 
     def _packed(self, draw: random.Random) -> dict[str, Tensor]:
-        """Return rows full of whole sentences, each with begin and end, the last of a row cut off."""
+        """Return rows of sentences with begin and end tokens. The last sentence of a row is cut off."""
         begin, end = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         rows: list[list[int]] = []
         for _ in range(max(1, self.batch_tokens // ROW_TOKENS)):
             row: list[int] = []
             while len(row) < ROW_TOKENS:
                 row += [begin, *draw.choice(self.rows), end]
+            # Rows of equal length need no padding.
             rows.append(row[:ROW_TOKENS])
-        ids = torch.tensor(rows)
+        ids = torch.tensor(rows)  # labels too: the model itself shifts labels by one token
         return {"input_ids": ids, "labels": ids}
 
 
 def denoising_batch(
     rows: Sequence[Sequence[int]], tokenizer: Any, *, draw: random.Random
 ) -> dict[str, Tensor]:
-    """Return noisy sentences for the encoder, whole ones for the decoder.
+    """Return noisy sentences for the encoder, and whole sentences for the decoder.
 
     Args:
-        rows: token ids, without special tokens.
-        tokenizer: with pad and end tokens.
-        draw: draws the noise, see :func:`add_noise`.
+        rows: token ids without special tokens.
+        tokenizer: tokenizer with pad and end tokens.
+        draw: source of the noise, see :func:`add_noise`.
     """
     end = tokenizer.eos_token_id
     sources = [torch.tensor([*add_noise(row, draw=draw), end]) for row in rows]
@@ -90,11 +92,12 @@ def denoising_batch(
 
 
 def add_noise(row: Sequence[int], *, draw: random.Random) -> list[int]:
-    """Return some of a sentence's tokens, out of order, some of them lasting for several positions.
+    """Return some tokens of a sentence in random order, some of them repeated.
 
-    Deletion and permutation are BART's (Lewis et al. 2020, section 2.2). With masks instead, which stay in
-    place, the decoder learns to look at its own position, and no order but the sentence's own helps it.
+    Deletion and permutation are the noise of BART (Lewis et al. 2020, section 2.2).
     """
+    # No masks: masked sentences keep their order, and the decoder would learn to copy from its own position.
+    # Signs come in another order than words, and each lasts for several frames.
     share = draw.uniform(LEAST_KEPT_SHARE, 1.0)
     kept = [token for token in row if draw.random() < share]
     draw.shuffle(kept)

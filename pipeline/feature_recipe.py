@@ -57,8 +57,8 @@ def recipe_of(
     _check_level(run, made["level"], encoder)
     seen: dict[str, Any] = made["preprocessing"]
     _check_pictures(run, seen, encoder)
-    # On the same kind of device, the number format and frame batch of the cache give features that are equal to
-    # the last bit. On another kind features differ anyway: the defaults for this device apply.
+    # On the same kind of device, the number format and frame batch of the cache give features that are
+    # equal to the last bit. On another kind features differ anyway: the defaults for this device apply.
     same_kind = made["device_kind"] == device.type
     return FeatureRecipe(
         sampling=_sampling(run, seen, plain.sampling),
