@@ -1,4 +1,4 @@
-"""In how many sentences batches of 1 and 16 differ: python bench/batching.py RUN --features cache.
+"""Share of sentences that differ between batches of 1 and 16: python bench/batching.py RUN --features cache.
 
 Translates a split of a stage-two run in either batch, its base as it was tuned and unquantised, computed in
 bf16 and in fp32. Batches change the order in which numbers are added up, so a beam that is ahead by less than
@@ -29,7 +29,7 @@ UNBOUNDED = 10**9
 
 
 def with_format(run: Path, folder: Path, config: TuneConfig) -> Path:
-    """Return a run like ``run``, of other settings."""
+    """Return a copy of ``run`` with other settings."""
     for part in run.resolve().iterdir():
         if part.name != CONFIG:
             (folder / part.name).symlink_to(part)
@@ -71,7 +71,7 @@ def share(one: list[str], other: list[str]) -> float:
 
 
 def formats(own: TuneConfig) -> list[TuneConfig]:
-    """Return the run's settings with its base as it is and unquantised, in bf16 and in fp32."""
+    """Return the settings with the base as tuned and unquantised, in bf16 and in fp32."""
     return [
         replace(own, quantise=quantise, training=replace(own.training, precision=precision))
         for quantise in dict.fromkeys((own.quantise, "none"))

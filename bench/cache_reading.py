@@ -1,8 +1,8 @@
-"""How fast clips are read from a feature cache: python bench/cache_reading.py [options].
+"""Speed of reading clips from a feature cache: python bench/cache_reading.py [options].
 
-Clips are read once each in random order, as training does, in four ways, in turn and several times over, in
-one process: FeatureCache; FeatureCache through HDF5 alone, as it reads from a network disk; numpy.load of a
-file a clip; and copying arrays that are in memory already. FeatureCache is opened anew for each turn: in the
+Clips are read once each in random order, as training does, in four ways, in turn and several times over,
+in one process: FeatureCache, FeatureCache through HDF5 alone as from a network disk, numpy.load of a
+file per clip, and copying arrays that are in memory already. FeatureCache is opened for each turn: in the
 first epoch it looks up where each clip lies, and in the second it knows. The file system's cache is warm in
 all. Lengths are about those of PHOENIX-2014T, 116 frames on average, with a step every four; the numbers are
 random. Then a cache of many tiny clips is opened, several times.
@@ -31,7 +31,7 @@ MEAN_FRAMES, SHORTEST, LONGEST = 116, 16, 475
 
 
 def lengths(clips: int) -> list[int]:
-    """Return steps a clip: gamma-distributed frames, a step every four."""
+    """Return the steps of each clip: gamma-distributed frames, with a step every four."""
     frames = np.random.default_rng(0).gamma(5.0, MEAN_FRAMES / 5.0, clips).clip(SHORTEST, LONGEST)
     return np.ceil(frames / STRIDE).astype(int).tolist()
 
@@ -63,7 +63,7 @@ def write_cache(
 
 
 class Clips:
-    """The same clips, kept in three ways."""
+    """Clips in three storage formats."""
 
     def __init__(self, folder: Path, steps: Sequence[int], *, width: int) -> None:
         self.count = len(steps)
@@ -101,7 +101,7 @@ def clips_per_second(read: Read, count: int, *, seed: int) -> float:
 
 
 def measure(clips: Clips, *, repeats: int) -> dict[str, list[float]]:
-    """Return clips a second of each way, a number a turn."""
+    """Return clips per second of each way in each turn."""
     rates: dict[str, list[float]] = {}
     for turn in range(repeats):
         for way in (clips.feature_cache, clips.hdf5_alone, clips.numpy_load, clips.memory):
@@ -114,7 +114,7 @@ def measure(clips: Clips, *, repeats: int) -> dict[str, list[float]]:
 
 
 def opening_seconds(folder: Path, count: int, *, repeats: int) -> list[float]:
-    """Return how long it takes to open a cache of so many clips of one step."""
+    """Return the seconds to open a cache of ``count`` clips of a single step."""
     write_cache(folder, [1] * count, width=8)
     seconds = []
     for _ in range(repeats):

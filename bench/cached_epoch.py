@@ -1,4 +1,4 @@
-"""An epoch on cached features against one that runs the encoder: python bench/cached_epoch.py [options].
+"""Time of an epoch on cached features and of one with the encoder: python bench/cached_epoch.py [options].
 
 What the cache is for. The same language model is trained for an epoch on the same clips, from the same
 weights: once on features read from a cache, once with the frozen encoder run over the videos as their batches
@@ -55,12 +55,12 @@ SEED = 0
 
 
 class LiveBatches(BatchDataset):
-    """The batches of a cache in an epoch's order, their features made of the videos when asked for."""
+    """Batches of a cache with features that are computed from the videos at each request."""
 
     def __init__(
         self, cached: BatchDataset, features: Iterator[tuple[str, np.ndarray]], *, exact: bool
     ) -> None:
-        """Take the clips' features from ``features``, in the order they are trained on; check every one."""
+        """Take features from ``features`` in training order, and compare each with the cache."""
         super().__init__(cached.items, cached.batches, cached.collate)
         self.features, self.exact = features, exact
 
@@ -77,7 +77,7 @@ class LiveBatches(BatchDataset):
 
 
 class Bench:
-    """One corpus, one encoder, one language model, two ways to train an epoch."""
+    """Corpus, encoder and language model, with two ways to train an epoch."""
 
     def __init__(self, manifest: Manifest, folder: Path, *, args: argparse.Namespace) -> None:
         self.device = resolve_device(args.device)
@@ -104,7 +104,7 @@ class Bench:
         return timed_fit(self.model, self.batches, seed=SEED)
 
     def live(self) -> float:
-        """Return the seconds of an epoch that runs the encoder."""
+        """Return the seconds of an epoch with the encoder running."""
         self.model.load_checkpoint_state(self.start)
         order = [
             item for batch in EpochOrder(self.batches, seed=SEED) for item in self.batches.batches[batch]
@@ -143,7 +143,7 @@ def settings(args: argparse.Namespace) -> TuneConfig:
 
 
 def measure(bench: Bench, *, rounds: int) -> dict[str, list[float]]:
-    """Return the seconds of an epoch in both ways, and their ratio, a number a round."""
+    """Return the seconds of an epoch in both ways, and the ratio, for each round."""
     figures: dict[str, list[float]] = {}
     bench.cached()  # the first of all chooses kernels and fills caches
     for turn in range(1, rounds + 1):
@@ -163,7 +163,7 @@ def measure(bench: Bench, *, rounds: int) -> dict[str, list[float]]:
 
 
 def corpus(args: argparse.Namespace, folder: Path) -> Manifest:
-    """Return the clips of --videos, or of the demo corpus, all of them in train."""
+    """Return the clips of --videos, or of the demo corpus, all in train."""
     if args.videos is None:
         size = DemoConfig(
             train_clips=args.limit, single_sign_clips=0, dev_clips=0, test_clips=0, image_size=args.image_size

@@ -27,7 +27,7 @@ from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.extraction import extract
 
 CASES = ((10, 100), (40, 100), (10, 1000))
-"""Clips, and frames of each."""
+"""Number of clips, and frames of each clip."""
 
 
 def make_clips(root: Path, *, clips: int, frames: int) -> Manifest:
@@ -52,7 +52,7 @@ def make_clips(root: Path, *, clips: int, frames: int) -> Manifest:
 
 
 def peak_of(clips: int, frames: int) -> tuple[int, int]:
-    """Extract in this process; return its peak and its largest worker's, in MB."""
+    """Extract in this process, and return the peaks of this process and of the largest worker, MB."""
     torch.manual_seed(0)
     encoder = VisualEncoder(EncoderConfig(backbone="resnet18", image_size=112, resize_size=128))
     with tempfile.TemporaryDirectory() as folder:

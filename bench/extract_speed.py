@@ -1,4 +1,4 @@
-"""How near extraction comes to the speed its parts allow: python bench/extract_speed.py SOURCE [options].
+"""Speed of extraction, compared with the speed of its parts: python bench/extract_speed.py SOURCE [options].
 
 SOURCE is a manifest, a folder of videos, or ``pictures``: folders of generated PNGs of PHOENIX-2014T's size.
 Measured in turn, several times over, in frames that reach the encoder per second: D, decoding and
@@ -50,7 +50,7 @@ VIDEO_SUFFIXES = {".mp4", ".mkv", ".webm", ".mov", ".avi"}
 
 
 class Bench:
-    """One corpus, one encoder, one configuration."""
+    """Corpus, encoder and configuration of a measurement."""
 
     def __init__(
         self, manifest: Manifest, encoder: VisualEncoder, *, config: ExtractConfig, device: str
@@ -66,7 +66,7 @@ class Bench:
         self.frames = list(self._decode(workers=available_cores()))
 
     def decode(self) -> float:
-        """Return the rate D: decoding and transforming alone, by a process a core."""
+        """Return the rate D: decoding and transforming alone, with a process per core."""
         return _rate(lambda: sum(len(frames) for _, frames in self._decode(workers=available_cores())))
 
     def encode(self) -> float:
@@ -74,7 +74,7 @@ class Bench:
         return _rate(lambda: sum(len(features) for _, features in self._encode()))
 
     def whole(self) -> tuple[float, Extracted]:
-        """Return the rate of the whole extraction, and what it says of itself."""
+        """Return the rate of the whole extraction, and the result of the extraction."""
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()
             result = extract(
@@ -88,7 +88,7 @@ class Bench:
             return result.frames / (time.perf_counter() - begin), result
 
     def naive(self) -> tuple[float, float]:
-        """Return the naive loop's rates, inside the encoder and from end to end."""
+        """Return the rates of the naive loop, inside the encoder and from end to end."""
         with tempfile.TemporaryDirectory() as folder:
             count, inside, seconds = naive(self.manifest, self.encoder, out=Path(folder), device=self.device)
         return count / inside, count / seconds
@@ -129,7 +129,7 @@ def _rate(work: Callable[[], int]) -> float:
 
 
 def read_source(source: Path, limit: int | None) -> Manifest:
-    """Return a manifest, or one made of the videos in a folder."""
+    """Return a manifest of a file, or of the videos in a folder."""
     if is_manifest(source):
         return read_manifest(source, limit=limit)
     paths = sorted(path for path in source.iterdir() if path.suffix in VIDEO_SUFFIXES)[:limit]
@@ -181,7 +181,7 @@ def make_pictures(root: Path, *, clips: int) -> Manifest:
 
 
 def bf16_instructions() -> list[str]:
-    """Return which instructions for bf16 this CPU has."""
+    """Return the bf16 instructions of this CPU."""
     flags = torch.cpu.get_capabilities()
     return [name for name in ("avx512_bf16", "amx_bf16") if flags.get(name)]
 

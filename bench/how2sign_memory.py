@@ -1,4 +1,4 @@
-"""The whole pipeline on real recordings: 24 How2Sign clips, learned by heart, with the controls that say so.
+"""Whole pipeline on real recordings: 24 How2Sign clips, learned by heart, with controls.
 
     python bench/how2sign_memory.py PATH/TO/how2sign --out runs/how2sign
 
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def prepare_corpus(source: Path, out: Path) -> Manifest:
-    """Read the mini annotations only: the folder may hold the official ones too, without their clips."""
+    """Read the mini annotations. The folder may hold the official annotations without clips."""
     config = PrepareConfig(annotations="how2sign_realigned_mini_{split}.csv")
     manifest = prepare("how2sign", source, config=config).manifest
     write_manifest(out / "manifest.jsonl", manifest)
@@ -78,7 +78,7 @@ def prepare_corpus(source: Path, out: Path) -> Manifest:
 
 
 def train_encoder(manifest: Manifest, out: Path) -> dict[str, float]:
-    """Stage one, and what its own light translator remembers."""
+    """Train stage one, and return the scores of the light translator."""
     config = load_config(PretrainConfig, source=str(HERE / "how2sign_memory.yaml"))
     pretrain(manifest, config=config, out=out / "stage1", device=DEVICE)
     path = out / "manifest.jsonl"
@@ -108,7 +108,7 @@ def make_llm(source: Path, out: Path) -> Path:
 
 
 def tune_on(encoder: Path, name: str, manifest: Manifest, llm: Path, out: Path) -> dict[str, float]:
-    """Extract at both phases, tune on the one seen in training, and score both, and shuffled features."""
+    """Extract at both phases, tune on the seen phase, and score both phases and shuffled features."""
     for phase in (SEEN, UNSEEN):
         extract(
             manifest,

@@ -1,4 +1,4 @@
-"""The loss of stage two against the model's own, ``model(labels=...)``: tensor bytes and time.
+"""Loss of stage two compared with ``model(labels=...)``: tensor bytes and time.
 
     python bench/loss_memory.py
 
@@ -36,7 +36,7 @@ Step = Callable[[], Tensor]
 
 
 class PeakBytes(TorchDispatchMode):
-    """Counts the bytes of storages made inside it that are alive, and their peak."""
+    """Counter of the bytes of live storages made inside the block, and of the peak."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ def check_equal(one: Step, other: Step, embeds: Tensor) -> None:
 
 
 def measure(ways: dict[str, Step], *, repeats: int) -> dict[str, tuple[int, list[float]]]:
-    """Return the peak bytes and the seconds of each way, taken in turns."""
+    """Return the peak bytes and the seconds of each way, measured in turns."""
     peaks: dict[str, int] = {}
     for way, step in ways.items():
         with PeakBytes() as counter:

@@ -1,4 +1,4 @@
-"""The loop that toolkits of this kind use to extract features, as a baseline: clip by clip, in fp32.
+"""Baseline of extraction, the loop of other toolkits: clip by clip, in fp32.
 
 Open a clip, decode all of its frames, thin and transform them, run the backbone once over them, save a .npy.
 """
@@ -19,7 +19,7 @@ from fla_llm.video import Clip
 def naive(
     manifest: Manifest, encoder: VisualEncoder, *, out: Path, device: torch.device
 ) -> tuple[int, float, float]:
-    """Extract all clips to ``out``; return the frames encoded, seconds in the encoder, and seconds in all."""
+    """Extract all clips to ``out``. Return encoded frames, seconds in the encoder, and total seconds."""
     encoder.to(device, memory_format=torch.contiguous_format)
     config, begin, inside, count = encoder.config, time.perf_counter(), 0.0, 0
     for sample in manifest.samples:

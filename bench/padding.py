@@ -1,4 +1,4 @@
-"""How much of stage two's batches is padding: python bench/padding.py [--manifest manifest.jsonl].
+"""Share of padding in the batches of stage two: python bench/padding.py [--manifest manifest.jsonl].
 
 Of a manifest, frames and sentences of its training split, a feature every four frames. Without one, 7,096
 clips are drawn: frames from a gamma distribution with the mean of PHOENIX14T's training split (117), between

@@ -1,8 +1,8 @@
-"""How long scoring takes: python bench/scoring_speed.py [--pairs 10000] [--repeats 3].
+"""Time of scoring: python bench/scoring_speed.py [--pairs 10000] [--repeats 3].
 
 Under each protocol, on one core: so many pairs of random sentences with as many words as PHOENIX-2014T's
 (14 on average), and 1000 bootstrap samples of 1176 of them. Prints seconds of processor time, medians and
-ranges; scoring uses one thread.
+ranges. Scoring uses one thread.
 """
 
 import argparse

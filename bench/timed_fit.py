@@ -1,6 +1,6 @@
-"""The engine of ``fla tune``, timed: from the first batch asked for to the end of an epoch's last step.
+"""Time of an epoch of ``fla tune``, from the request of the first batch to the end of the last step.
 
-What comes before (building the optimiser) and after (writing the checkpoint) is not counted.
+Building the optimiser and writing the checkpoint are not counted.
 """
 
 import tempfile
@@ -20,7 +20,7 @@ from fla_llm.training.trainer import StageTrainer
 
 
 class TimedBatches(BatchDataset):
-    """Batches made in the main process; ``seconds`` is how long training has waited for them."""
+    """Batches made in the main process. ``seconds`` is the waiting time of the training."""
 
     seconds = 0.0
 
@@ -32,7 +32,7 @@ class TimedBatches(BatchDataset):
 
 
 class Clock(TrainerCallback):
-    """Times the epochs of a Trainer, and draws dropout from the seed again when the first step begins."""
+    """Clock of the epochs of a Trainer. Sets the seed of dropout again at the first step."""
 
     def __init__(self, device: torch.device, *, seed: int) -> None:
         self.device, self.seed = device, seed
@@ -50,14 +50,14 @@ class Clock(TrainerCallback):
 
 
 def now(device: torch.device) -> float:
-    """Return the time in seconds when all that was asked of the device is done."""
+    """Wait for the device, and return the time in seconds."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def timed_fit(model: StageTwoModel, batches: BatchDataset, *, seed: int) -> float:
-    """Train on ``batches`` as ``fla tune`` does, without dev; return the seconds of its epochs."""
+    """Train on ``batches`` like ``fla tune`` without dev, and return the seconds of the epochs."""
     device: torch.device = model.llm.device
     clock = Clock(device, seed=seed)
     with (
@@ -78,12 +78,12 @@ def _with(clock: Clock, *args: Any, **settings: Any) -> StageTrainer:
 
 
 def trained(model: StageTwoModel) -> torch.Tensor:
-    """Return all that is trained as one row, a copy."""
+    """Return a copy of all trained tensors as a vector."""
     return torch.cat([tensor.flatten().float() for tensor in model.checkpoint_state().values()])
 
 
 def check_same_work(one: torch.Tensor, other: torch.Tensor, *, start: torch.Tensor) -> float:
-    """Return how far two trainings ended apart, as a share of the way they went; at most a hundredth."""
+    """Return the distance between two trainings as a share of the training's distance, at most 0.01."""
     share = ((one - other).norm() / (one - start).norm()).item()
     assert share <= 0.01, f"the two ways trained differently: {share:.2g} of the way apart"
     return share

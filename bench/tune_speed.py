@@ -1,4 +1,4 @@
-"""How near `fla tune` comes to a loop written by hand: python bench/tune_speed.py [options].
+"""Speed of `fla tune` compared with a loop written by hand: python bench/tune_speed.py [options].
 
 Both train the same model for an epoch of a generated cache, from the same weights, on the same batches in the
 same order, with the same loss, LoRA, checkpointing, autocast, clipping, schedule and optimiser: once by the
@@ -48,16 +48,16 @@ WIDTH = 512  # of the features
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One epoch in one way."""
+    """Measurement of an epoch."""
 
     seconds: float
     waiting: float
-    """Seconds of it spent on making batches."""
+    """Seconds of waiting for batches."""
     weights: torch.Tensor
 
 
 class Bench:
-    """One cache, one model, two ways to train it."""
+    """Cache and model, with two ways to train an epoch."""
 
     def __init__(self, folder: Path, *, llm: str, config: TuneConfig, device: str) -> None:
         self.device = resolve_device(device)
@@ -73,7 +73,7 @@ class Bench:
         self.steps = math.ceil(len(self.batches) / self.training.accumulate)
 
     def engine(self) -> Turn:
-        """Train as ``fla tune`` does."""
+        """Train with the engine of ``fla tune``."""
         self._begin()
         seconds = timed_fit(self.model, self.batches, seed=SEED)
         return self._end(seconds)
@@ -127,7 +127,7 @@ class Bench:
 
 
 def measure(bench: Bench, *, rounds: int) -> dict[str, list[float]]:
-    """Return tokens a second and seconds of waiting of both ways, and their ratio, a number a round."""
+    """Return tokens per second and waiting seconds of both ways, and the ratio, for each round."""
     figures: dict[str, list[float]] = {}
     for turn in range(rounds + 1):
         if turn % 2:

@@ -14,7 +14,7 @@ from .options import device_option, emit, json_option
 def command(ctx: click.Context, device: str, as_json: bool) -> None:
     """Check versions, device, 4-bit training, video decoding, the cache's file format and disk.
 
-    Exit code 1 when something must be mended; each finding comes with its remedy.
+    Exit code 1 if a check fails. Each failure is listed with a remedy.
     """
     from dataclasses import asdict
 
@@ -22,7 +22,7 @@ def command(ctx: click.Context, device: str, as_json: bool) -> None:
 
     checks = examine(Path.cwd(), device=device)
     lines = [f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}" for check in checks]
-    lines += [f"\nTo mend {check.name}:\n{check.fix}" for check in checks if not check.ok]
+    lines += [f"\nRemedy for {check.name}:\n{check.fix}" for check in checks if not check.ok]
     healthy = all(check.ok for check in checks)
     emit(as_json, {"ok": healthy, "checks": [asdict(check) for check in checks]}, "\n".join(lines))
     ctx.exit(0 if healthy else 1)

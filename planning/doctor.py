@@ -1,6 +1,6 @@
-"""``fla doctor``: try, on this machine, everything the commands rely on.
+"""``fla doctor``: checks of this machine for all commands.
 
-Each check does the real thing on a small scale and either says what it found or how to mend it.
+Each check does the real work on a small scale, and returns a finding or raises with a remedy.
 """
 
 import importlib.metadata
@@ -14,14 +14,14 @@ from pathlib import Path
 
 PACKAGES = ("torch", "torchvision", "timm", "transformers", "peft", "bitsandbytes", "h5py", "av", "sacrebleu")
 LEAST_FREE_GIB = 10.0
-"""Room for an environment, a run and a cache: PHOENIX14T's takes 0.3 GB, a 4-bit 8 B model 6 GB."""
+"""Space for environment, run and cache. The cache of PHOENIX14T takes 0.3 GB, a 4-bit 8 B model 6 GB."""
 GRADIENT_TOLERANCE = 1e-3
-"""Relative; the same matrix product in two orders of summation."""
+"""Relative tolerance for a matrix product in two orders of summation."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What one check found."""
+    """Result of a check."""
 
     name: str
     ok: bool
@@ -30,7 +30,7 @@ class Check:
 
 
 class CheckFailed(Exception):
-    """A check's own verdict: (what was found, how to mend it)."""
+    """Negative result of a check: finding and remedy."""
 
     def __init__(self, found: str, fix: str) -> None:
         super().__init__(found)
@@ -38,14 +38,12 @@ class CheckFailed(Exception):
 
 
 def examine(folder: Path, *, device: str, only: Collection[str] | None = None) -> list[Check]:
-    """Run the checks, all or those named.
-
-    A check that raises anything at all is a finding, not an end: the others still run.
+    """Run checks, and continue after a failed check.
 
     Args:
-        folder: where the user works; it is written to, and left as it was.
-        device: as :func:`resolve_device` takes it.
-        only: names of checks; None runs all.
+        folder: folder of the user's work. A temporary file is written and removed.
+        device: a name for :func:`resolve_device`.
+        only: names of checks. None: all checks.
     """
     checks: dict[str, tuple[Callable[[], str], str]] = {
         "packages": (_packages, "pip install -U fla-llm"),
@@ -65,7 +63,7 @@ def _run(name: str, check: Callable[[], str], fix: str) -> Check:
         return Check(name, True, check())
     except CheckFailed as verdict:
         return Check(name, False, verdict.found, verdict.fix)
-    except Exception as error:  # the point of a doctor: whatever breaks is reported with its remedy
+    except Exception as error:  # any error of a library is a finding, with the remedy of the check
         return Check(name, False, f"{type(error).__name__}: {error}", fix)
 
 
@@ -82,7 +80,8 @@ _TORCHVISION_FIX = (
 
 
 def _torchvision() -> str:
-    """Import it in a process of its own: a mismatch can end the process that tries."""
+    """Import torchvision in a separate process."""
+    # Builds that do not match can kill the process that imports them.
     code = "import torchvision.ops, timm; print(torchvision.__version__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -104,10 +103,8 @@ def _device(name: str) -> str:
 
 
 def _four_bit(name: str) -> str:
-    """Compare the gradient through a 4-bit layer before and after an evaluation pass.
-
-    On some CPUs bitsandbytes repacks the weights in evaluation and loses gradients afterwards.
-    """
+    """Compare the gradient through a 4-bit layer before and after an evaluation pass."""
+    # On some CPUs bitsandbytes repacks the weights in evaluation, and loses gradients afterwards.
     import torch
     from bitsandbytes.nn.modules import Linear4bit
 
