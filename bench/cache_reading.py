@@ -23,7 +23,7 @@ import numpy as np
 
 from fla_llm.cache import CacheRow, FeatureCache, Provenance, ShardWriter
 from fla_llm.cache import reader as reader_module
-from fla_llm.core.progress import say
+from fla_llm.core.streams import print_line
 
 Read = Callable[[int], np.ndarray]
 STRIDE = 4
@@ -109,7 +109,9 @@ def measure(clips: Clips, *, repeats: int) -> dict[str, list[float]]:
             for epoch in ("first epoch", "second epoch"):
                 rate = clips_per_second(read, clips.count, seed=turn)
                 rates.setdefault(f"{way.__name__}, {epoch}", []).append(rate)
-        say(f"turn {turn + 1}: " + ", ".join(f"{name} {values[-1]:.0f}" for name, values in rates.items()))
+        print_line(
+            f"turn {turn + 1}: " + ", ".join(f"{name} {values[-1]:.0f}" for name, values in rates.items())
+        )
     return rates
 
 

@@ -30,7 +30,7 @@ from extract_speed import read_source
 from timed_fit import check_same_work, timed_fit, trained
 
 from fla_llm.core.device import resolve_device, resolve_dtype
-from fla_llm.core.progress import say
+from fla_llm.core.streams import print_line
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.demo.config import SmallLlmConfig
 from fla_llm.demo.corpus import DemoConfig, demo_text, write_demo_corpus
@@ -158,7 +158,7 @@ def measure(bench: Bench, *, rounds: int) -> dict[str, list[float]]:
             "epochs_to_pay": bench.extraction_seconds / (live - cached),
         }.items():
             figures.setdefault(name, []).append(value)
-        say(f"{turn}: " + ", ".join(f"{name} {values[-1]:.4g}" for name, values in figures.items()))
+        print_line(f"{turn}: " + ", ".join(f"{name} {values[-1]:.4g}" for name, values in figures.items()))
     return figures
 
 

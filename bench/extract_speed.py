@@ -29,8 +29,8 @@ from naive import naive
 from PIL import Image
 
 from fla_llm.core.device import resolve_device, resolve_dtype
-from fla_llm.core.progress import say
 from fla_llm.core.sample import Sample
+from fla_llm.core.streams import print_line
 from fla_llm.corpora.manifest import Manifest, is_manifest, read_manifest
 from fla_llm.encoder.config import EncoderConfig
 from fla_llm.encoder.encode import encode
@@ -227,7 +227,7 @@ def measure(args: argparse.Namespace, manifest: Manifest) -> None:
         for name, value in figures.items():
             rates.setdefault(name, []).append(value)
         shares = ", ".join(f"{work} {share:.0%}" for work, share in result.shares.items())
-        say(
+        print_line(
             f"{turn + 1}: "
             + ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
             + f" ({shares})"

@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader
 from transformers import get_scheduler, set_seed
 
 from fla_llm.core.device import resolve_device
-from fla_llm.core.progress import say
+from fla_llm.core.streams import print_line
 from fla_llm.demo.config import SmallLlmConfig
 from fla_llm.demo.corpus import demo_text
 from fla_llm.demo.small_llm import make_small_llm
@@ -149,7 +149,7 @@ def measure(bench: Bench, *, rounds: int) -> dict[str, list[float]]:
         }.items():
             figures.setdefault(name, []).append(value)
         said = ", ".join(f"{name} {values[-1]:.4g}" for name, values in figures.items())
-        say(f"{turn}: {said}")
+        print_line(f"{turn}: {said}")
     return figures
 
 

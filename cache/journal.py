@@ -11,6 +11,7 @@ A power cut therefore needs no sync after each video.
 """
 
 import json
+import logging
 import os
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,10 +23,11 @@ from typing import Any
 import numpy as np
 
 from ..core.files import sync_folder
-from ..core.progress import say
 from .format import FEATURE_DTYPE
 from .lock import FolderLock
 from .output import write_all
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +148,7 @@ class Journal:
         header, *lines = self._index.read().split(b"\n")[:-1] or [b""]  # a torn last line has no newline
         if _parse_header(header).get("plan") != self._header["plan"]:
             if header:
-                say(
+                logger.warning(
                     f"{self.folder} was begun for other videos or another encoder, "
                     "and starts again from the first video."
                 )

@@ -1,5 +1,6 @@
 """Reader of a feature cache: one sequence of videos over all shards."""
 
+import logging
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,6 +17,8 @@ from .disk import is_local
 from .format import FEATURE_DTYPE, CacheRow, Provenance, parse_shard_name, provenance_difference, shard_name
 from .memory import FeatureMemory
 from .shard import ShardIndex, check_stored, damaged, read_index
+
+logger = logging.getLogger(__name__)
 
 
 class FeatureCache:
@@ -64,6 +67,9 @@ class FeatureCache:
         self.provenance = shards[0].provenance
         width = self.provenance.feature_size
         self._memory = FeatureMemory(self.num_steps, width, workers=workers) if in_memory else None
+        logger.debug(
+            f"{self.folder}: {len(shards)} shards, {len(self.rows)} rows, encoder {self.fingerprint}"
+        )
         self._files: dict[int, _ShardFile] = {}
         # Open HDF5 files cannot be shared with a fork.
         self._pid = os.getpid()

@@ -14,6 +14,7 @@ import click
 
 from .. import __version__
 from ..core.errors import FlaError
+from ..core.logs import configure_logging, is_quiet
 from ..core.signals import interrupted_by_signals
 from ..core.streams import prepare_streams, print_line
 from ..core.text import printable
@@ -73,11 +74,18 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fla")
-def fla() -> None:
+@click.option("--verbose", "level", flag_value=logging.DEBUG, type=int, help="Show also debug messages.")
+@click.option("--quiet", "level", flag_value=logging.WARNING, type=int, help="Show warnings and errors only.")
+def fla(level: int | None) -> None:
     """Translate sign language videos into sentences, without glosses.
+
+    --verbose and --quiet stand before the command: fla --quiet tune ...
 
     Exit codes: 0 done. 1 done but with listed faults, or input refused. 2 wrong command line.
     """
+    configure_logging(logging.INFO if level is None else level)
+    if is_quiet():  # the bars of transformers and of the hub too
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 
 
 def main() -> None:

@@ -1,10 +1,13 @@
 """``fla translate``: a video in, a sentence out."""
 
+import logging
 from pathlib import Path
 
 import click
 
 from .options import config_options, device_option, emit, json_option, llm_option
+
+logger = logging.getLogger(__name__)
 
 
 @click.command()
@@ -48,7 +51,6 @@ def command(
     on standard error, and stops no other; exit code 1. --config and --set give decoding, such as --set
     num_beams=1.
     """
-    from ..core.progress import say
     from ..pipeline.precheck import precheck_stage_two
 
     decoding = (config_source, overrides)
@@ -66,7 +68,7 @@ def command(
     )
     faults = [each.fault for each in done if each.fault is not None]
     for fault in faults:
-        say(f"fla: {fault}")
+        logger.error(f"fla: {fault}")
     rows = [{"video": str(each.video), "translation": each.text} for each in done if each.fault is None]
     lines = [_on_one_line(each.text) for each in done]
     emit(as_json, {"translations": rows, "faults": faults}, "\n".join(lines))

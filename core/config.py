@@ -1,6 +1,7 @@
 """Strict loading of settings from dataclass defaults, YAML files, presets and ``--set a.b=c``."""
 
 import dataclasses
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,8 @@ from .errors import ConfigError, did_you_mean
 from .files import atomic_write, read_text, visible
 from .typed import Builder
 from .yaml_text import YAML_FAULTS, parse_yaml
+
+logger = logging.getLogger(__name__)
 
 C = TypeVar("C")
 
@@ -49,7 +52,9 @@ def load_config(
         _apply(mapping, override)
     if overrides:
         origins.append("--set")
-    return config_from_dict(cls, mapping, origin=" and ".join(origins) or cls.__name__)
+    config = config_from_dict(cls, mapping, origin=" and ".join(origins) or cls.__name__)
+    logger.debug(f"settings from {' and '.join(origins) or 'the defaults'}: {config}")
+    return config
 
 
 def config_from_dict(cls: type[C], mapping: Mapping[str, Any], *, origin: str) -> C:

@@ -3,6 +3,7 @@
 A name that looks like a path is never sent to the hub. Python code in a model's folder is never run.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -10,7 +11,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import ModelError
-from .progress import say
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 10
@@ -81,7 +83,7 @@ def load_pretrained(
         if Path(source).exists() or not isinstance(error, (OSError, ValueError)) or _needs_code(error):
             raise _unusable(source, error, named=named) from error
         refuse_offline(source, named=named, may_fetch=may_fetch)
-    say(f"{source} is not on this disk: fetching what is missing")
+    logger.info(f"{source} is not on this disk: fetching what is missing")
     check_reachable(source, named=named)
     try:
         return load(source, trust_remote_code=False, **settings)

@@ -1,17 +1,18 @@
-"""Clips that a step cannot use. They are named on standard error and counted in the result."""
+"""Clips that a step cannot use. Each is logged as a warning and counted in the result."""
 
+import logging
 from collections.abc import Mapping
 
-from .progress import say
+logger = logging.getLogger(__name__)
 
 Missing = Mapping[str, str]
 """Clip id -> why the clip cannot be used."""
 
 
-def say_missing(split: str, missing: Missing) -> None:
-    """Print a line on standard error for each missing clip."""
+def log_missing(split: str, missing: Missing) -> None:
+    """Log a warning for each missing clip."""
     for id, reason in missing.items():
-        say(f"{split} clip {id!r} is missing: {reason}")
+        logger.warning(f"{split} clip {id!r} is missing: {reason}")
 
 
 def describe_missing(missing: Missing) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from .logs import is_quiet
 from .streams import print_line
 from .text import printable
 
@@ -42,6 +43,8 @@ def progress(
 ) -> Any:
     """Show progress on standard error while ``iterable`` is read, or while ``update`` is called.
 
+    With ``--quiet`` nothing is shown.
+
     Args:
         iterable: items to read. None: the caller counts with ``update``.
         desc: text before the counts.
@@ -52,17 +55,10 @@ def progress(
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     desc = printable(desc)
-    if sys.stderr.isatty():
-        return tqdm(iterable, desc=desc, total=total, initial=initial, unit=unit, file=sys.stderr)
+    if is_quiet() or sys.stderr.isatty():
+        figures = {"total": total, "initial": initial, "unit": unit}
+        return tqdm(iterable, desc=desc, file=sys.stderr, disable=is_quiet(), **figures)
     every = max(1, math.ceil((total or 1000) / _LINES_PER_JOB))
     pace = {"miniters": every, "mininterval": 0, "maxinterval": math.inf}
     figures = {"total": total, "initial": initial, "unit": unit, "bar_format": _LINE}
     return _Lines(iterable, desc=desc, file=sys.stderr, **figures, **pace)
-
-
-def say(message: str) -> None:
-    """Print a message on standard error, control characters escaped, without tearing a bar."""
-    if sys.stderr.isatty():
-        tqdm.write(printable(message), file=sys.stderr)
-    else:
-        print_line(printable(message))

@@ -3,6 +3,7 @@
 Every stage runs the code of the other commands. Only the corpus and the language model are generated here.
 """
 
+import logging
 import os
 import resource
 import time
@@ -16,7 +17,6 @@ from ..core.config import write_config
 from ..core.device import resolve_device
 from ..core.errors import DataError
 from ..core.files import write_json
-from ..core.progress import say
 from ..core.run import new_folder
 from ..corpora.manifest import Manifest, write_manifest
 from ..encoder.store import fingerprint, load_encoder
@@ -29,6 +29,8 @@ from ..pretrain.train import pretrain
 from .config import DemoRunConfig
 from .corpus import demo_text, write_demo_corpus
 from .small_llm import make_small_llm
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +134,7 @@ def _translate_one(out: Path, manifest: Manifest, *, device: str) -> dict[str, s
 
 @contextmanager
 def _step(name: str, seconds: dict[str, float]) -> Iterator[None]:
-    say(f"\n== {name}")
+    logger.info(f"\n== {name}")
     start = time.monotonic()
     yield
     seconds[name] = time.monotonic() - start

@@ -5,6 +5,7 @@ and a tokenizer. ``fla tune`` loads the model in 4 bits like any other. Training
 cores.
 """
 
+import logging
 import math
 import random
 import tempfile
@@ -33,12 +34,14 @@ from transformers.trainer_callback import PrinterCallback
 from ..core.device import resolve_device
 from ..core.errors import DataError
 from ..core.files import respect_umask
-from ..core.progress import progress, say
+from ..core.progress import progress
 from ..core.run import new_folder
 from ..core.seeds import derive_seed
 from ..training.model import IGNORED
 from .config import HEAD_SIZE, Kind, SmallLlmConfig
 from .text_batches import TextBatches, denoising_batch
+
+logger = logging.getLogger(__name__)
 
 PAD, BEGIN, END = "<pad>", "<s>", "</s>"
 MAX_POSITIONS = 1024
@@ -82,7 +85,7 @@ def make_small_llm(
     )
     _train(model, texts, config=config, device=resolve_device(device), seed=seed)
     perplexity = math.exp(held_out_loss(model, tokenizer, held_out, kind=config.kind))
-    say(
+    logger.info(
         f"{out}: {model.num_parameters():,} parameters, "
         f"perplexity {perplexity:.2f} on {len(held_out)} held-out sentences"
     )

@@ -3,6 +3,7 @@
 Weights are read from safetensors alone, and code that comes with a model is never run.
 """
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,12 +16,13 @@ from transformers.utils.hub import cached_file
 from ..core.errors import ModelError
 from ..core.files import read_json
 from ..core.hub import check_reachable, find_source, load_pretrained
-from ..core.progress import say
 from ..core.weights import check_folder, describe_misfit
 from ..video.resize_mode import ResizeMode
 from ..video.sampling import FrameSampling
 from .clip_encoder import ClipEncoder, ClipEncoderConfig, ClipPool
 from .config import IMAGENET_MEAN, IMAGENET_STD
+
+logger = logging.getLogger(__name__)
 
 KINDS = ("videomae", "vivit", "timesformer")
 """transformers' kinds of clip encoders that take ``pixel_values`` (windows, frames, 3, side, side)."""
@@ -99,7 +101,7 @@ def _preprocessor(source: str, *, may_fetch: bool) -> dict[str, Any]:
     for name in _PREPROCESSORS:
         if (path := _find(source, name, may_fetch=may_fetch)) is not None:
             return read_json(path)
-    say(f"{source} has no {_PREPROCESSORS[0]}: the whole frame is seen, in ImageNet's colours")
+    logger.warning(f"{source} has no {_PREPROCESSORS[0]}: the whole frame is seen, in ImageNet's colours")
     return {}
 
 

@@ -1,5 +1,6 @@
 """The frozen encoder runs once over every video: decoding ahead, encoding, writing to a shard."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from ..cache.format import CacheRow
 from ..cache.writer import ShardWriter
 from ..core.device import resolve_dtype
-from ..core.progress import progress, say
+from ..core.progress import progress
 from ..core.signals import Interrupted, interrupted_by_signals
 from ..corpora.manifest import Manifest
 from ..encoder.encode import encode
@@ -23,6 +24,8 @@ from .settle import settle
 from .stream import ClipStream
 from .threads import torch_threads
 from .writing import WriterThread
+
+logger = logging.getLogger(__name__)
 
 
 def extract(
@@ -77,7 +80,7 @@ def extract(
 
 def _skip(plan: ShardPlan, result: Extracted) -> None:
     assert plan.finished is not None
-    say(f"{plan.path} is finished: skipped")
+    logger.info(f"{plan.path} is finished: skipped")
     result.skipped.append(plan.path)
     reason = f"It could not be read when {plan.path.name} was written; mend it and delete that shard."
     once = dict.fromkeys(id_ for id_, _ in plan.finished.rejected)  # not once for each view
@@ -139,7 +142,7 @@ def _saying_how_to_go_on(writer: ShardWriter) -> Iterator[None]:
     try:
         yield
     except Interrupted as stopped:
-        say(
+        logger.warning(
             f"Ended by {stopped.signal.name}: {writer.num_written} of {writer.num_rows} clips of "
             f"{writer.path} are done and kept.\nRun the same command again: it goes on from there."
         )
@@ -186,7 +189,7 @@ def _reject_until(row: CacheRow | None, thread: WriterThread, reasons: list[str]
     while (next_row := thread.next_row) is not None and next_row != row:
         reason = reasons.pop(0)
         if next_row.view == 0:
-            say(f"{next_row.id}: {reason}")
+            logger.warning(f"{next_row.id}: {reason}")
         thread.reject(reason)
         count += 1
     return count

@@ -4,6 +4,7 @@ One function writes shards, :func:`write_shards`. A single process calls it, and
 ``--devices`` and every task of ``--engine ray``: what they write is the same to the byte.
 """
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,7 +13,6 @@ from pathlib import Path
 import torch
 
 from ..core.device import resolve_device
-from ..core.progress import say
 from ..corpora.manifest import Manifest, read_manifest
 from ..encoder.frozen import FrozenEncoder
 from .config import ExtractConfig
@@ -22,6 +22,8 @@ from .result import Extracted
 from .settle import settle
 from .shards import Shard
 from .source import load_source
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +114,7 @@ class LoadedJob:
         plans = self.plan(shards, device=device, leave_note=leave_note)
         check_plans(plans, self.manifest, self.job.out)
         for line in views_cost(plans):
-            say(line)
+            logger.info(line)
         return plans
 
     def write(self, shards: Sequence[Shard], *, device: torch.device) -> Extracted:

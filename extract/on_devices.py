@@ -4,6 +4,7 @@ They need nothing of each other. When one fails, the others finish what is their
 ended, all are. Each starts afresh and loads the encoder itself: a fork could not use CUDA.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,11 +23,13 @@ import torch
 
 from ..core.device import resolve_device
 from ..core.errors import CacheError, ConfigError, FlaError
-from ..core.progress import say
+from ..core.logs import call_with_logging, console_level
 from .job import Job, merged, write_shards
 from .prefixed import Prefixed
 from .result import Extracted
 from .shards import Shard
+
+logger = logging.getLogger(__name__)
 
 Outcome = Extracted | Exception
 PATIENCE_SECONDS = 30.0
@@ -94,7 +97,11 @@ def extract_on_devices(
         try:
             for share in shares:
                 reader, writer = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(own, share, writer, usual), name=share.name)
+                process = context.Process(
+                    target=call_with_logging,
+                    args=(console_level(), _work, own, share, writer, usual),
+                    name=share.name,
+                )
                 process.start()
                 writer.close()  # else the end of the process would not end the pipe
                 processes.append(process)
@@ -136,7 +143,7 @@ def _collect(readers: Mapping[Connection, Share]) -> dict[str, Outcome]:
             share = waiting.pop(reader)
             outcome = outcomes[share.name] = _receive(reader, share)
             if isinstance(outcome, Exception) and waiting:
-                say(f"[{share.name}] {outcome}\nThe other processes go on with their shards.")
+                logger.warning(f"[{share.name}] {outcome}\nThe other processes go on with their shards.")
     return outcomes
 
 

@@ -4,6 +4,7 @@ Only paths and settings travel: every task reads the manifest, the encoder and t
 shard, where it runs. So the paths must be the same on all machines.
 """
 
+import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -11,10 +12,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..core.errors import CacheError, ModelError
-from ..core.progress import say
+from ..core.logs import call_with_logging, console_level
 from .job import Job, merged, write_shards
 from .result import Extracted
 from .shards import Shard
+
+logger = logging.getLogger(__name__)
 
 LOCAL = {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
 """How a Ray of our own is started: the tasks are all it does, so they are not put last (Ray's 15)."""
@@ -39,10 +42,17 @@ def extract_on_ray(job: Job, shards: Sequence[Shard], *, device: str) -> Extract
     ray, begin = _import_ray(), time.monotonic()
     with _cluster(ray):
         cpus, gpus = _share(ray.cluster_resources(), tasks=len(shards), on_gpu=device == "cuda")
-        task = ray.remote(num_cpus=cpus, num_gpus=gpus)(write_shards)
+        task = ray.remote(num_cpus=cpus, num_gpus=gpus)(call_with_logging)
         own = job.absolute().sharing_cores(max(1, (os.cpu_count() or 1) // cpus))
         pending = {
-            task.remote(own, [shard], device=device, threads=cpus if device == "cpu" else None): shard
+            task.remote(
+                console_level(),
+                write_shards,
+                own,
+                [shard],
+                device=device,
+                threads=cpus if device == "cpu" else None,
+            ): shard
             for shard in shards
         }
         results = _collect(ray, pending)
@@ -92,17 +102,17 @@ def _collect(ray: Any, pending: dict[Any, Shard]) -> dict[Shard, Extracted]:
         try:
             results[shard] = ray.get(done)
         except ray.exceptions.RayTaskError as error:
-            say(f"{name}: {error.cause}")
+            logger.warning(f"{name}: {error.cause}")
             failure = failure or error.cause
         except ray.exceptions.RayError as error:  # the task's process or machine is gone
             lost = CacheError(
                 f"The Ray task of {name} must live to its end, but was lost: {str(error).strip()}\n"
                 "Run the same command again; what is done is kept."
             )
-            say(str(lost))
+            logger.warning(str(lost))
             failure = failure or lost
         else:
-            say(f"{name} is done, {len(pending)} to go")
+            logger.info(f"{name} is done, {len(pending)} to go")
     if failure is not None:
         raise failure
     return results

@@ -6,6 +6,7 @@ that the same encoder made, the threads from the shard's own journal alone, sinc
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -20,12 +21,13 @@ from ..cache.journal import read_header
 from ..cache.shard import read_index
 from ..core.device import resolve_dtype
 from ..core.files import read_json, visible
-from ..core.progress import say
 from ..core.sample import SPLITS
 from ..encoder.frozen import FrozenEncoder
 from .config import FRAME_BATCH, ExtractConfig
 from .plan import existing_parent, level_of
 from .probe import choose_frame_batch, seconds_to_encode
+
+logger = logging.getLogger(__name__)
 
 
 def settle(
@@ -81,7 +83,7 @@ def resolve_frame_batch(encoder: FrozenEncoder, *, config: ExtractConfig, device
     seconds = seconds_to_encode(encoder, level=level_of(encoder, config), device=device, dtype=dtype)
     chosen = choose_frame_batch(seconds)
     torch.cuda.empty_cache()
-    say(f"frame_batch={chosen} was found to be fastest on {torch.cuda.get_device_name(device)}.")
+    logger.info(f"frame_batch={chosen} was found to be fastest on {torch.cuda.get_device_name(device)}.")
     return chosen
 
 

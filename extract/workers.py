@@ -1,5 +1,6 @@
 """Who writes which shards: this process, several processes of this machine, or Ray tasks."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -7,12 +8,13 @@ from typing import Literal
 import torch
 
 from ..core.device import resolve_device
-from ..core.progress import say
 from .job import Job
 from .on_devices import extract_on_devices, parse_devices
 from .on_ray import extract_on_ray
 from .result import Extracted
 from .shards import Shard, assign
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ def choose_workers(
         num_shards = len(names)
     shards, source = assign(shard=shard, count=num_shards, environment=environment)
     if source is not None:
-        say(f"shard {shards[0][0]}/{shards[0][1]}, as {source}")
+        logger.info(f"shard {shards[0][0]}/{shards[0][1]}, as {source}")
     if names:
         return Workers(engine="devices", shards=tuple(shards), device=resolve_device(names[0]), devices=names)
     if engine == "ray":  # the GPUs may all be on other machines

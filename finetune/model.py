@@ -3,6 +3,7 @@
 What of it is trained is the setting ``train``: by default LoRA and the projector.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -13,7 +14,6 @@ from torch import Tensor
 
 from ..core.device import resolve_dtype
 from ..core.errors import ConfigError
-from ..core.progress import say
 from ..llm.conditioned_lm import Conditioning, label_counts
 from ..llm.load import LanguageModel, without_fp16
 from ..llm.lora import lora_groups
@@ -27,6 +27,8 @@ from .config import TuneConfig
 from .contrast import MEANINGFUL_CLIPS, alignment_loss, pool
 from .projector import Projector, StreamProjectors
 from .streams import StreamRecord, stream_names
+
+logger = logging.getLogger(__name__)
 
 
 class StageTwoModel(TranslationModel):
@@ -235,13 +237,13 @@ class StageTwoModel(TranslationModel):
     def _say_what_differs(self) -> None:
         kind = self.language_model.model.config.model_type
         if self.conditioned_lm.head is None:
-            say(
+            logger.warning(
                 f"The loss has not been checked for {kind!r}: the logits it computes itself are used, at all "
                 "positions. That takes more memory."
             )
         clips = self.config.training.batch_clips
         if self.config.contrastive.weight > 0 and clips < MEANINGFUL_CLIPS:
-            say(
+            logger.warning(
                 f"A contrastive loss over {clips} clips means little: set training.batch_clips to at least "
                 f"{MEANINGFUL_CLIPS}. Accumulated batches do not count."
             )

@@ -1,5 +1,6 @@
 """Stage two from beginning to end: caches and a language model in, a run directory out. No video is read."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,7 @@ from transformers import set_seed
 from ..cache.reader import splits_in
 from ..core.device import resolve_device
 from ..core.errors import CacheError
-from ..core.missing import say_missing
-from ..core.progress import say
+from ..core.missing import log_missing
 from ..llm.load import load_llm
 from ..llm.text_codec import draw_examples
 from ..llm.trim import trim
@@ -34,6 +34,8 @@ from .run import TuneResult, begin_run, check_run, finish_run
 from .store import evaluation_bounds
 from .streams import stream_names
 from .untranslatable import check_sentences
+
+logger = logging.getLogger(__name__)
 
 RMS_SENTENCES = 256  # enough for two digits of the mean square
 RMS_STEPS = 1024
@@ -102,9 +104,9 @@ def tune(
         dev_set = None if dev is None else _evaluation_set(model, dev)
         model.untranslatable = check_sentences(model, train, dev)
         if is_main_process():
-            say(data.describe())
+            logger.info(data.describe())
             for split, clips in missing.items():
-                say_missing(split, clips)
+                log_missing(split, clips)
             begin_run(out, model, batches=data, train=train, dev=dev, changed=changed)
             if not resume:
                 _log_start(model, data, train, run=out)
@@ -245,4 +247,6 @@ def _log_start(model: StageTwoModel, data: TrainBatches, items: FeatureItems, *,
         features = batch[stream_names(number)[0]][:, :RMS_STEPS].to(model.llm.device)
         row[f"projector_rms_{number + 1}" if number else "projector_rms"] = rms(projector(features))
     TrainingLog(run / "log.jsonl").write(row)
-    say("RMS of text embeddings {embedding_rms:.4g}, of projected features {projector_rms:.4g}".format(**row))
+    logger.info(
+        "RMS of text embeddings {embedding_rms:.4g}, of projected features {projector_rms:.4g}".format(**row)
+    )

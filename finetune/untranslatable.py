@@ -1,10 +1,13 @@
 """Sentences that a run cannot translate word for word, however well it learns."""
 
-from ..core.progress import say
+import logging
+
 from ..llm.tokenizer_coverage import check_texts, count_too_long
 from ..llm.vocabulary import TrimmedTokenizer
 from .data import FeatureItems
 from .model import StageTwoModel
+
+logger = logging.getLogger(__name__)
 
 
 def check_sentences(model: StageTwoModel, train: FeatureItems, dev: FeatureItems | None) -> dict[str, int]:
@@ -23,7 +26,7 @@ def check_sentences(model: StageTwoModel, train: FeatureItems, dev: FeatureItems
     outside = 0
     if isinstance(codec.tokenizer, TrimmedTokenizer):
         outside = sum(not codec.tokenizer.has_all_of(text) for text in texts)
-        say(f"{outside} of {len(texts)} dev sentences have tokens that were not kept")
+        logger.info(f"{outside} of {len(texts)} dev sentences have tokens that were not kept")
     return {
         "train": len(train),
         "train_lost": lost,

@@ -1,5 +1,6 @@
 """Import of features that other code made, into a cache."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 from ..cache.finished import read_finished
 from ..cache.writer import ShardWriter
 from ..core.errors import DataError
-from ..core.progress import progress, say
+from ..core.progress import progress
 from .external import read_float16
 from .import_config import ImportConfig, Sentences
 from .import_plan import ImportPlan, SplitPlan, plan_import, row_key
+
+logger = logging.getLogger(__name__)
 
 _NAMED = 3
 
@@ -113,7 +116,7 @@ def write_import(plan: ImportPlan) -> ImportResult:
         if finished is None:
             _write_shard(split, result)
             continue
-        say(f"{split.path} is finished: skipped")
+        logger.info(f"{split.path} is finished: skipped")
         result.skipped.append(split.path)
         result.clips += len(finished.rows)
         reason = (
@@ -141,7 +144,7 @@ def _write_shard(plan: SplitPlan, result: ImportResult) -> None:
                     writer.append(row, read_float16(clips[row], width=plan.provenance.feature_size))
                 # One bad clip must not end an import of thousands.
                 except DataError as error:
-                    say(f"{row.id}: {error}")
+                    logger.warning(f"{row.id}: {error}")
                     writer.reject(row, str(error))
                 bar.update(1)
         rejected = [RejectedClip(split=name, id=e.id, reason=e.rejected or "") for e in writer.rejected]

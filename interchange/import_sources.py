@@ -1,11 +1,11 @@
 """Sources of an import: the clips of each split in a folder, an export or a pickle of signjoey."""
 
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
 from ..cache.format import Provenance
 from ..core.errors import ConfigError
-from ..core.progress import say
 from ..core.sample import SPLITS
 from .export import DESCRIPTION
 from .export_reader import Export
@@ -13,6 +13,8 @@ from .external import ExternalClip
 from .external_folder import clips_in_folder, files_without_row
 from .import_config import ImportConfig, Sentences
 from .signjoey import read_signjoey
+
+logger = logging.getLogger(__name__)
 
 
 class SplitSource(NamedTuple):
@@ -69,7 +71,9 @@ def _find_exported(
                 f"but is {value!r}."
             )
     if config.encoder is not None or sentences is not None:
-        say(f"--encoder and --manifest are not used: {export.folder / DESCRIPTION} describes the features.")
+        logger.warning(
+            f"--encoder and --manifest are not used: {export.folder / DESCRIPTION} describes the features."
+        )
     found = {split: export.read(split) for split in ([config.split] if config.split else export.splits)}
     # All splits, also where one split is imported.
     listed = frozenset[str]().union(*(export.read(split).files for split in export.splits))

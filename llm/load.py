@@ -30,6 +30,8 @@ from .integrity import check_loaded, check_nf4_parts, check_tokenizer, folder_of
 from .quantisation import check_quantised, keep_gradients_on_cpu, quantisation_config
 from .vocabulary import TrimmedTokenizer
 
+logger = logging.getLogger(__name__)
+
 QUANTISED = "quantised.json"
 """In a copy made by ``fla quantise``: the model it was made from."""
 NOT_IN_FP16 = {"t5", "mt5", "umt5"}
@@ -113,6 +115,7 @@ def load_llm(
     if kept_ids is not None:
         tokenizer = TrimmedTokenizer(tokenizer, kept_ids)
     check_inputs(model, tokenizer, llm=llm)
+    logger.debug(f"{source} of revision {found}: {config.model_type}, {quantise}, {dtype}, on {device}")
     made_from = Path(source) / QUANTISED
     return LanguageModel(
         model=model,
@@ -179,13 +182,13 @@ def _from_tensors(kind: Any, weights: Mapping[str, Any], source: str, **settings
 @contextmanager
 def _no_report() -> Iterator[None]:
     """Silence transformers' report of tensors that do not fit."""
-    logger = logging.getLogger("transformers.modeling_utils")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+    reporter = logging.getLogger("transformers.modeling_utils")
+    before = reporter.level
+    reporter.setLevel(logging.ERROR)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        reporter.setLevel(before)
 
 
 def _cast(model: PreTrainedModel, old: Any, new: torch.dtype) -> None:

@@ -4,11 +4,13 @@ A tokenizer cannot write them (they hold an unknown token, or come back as anoth
 lacks their tokens, or the search ends before they do.
 """
 
+import logging
 from collections.abc import Sequence
 
 from ..core.errors import ModelError
-from ..core.progress import say
 from .text_codec import TextCodec
+
+logger = logging.getLogger(__name__)
 
 MAX_LOSSY_SHARE = 0.01
 """Of the training sentences; a character that a corpus uses now and then stays below it."""
@@ -26,7 +28,7 @@ def count_too_long(codec: TextCodec, texts: Sequence[str], *, split: str, max_ne
     tokens = [len(codec.target_ids(text)) - 1 for text in texts]  # the end need not be said
     count = sum(needed > max_new_tokens for needed in tokens)
     if count:
-        say(
+        logger.warning(
             f"{count} of {len(texts)} {split} sentences cannot be said in full: decoding.max_new_tokens is "
             f"{max_new_tokens}, the longest has {max(tokens)} tokens"
         )
@@ -54,7 +56,7 @@ def check_texts(codec: TextCodec, texts: Sequence[str], *, allow_lossy: bool) ->
             f"{codec.decode(codec.target_ids(lost[0]))!r}.\n"
             "Give another --llm, or --allow-lossy-tokenizer."
         )
-    say(f"{counted} do not survive the tokenizer")
+    logger.info(f"{counted} do not survive the tokenizer")
     return len(lost)
 
 

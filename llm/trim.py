@@ -3,6 +3,7 @@
 For mBART that is most of the model: 250,000 rows of 1,024 numbers, of which a corpus uses a few thousand.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import ModelError
-from ..core.progress import say
 from .compatibility import TOLERANCE
 from .load import LanguageModel
 from .vocabulary import TrimmedTokenizer, config_ids
+
+logger = logging.getLogger(__name__)
 
 CHECK_TOKENS = 8
 _LISTED = ("bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "forced_decoder_ids", "sequence_bias")
@@ -48,7 +50,7 @@ def trim(language_model: LanguageModel, kept: Sequence[int]) -> LanguageModel:
             f"The logits of a trimmed {model.config.model_type!r} must be those of the whole model, but "
             f"differ by {difference:.3g}.\nTune it without --trim-vocab."
         )
-    say(f"the vocabulary is trimmed to {len(kept)} of {rows} tokens")
+    logger.info(f"the vocabulary is trimmed to {len(kept)} of {rows} tokens")
     tokenizer = TrimmedTokenizer(language_model.tokenizer, kept)
     return replace(language_model, tokenizer=tokenizer, kept_ids=list(kept))
 

@@ -1,5 +1,6 @@
 """Evaluation of a run of either stage on a split, against the sentences of the corpus."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,8 +12,7 @@ from ..core.config import load_config
 from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import DataError
 from ..core.files import read_json
-from ..core.missing import say_missing
-from ..core.progress import say
+from ..core.missing import log_missing
 from ..corpora.manifest import read_manifest
 from ..finetune.batching import feature_evaluation_set
 from ..finetune.data import FeatureItems
@@ -33,6 +33,8 @@ from ..training.config import DecodingConfig
 from ..training.evaluation import EvaluationSet, Translations, predict, translate_all, write_predictions
 from .evaluation import Coverage, Evaluation, Request
 from .results import earlier_protocols, evaluation_name, keep_scores, predictions_path, trial_settings
+
+logger = logging.getLogger(__name__)
 
 
 def evaluate_stage_one(
@@ -82,7 +84,7 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
     device = resolve_device(request.device)
     folders = [features] if isinstance(features, Path) else features
     items = FeatureItems([FeatureCache(folder, request.split) for folder in folders], limit=request.limit)
-    say_missing(request.split, items.missing)
+    log_missing(request.split, items.missing)
     _one_language(items.languages)  # refused before the model is loaded
     model = load_stage_two(run, device=device, llm=request.llm)
     check_streams(model, items.records)
@@ -130,7 +132,7 @@ def _evaluate(
     translations, n_best = _translate(model, evaluation, request=request, decoding=decoding)
     # Damage inside a file shows only now: the name and the scores must state these clips.
     for clip in translations.unreadable:
-        say(str(clip))
+        logger.warning(str(clip))
     coverage = coverage.without(translations.unreadable)
     trial = trial_settings(request, decoding, own=model.config.decoding)
     name = evaluation_name(request, coverage, trial=trial, scored=len(translations.ids), run=run)

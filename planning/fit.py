@@ -1,5 +1,6 @@
 """Does it fit: a run against a GPU's memory, and what to change where it does not."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,6 @@ import torch
 
 from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import ModelError
-from ..core.progress import say
 from ..finetune.config import TuneConfig
 from ..finetune.train import open_clips
 from ..training.processes import local_device
@@ -18,6 +18,8 @@ from .kept_tokens import count_kept
 from .layer_memory import UnmeasurableError
 from .memory import CONTEXT_BYTES, GB, total
 from .skeleton import read_config
+
+logger = logging.getLogger(__name__)
 
 
 def plan_memory(demand: Demand, *, room: int) -> MemoryPlan:
@@ -52,7 +54,7 @@ def check_fits(
     try:  # this process' own context is no longer part of what is free
         plan = plan_memory(demand, room=free_bytes(place) + CONTEXT_BYTES)
     except UnmeasurableError as error:
-        say(f"Not checked whether it fits. {error}")
+        logger.warning(f"Not checked whether it fits. {error}")
         return
     if not plan.fits:
         raise ModelError(

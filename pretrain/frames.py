@@ -1,5 +1,6 @@
 """Store of decoded frames. Clips beyond the memory limit are decoded at each request."""
 
+import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from ..core.errors import DataError
-from ..core.progress import progress, say
+from ..core.progress import progress
 from ..core.sample import Sample, Unreadable
 from ..core.worker_memory import GIB, WorkerMemory
 from ..corpora.manifest import Manifest
@@ -18,6 +19,8 @@ from ..video.frames import decode_all, read_frames
 from ..video.probing import read_timeline
 from ..video.sampling import count_selected
 from ..video.timeline import Timeline, choose_frames
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +97,7 @@ class FrameStore:
             for sample, reason in zip(samples, bar, strict=True):
                 if reason is not None:
                     unreadable.append(Unreadable(id=sample.id, split=sample.split, reason=reason))
-                    say(str(unreadable[-1]))
+                    logger.warning(str(unreadable[-1]))
         finally:
             pool.shutdown(cancel_futures=True)  # without it, an interrupt waits until all clips are open
         return unreadable

@@ -1,5 +1,6 @@
 """Stage one: training from a manifest to a run directory."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
@@ -10,7 +11,6 @@ import torch
 
 from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import DataError
-from ..core.progress import say
 from ..core.sample import Sample, Unreadable
 from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
@@ -27,6 +27,8 @@ from .model import StageOneModel
 from .run import PretrainResult, begin_run, begun_without, check_run, finish_run
 from .store import save_stage_one
 from .tokenizer import make_tokenizer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +199,9 @@ def _open_clips(manifest: Manifest, config: PretrainConfig, *, left_out: list[Un
         raise DataError(
             f"No dev clip can be read. The first: {unreadable[0]}\nAdd --set training.select=last"
         )
-    say(f"{len(train)} train and {len(dev)} dev clips, {store.filled_gib:.2f} GiB of frames kept in memory")
+    logger.info(
+        f"{len(train)} train and {len(dev)} dev clips, {store.filled_gib:.2f} GiB of frames kept in memory"
+    )
     return _Clips(store=store, train=train, dev=dev, unreadable=unreadable)
 
 

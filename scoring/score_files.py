@@ -1,12 +1,12 @@
 """Scores of files of sentences: reading, matching by id, checks, scores."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError
-from ..core.progress import say
 from .export import export_pairs
 from .guessing import count_verbatim, guesses
 from .pairing import (
@@ -20,6 +20,8 @@ from .protocols import DEFAULT_PROTOCOL, named_protocols
 from .score import DEFAULT_RESAMPLES
 from .scorecard import ProtocolScores, Systems, describe_rows, score_systems
 from .sentences import SentenceFile, Sentences, read_sentence_file
+
+logger = logging.getLogger(__name__)
 
 SHOWN = 3
 """Number of differing references to print."""
@@ -169,5 +171,5 @@ def _guesses(
 
 
 def _assumed_language() -> str:
-    say("The files do not say their language: taken as en. Name it with --language.")
+    logger.warning("The files do not say their language: taken as en. Name it with --language.")
     return "en"

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from fla_llm.core.logs import configure_logging
+
 pytest_plugins = ["stage_two_fixtures"]
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 PATIENCE_SECONDS = 120
@@ -48,6 +50,12 @@ def _imports_are_no_garbage() -> Iterator[None]:
     gc.freeze()
     yield
     gc.unfreeze()
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_a_command() -> None:
+    """Messages reach standard error, and a test of --quiet leaves the next test alone."""
+    configure_logging()
 
 
 @pytest.fixture(autouse=True)

@@ -1,15 +1,17 @@
 """Report of an interrupted training: the files that are kept, and the command to continue."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from transformers import TrainerState
 
-from ..core.progress import say
 from ..core.signals import Interrupted, interrupted_by_signals
 from .checkpoints import STATE, last_checkpoint
 from .processes import is_main_process
+
+logger = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -24,7 +26,7 @@ def report_interruption(run: Path) -> Iterator[None]:
             yield
         except Interrupted as stopped:
             if is_main_process():
-                say(f"Ended by {stopped.signal.name}: {_what_is_kept(run)}")
+                logger.warning(f"Ended by {stopped.signal.name}: {_what_is_kept(run)}")
             raise
 
 

@@ -4,6 +4,7 @@ The number of batches stays, because the learning rate schedule counts them. A c
 a resumed run halves batches of this size at once.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from ..core.errors import RunError
 from ..core.files import read_json, write_json
-from ..core.progress import say
 from .model import TranslationModel
+
+logger = logging.getLogger(__name__)
 
 FILE = "memory_limit.json"
 Batch = dict[str, Any]
@@ -93,7 +95,7 @@ class OomRetry:
                 f"Set a smaller training.batch_{self.model.unit}, or training.batch_clips."
             ) from problem
         self.limit = self.model.padded_size(batch)
-        say(f"The device's memory cannot hold a batch of {size}: such batches now run in halves.")
+        logger.warning(f"The device's memory cannot hold a batch of {size}: such batches now run in halves.")
 
     @cached_property
     def _trained(self) -> list[Tensor]:

@@ -2,17 +2,19 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..core.config import differences
 from ..core.errors import RunError
-from ..core.progress import say
 from . import checkpoints
 from .batches import BatchDataset
 from .config import TrainingConfig
 from .log import TrainingLog
+
+logger = logging.getLogger(__name__)
 
 
 def changed_settings(
@@ -43,7 +45,7 @@ def changed_settings(
             + "\nSet them back, add --allow-config-change to go on with the new ones, "
             "or start another run with another --out."
         )
-    say("\n".join([f"{run} goes on with other settings:", *lines]))
+    logger.warning("\n".join([f"{run} goes on with other settings:", *lines]))
     return {key: {"was": was, "is_now": is_now} for key, was, is_now in changed}
 
 

@@ -4,12 +4,14 @@ The ``log_history`` of the trainer's state, in every checkpoint, holds the evalu
 scores stands for an evaluation that was not finished.
 """
 
+import logging
 from typing import Any
 
 from transformers import TrainerState
 
-from ..core.progress import say
 from .config import TrainingConfig
+
+logger = logging.getLogger(__name__)
 
 Evaluated = dict[str, Any]
 
@@ -53,7 +55,7 @@ def warn_of_zeros(state: TrainerState) -> None:
     """Print a warning if dev BLEU-4 was 0 at every evaluation."""
     scored = _scored(state)
     if scored and not any(entry["bleu4"] for entry in scored):
-        say(
+        logger.warning(
             f"warning: dev BLEU-4 was 0 at all {len(scored)} evaluations: chrF tells the checkpoints apart.\n"
             "Train for more epochs, or look at predictions-dev.jsonl."
         )

@@ -1,5 +1,6 @@
 """Training of a model, and selection of a checkpoint."""
 
+import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 import torch
 from transformers import TrainerState
 
-from ..core.progress import say
 from ..core.sample import Unreadable
 from . import checkpoints
 from .batches import BatchDataset
@@ -17,6 +17,8 @@ from .model import TranslationModel
 from .selection import best_evaluation, is_due, is_out_of_patience, warn_of_zeros
 from .trainer import StageTrainer
 from .workers import worker_errors
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +84,7 @@ def _train(trainer: StageTrainer, last: Path | None) -> None:
         trainer.evaluate_checkpoint(last)
         state = _state_of(last)
     if state is not None and is_out_of_patience(state, trainer.config):
-        say("The run has ended already: dev has not improved for training.patience_epochs epochs.")
+        logger.info("The run has ended already: dev has not improved for training.patience_epochs epochs.")
         return
     try:
         with worker_errors(remedy="Run the same command with --resume."):

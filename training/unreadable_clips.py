@@ -1,12 +1,14 @@
 """Clips that are unreadable in a training: printed at once, and listed in ``log.jsonl``."""
 
+import logging
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from ..core.progress import say
 from ..core.sample import Unreadable
 from .processes import gather_all
+
+logger = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 
@@ -35,7 +37,7 @@ class UnreadableClips:
             key = (clip.split, clip.id)
             if key not in self._noted and key not in self._found:
                 self._found[key] = clip
-                say(str(clip))
+                logger.warning(str(clip))
 
     def note(self) -> dict[str, Any] | None:
         """Return the new clips of all processes as a row of the log, or None."""

@@ -1,11 +1,13 @@
 """Clips below a path: a video, a folder of frames, or a folder of both."""
 
+import logging
 from pathlib import Path
 
 from ..core.errors import DataError
-from ..core.progress import say
 from .folder import SUFFIXES
 from .picture_order import in_natural_order
+
+logger = logging.getLogger(__name__)
 
 VIDEO_SUFFIXES = (
     ".3gp", ".asf", ".avi", ".flv", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg",
@@ -45,7 +47,7 @@ def list_clips(path: Path) -> list[Path]:
             f"({' '.join(SUFFIXES)}), but has none.\nName a video with another ending by its own path."
         )
     for other in sorted(set(entries) - set(clips)):
-        say(f"{other} is passed over: it is neither a video nor a folder of pictures.")
+        logger.warning(f"{other} is passed over: it is neither a video nor a folder of pictures.")
     return in_natural_order(clips)
 
 

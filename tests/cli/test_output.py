@@ -10,25 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fla_llm import cli
-
 ROOT = Path(__file__).parents[2]
 PRINTING = {"print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write", "tqdm.write"}
 ESCAPES = "\x1b[2J\x9b1m\u202e"
 Call = Callable[..., int]
-
-
-@pytest.fixture
-def call(monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Return a function that runs ``fla`` in this process and returns its exit code."""
-
-    def run(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["fla", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0)
-
-    return run
 
 
 @pytest.fixture
@@ -59,7 +44,7 @@ def test_all_that_is_printed_goes_through_few_places() -> None:
     files = [path for path in ROOT.glob("*/*.py") if path.parent.name not in ("tests", "bench")]
     printing = {f"{path.parent.name}/{path.name}" for path in files if PRINTING & called(path)}
     # cache/check.py prints to its parent process.
-    assert printing == {"cache/check.py", "cli/options.py", "core/progress.py", "core/streams.py"}
+    assert printing == {"cache/check.py", "cli/options.py", "core/logs.py", "core/streams.py"}
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii", "cp932"])
@@ -104,7 +89,9 @@ def test_no_file_takes_the_place_of_a_closed_stream(tmp_path: Path) -> None:
 @pytest.mark.parametrize("log", ["2>&1 >/dev/null | true", "2>/dev/full"])
 def test_work_goes_on_when_its_log_cannot_be_written(log: str, tmp_path: Path) -> None:
     code = (
-        "from fla_llm.core.progress import progress, say; "
+        "from fla_llm.core.progress import progress; import logging; "
+        "from fla_llm.core.logs import configure_logging; configure_logging(); "
+        "say = logging.getLogger('fla_llm.x').info; "
         "[say('line ' * 999) for _ in progress(range(100), desc='x')]; open('made', 'w')"
     )
     shell(f'"$0" -c "{code}" {log}', tmp_path)
