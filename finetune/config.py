@@ -13,7 +13,7 @@ Train = Literal["lora+projector", "lora", "projector", "full"]
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectorConfig:
-    """What turns a feature into something shaped like a word embedding."""
+    """Settings of the projector from features to word embeddings."""
 
     kind: Literal["linear", "mlp", "conv"] = "mlp"
     """``mlp`` has one hidden layer, as the paper's LLM-Adapter; in ``conv`` it sees neighbours in time."""
@@ -24,7 +24,7 @@ class ProjectorConfig:
     stride: int = 2
     """Feature steps that ``conv`` turns into one: a shorter sequence for the language model."""
     learning_rate: float = 1e-3
-    """Its own, since it starts from nothing; 1e-3 is the paper's (section 4.2)."""
+    """Learning rate of the projector, which starts from random weights. 1e-3 as in the paper, section 4.2."""
 
     def __post_init__(self) -> None:
         if self.hidden_size < 1:
@@ -45,7 +45,7 @@ class ContrastiveConfig:
     """A further loss that pulls a clip's projected features towards its own sentence's embeddings."""
 
     weight: float = 0.0
-    """What it is multiplied by; 0 leaves it out."""
+    """Factor on the contrastive loss. 0 turns the loss off."""
     temperature: float = 0.07
     """Cosines are divided by it; 0.07 is CLIP's at its start."""
 
@@ -58,7 +58,7 @@ class ContrastiveConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TuneTraining(TrainingConfig):
-    """How stage two is trained."""
+    """Training settings of stage two."""
 
     batch_tokens: int
     """Positions of the language model in a batch, padding included, at most: features as it reads them, the
@@ -68,7 +68,7 @@ class TuneTraining(TrainingConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class TuneConfig:
-    """Everything ``fla tune`` can be told, besides the caches and the language model."""
+    """Settings of ``fla tune``."""
 
     quantise: Quantise = "nf4"
     """Weights of the frozen linear layers: 4-bit NormalFloat, 8-bit, or as computed with."""

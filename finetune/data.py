@@ -1,4 +1,4 @@
-"""Clips from feature caches: which rows make a clip, and what a batch of them looks like."""
+"""Clips of feature caches: rows of a clip, views and streams."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -148,7 +148,7 @@ class FeatureItems:
 
 
 class ShuffledFeatures:
-    """Clips whose features are those of other clips: what a model scores that only knows the language."""
+    """Clips with the features of other clips: a control that scores the language model alone."""
 
     def __init__(self, items: FeatureItems, order: Sequence[int]) -> None:
         """Give clip i the features of clip ``order[i]``."""

@@ -37,17 +37,17 @@ from .run_files import (
 )
 
 KEPT = (CLIPS, KEPT_IDS, "scores.json", "predictions-dev.jsonl")
-"""What is copied where it is there, when the model stays the same."""
+"""Optional files that an export without merging copies."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportResult:
-    """What ``fla export`` wrote."""
+    """Result of ``fla export``."""
 
     out: Path
     merged: bool
     size_bytes: int
-    """Of all files, before any evaluation."""
+    """Bytes of all files before any evaluation."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, as JSON has them."""

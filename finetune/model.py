@@ -1,6 +1,6 @@
-"""The model of stage two: a language model conditioned on projected features.
+"""Model of stage two: a language model conditioned on projected features.
 
-What of it is trained is the setting ``train``: by default LoRA and the projector.
+The setting ``train`` chooses the trained weights, by default LoRA and the projector.
 """
 
 import logging
@@ -55,7 +55,7 @@ class StageTwoModel(TranslationModel):
         streams: Sequence[StreamRecord] = (),
         lora: PeftModel | None = None,
     ) -> None:
-        """Put the parts together.
+        """Build the projector and the text codec for the language model.
 
         Args:
             language_model: as loaded, frozen; where everything is trained, in fp32.
@@ -105,9 +105,8 @@ class StageTwoModel(TranslationModel):
     def translate(self, batch: Mapping[str, Any], decoding: DecodingConfig) -> list[str]:
         """Return a sentence for each clip of a batch; the model must be in eval mode."""
         assert not self.training, "with checkpointing, generate() in train mode gives wrong text"
-        tensors = {name: value.to(self.llm.device) for name, value in batch.items() if torch.is_tensor(value)}
         with self._autocast():
-            found = self.conditioned_lm.generate(self._conditioning(tensors), decoding)
+            found = self.conditioned_lm.generate(self._conditioning(self._on_device(batch)), decoding)
         return [self.codec.decode(ids) for ids in found.tolist()]
 
     @torch.no_grad()
@@ -128,9 +127,9 @@ class StageTwoModel(TranslationModel):
         """
         assert not self.training, "with checkpointing, generate() in train mode gives wrong text"
         check_n_best(count, decoding)
-        tensors = {name: value.to(self.llm.device) for name, value in batch.items() if torch.is_tensor(value)}
         with self._autocast():
-            found = self.conditioned_lm.search(self._conditioning(tensors), decoding, n_best=count)
+            conditioning = self._conditioning(self._on_device(batch))
+            found = self.conditioned_lm.search(conditioning, decoding, n_best=count)
         clips = zip(found.ids.tolist(), found.scores.tolist(), strict=True)
         return [self._sentences(*clip, once=decoding.diversity > 0)[:count] for clip in clips]
 
@@ -197,6 +196,9 @@ class StageTwoModel(TranslationModel):
     def _stream_names(self) -> list[tuple[str, str]]:
         return [stream_names(number) for number in range(len(self.streams))]
 
+    def _on_device(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        return {name: value.to(self.llm.device) for name, value in batch.items() if torch.is_tensor(value)}
+
     def _conditioning(self, inputs: Mapping[str, Tensor]) -> Conditioning:
         features, feature_lengths = self._projected(inputs)
         return Conditioning(
@@ -253,7 +255,7 @@ def check_n_best(count: int, decoding: DecodingConfig) -> None:
     """Refuse more hypotheses than the search keeps.
 
     Raises:
-        ConfigError: as said.
+        ConfigError: ``count`` is above ``num_beams``.
     """
     if decoding.num_beams < count:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""How many positions of the language model each clip takes, and whether it has as many."""
+"""Positions of the language model that each clip takes, checked against the limit of the model."""
 
 from collections.abc import Sequence
 

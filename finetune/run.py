@@ -1,4 +1,4 @@
-"""The run directory of stage two: how it is begun, resumed and finished."""
+"""Run directory of stage two: begin, resume and finish."""
 
 import hashlib
 import json
@@ -26,19 +26,19 @@ from .run_files import CONFIG
 from .store import describe_run, save_stage_two
 
 CLIPS = "clips.json"
-"""In a run: what it is trained on, for comparison when it is resumed."""
+"""File of a run with the training clips, compared on a resume."""
 BEGUN_WITH = "begun.json"
-"""In a run: the language model and the batches it was begun with, for comparison when it is resumed."""
+"""File of a run with the language model and the batches, compared on a resume."""
 DIGEST_DIGITS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class TuneResult:
-    """What ``fla tune`` did."""
+    """Result of ``fla tune``."""
 
     run: Path
     epoch: int
-    """Of the weights that were kept."""
+    """Epoch of the selected weights."""
     best_bleu4: float | None
     """On dev, 0-100; None without a dev split."""
     seconds: float

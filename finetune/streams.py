@@ -1,4 +1,4 @@
-"""Streams: what one encoder made of every clip, such as its pictures or its poses.
+"""Streams: features of one encoder for every clip, for example of pictures or poses.
 
 Caches given together are streams of the same clips, or corpora of different clips: their ids tell which.
 A clip that one stream lacks is missing: no other stream can stand in for its features.
@@ -21,10 +21,10 @@ MAKING = ("level", "preprocessing", "frame_batch", "compute_dtype", "device_kind
 
 @dataclass(frozen=True, kw_only=True)
 class StreamRecord:
-    """What a run knows of a stream it was tuned on."""
+    """Record of a stream in ``run.json``."""
 
     fingerprint: str
-    """Of the encoder."""
+    """Fingerprint of the encoder."""
     feature_size: int
     """Width of a feature."""
     made_by: tuple[dict[str, Any], ...] = ()

@@ -43,7 +43,7 @@ RMS_STEPS = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class TunePlan:
-    """What ``fla tune`` would train on, and the loss of its largest batch before any training."""
+    """Result of a dry run: data, batches, and the loss of the largest batch before training."""
 
     train_clips: int
     dev_clips: int
@@ -83,8 +83,11 @@ def tune(
         in_memory: keep all features in memory.
 
     Raises:
-        RunError, CacheError, DataError, ModelError: as their sentences say.
-        Interrupted: SIGTERM or SIGINT came; the last checkpoint is kept.
+        RunError: ``out`` is not empty, or was begun with other settings, clips or language model.
+        CacheError: a folder is no cache, lacks the split, or does not fit the other caches.
+        DataError: a clip needs more positions than the model has.
+        ModelError: the language model is missing, damaged or cannot read features.
+        Interrupted: SIGTERM or SIGINT came. The last checkpoint is kept.
     """
     with report_interruption(out):
         check_tracker(config.training.report_to)

@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 def check_sentences(model: StageTwoModel, train: FeatureItems, dev: FeatureItems | None) -> dict[str, int]:
-    """Say how many sentences cannot be said, and return it as ``run.json`` keeps it.
+    """Count and log the sentences that the run cannot write. ``run.json`` keeps the counts.
 
     Returns:
         Sentences of ``train`` and of ``dev``, 0 without it; ``train_lost`` in the tokenizer;

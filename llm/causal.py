@@ -1,7 +1,4 @@
-"""Decoder-only models: [begin][features][prompt][target], one sequence.
-
-Padded right in training and left in generation, where every row must end at the token it goes on from.
-"""
+"""Decoder-only models: one sequence [begin][features][prompt][target]."""
 
 import inspect
 from collections.abc import Sequence
@@ -15,7 +12,7 @@ from .conditioned_lm import ConditionedLM, Conditioning, label_counts, pad_rows,
 
 
 class CausalLM(ConditionedLM):
-    """Llama, Qwen, Gemma, Mistral, Phi and their like."""
+    """Decoder-only model: Llama, Qwen, Gemma, Mistral, Phi."""
 
     @staticmethod
     def positions(
@@ -26,11 +23,11 @@ class CausalLM(ConditionedLM):
         return ([source + count - 1 for source, count in zip(sources, labels, strict=True)],)
 
     def labelled_states(self, conditioning: Conditioning, labels: Tensor) -> Tensor:
-        """Return states (N, D): a target's token is told from the position before it."""
+        """Return states (N, D): the state before a target token predicts this token."""
         prefixes = self.conditioning_rows(conditioning)
         targets = self.embed_ids(labels.clamp(min=0))
         counts = label_counts(labels)
-        # The end token is only ever told, never read: the last label needs no position.
+        # The end token is predicted but never read: the last label needs no position.
         rows = [torch.cat([row, targets[i, : counts[i] - 1]]) for i, row in enumerate(prefixes)]
         states = self._states(*pad_rows(rows))  # (B, S, D)
         starts = torch.tensor([len(row) - 1 for row in prefixes], device=labels.device)
@@ -40,7 +37,8 @@ class CausalLM(ConditionedLM):
         return states[batch_rows[valid], columns[valid]]
 
     def new_ids(self, conditioning: Conditioning, **settings: Any) -> Tensor:
-        """Return new token ids only: with ``inputs_embeds``, ``generate()`` has no ids to repeat."""
+        """Return the new token ids: with ``inputs_embeds``, ``generate()`` has no ids to repeat."""
+        # Left padding: generation continues every row from its last token.
         embeds, mask = pad_rows(self.conditioning_rows(conditioning), side="left")
         return self.llm.generate(inputs_embeds=embeds, attention_mask=mask, **settings)
 

@@ -1,7 +1,7 @@
-"""Which language models are let in: those that read ``inputs_embeds`` as they read the ids behind them.
+"""Checks that a language model can read features in place of token embeddings.
 
-Features take the place of embeddings. A model that also looks at ids, or that sees its embeddings before
-they are scaled, would be conditioned on something else than it was pretrained on, and say nothing about it.
+A model passes if ``inputs_embeds`` and the token ids of these embeddings give the same logits. Other models
+would read the features wrongly without an error.
 """
 
 import inspect
@@ -30,11 +30,11 @@ def check_architecture(config: "PreTrainedConfig", *, llm: str) -> None:
     """Refuse an architecture that features cannot be fed to.
 
     Args:
-        config: the model's own.
-        llm: the model as the user named it.
+        config: config of the model.
+        llm: model as the user named it.
 
     Raises:
-        ModelError: it names the architecture, what is in the way, and what is served.
+        ModelError: the model makes inputs from token ids, or is composed of several models.
     """
     kind: str = config.model_type
     parts = _parts(config)
@@ -74,10 +74,10 @@ def refuse_other_tasks(config: "PreTrainedConfig", *, llm: str) -> None:
 
 
 def check_inputs(model: "PreTrainedModel", tokenizer: Any, *, llm: str) -> None:
-    """Refuse a model that reads embeddings otherwise than ids, or that reads padding.
+    """Refuse a model whose logits differ between ids and embeddings, or that reads padding or later words.
 
     Raises:
-        ModelError: as said, with the largest difference of its logits.
+        ModelError: logits differ, or are not finite, or the model takes no ``inputs_embeds``.
     """
     if "inputs_embeds" not in inspect.signature(model.forward).parameters:
         raise ModelError(
@@ -112,13 +112,13 @@ def check_ids(ids: Sequence[int], config: "PreTrainedConfig", tokenizer: Any, *,
     """Refuse token ids that a model has no embedding for.
 
     Args:
-        ids: the ids of ``text``.
-        config: the model's own.
-        tokenizer: gave the ids.
+        ids: token ids of ``text``.
+        config: config of the model.
+        tokenizer: tokenizer of the model.
         text: a sentence or prompt.
 
     Raises:
-        ModelError: an id lies beyond the embedding; it names the token.
+        ModelError: an id lies beyond the embedding. The message names the token.
     """
     rows = getattr(config, "vocab_size", None)
     if rows is not None and max(ids, default=-1) >= rows:

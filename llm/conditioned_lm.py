@@ -1,4 +1,4 @@
-"""The small interface behind which decoder-only and encoder-decoder models stand.
+"""Interface of language models that read features: decoder-only and encoder-decoder.
 
 Letters: B clips, T feature steps, P prompt tokens, L target tokens, K first tokens of the decoder, S
 positions of the model's input, D embedding size, N labelled positions of the whole batch, H hypotheses of a
@@ -25,35 +25,35 @@ Side = Literal["left", "right"]
 
 @dataclass(frozen=True, kw_only=True)
 class Conditioning:
-    """What a batch of sentences is conditioned on."""
+    """Input of a batch: features, prompt and decoder prefix."""
 
     features: Tensor
-    """Projected (B, T, D); what lies past ``feature_lengths`` is not read."""
+    """Projected features (B, T, D). Steps past ``feature_lengths`` are not read."""
     feature_lengths: Tensor
     """(B,)"""
     prompt_ids: Tensor
-    """(B, P); what lies past ``prompt_lengths`` is not read."""
+    """Prompt ids (B, P). Ids past ``prompt_lengths`` are not read."""
     prompt_lengths: Tensor
     """(B,)"""
     decoder_prefix_ids: Tensor
-    """(B, K); K = 0 for a decoder-only model."""
+    """First decoder ids (B, K). K = 0 for a decoder-only model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hypotheses:
-    """What a search found, best first."""
+    """Hypotheses of a search, best first."""
 
     ids: Tensor
-    """New token ids (B, H, at most ``max_new_tokens``); what follows an end token means nothing."""
+    """New token ids (B, H, at most ``max_new_tokens``). Ids after an end token have no meaning."""
     scores: Tensor
-    """Log-likelihoods (B, H), each divided by its tokens to the power of ``length_penalty``.
+    """Log-likelihoods (B, H), each divided by the number of tokens to the power of ``length_penalty``.
 
-    The end token counts, in both; what the decoder starts from counts in neither.
+    The end token counts in the sum and in the number. The decoder prefix counts in neither.
     """
 
 
 class ConditionedLM(ABC):
-    """How one kind of language model is fed, trained and searched."""
+    """Base class: input, training states and search of one kind of language model."""
 
     def __init__(self, llm: PreTrainedModel, *, lead_ids: Sequence[int], pad_id: int, eos_id: int) -> None:
         self.llm: Any = llm  # of a class that only its config knows
@@ -65,9 +65,9 @@ class ConditionedLM(ABC):
 
     @abstractmethod
     def labelled_states(self, conditioning: Conditioning, labels: Tensor) -> Tensor:
-        """Return the decoder's last hidden states where ``labels`` (B, L) are given, (N, D), row by row.
+        """Return the last hidden states of the decoder at the labelled positions, (N, D), row by row.
 
-        Logits (N, V) where :attr:`head` is None.
+        If :attr:`head` is None, return logits (N, V).
         """
 
     @abstractmethod
@@ -79,9 +79,9 @@ class ConditionedLM(ABC):
     def positions(
         sources: Sequence[int], labels: Sequence[int], prefixes: Sequence[int]
     ) -> tuple[list[int], ...]:
-        """Return how many positions the model reads of each clip, on each side that is padded apart.
+        """Return the positions of each clip, one list for each side that is padded apart.
 
-        The last label, the end token, is only ever told, never read.
+        The last label, the end token, is predicted but never read.
 
         Args:
             sources: positions of [lead][features][prompt] of each clip.
@@ -109,11 +109,11 @@ class ConditionedLM(ABC):
         return self._scored(conditioning, self._beams(conditioning, decoding, n_best=n_best), decoding)
 
     def embed_ids(self, ids: Tensor) -> Tensor:
-        """Return embeddings (..., D) as the model makes them of text, its own scale included."""
+        """Return the embeddings (..., D) of text, with the scale of the model."""
         return self.embed(ids)
 
     def conditioning_rows(self, conditioning: Conditioning) -> list[Tensor]:
-        """Return [lead][features][prompt] of each clip, (S_i, D), in the embeddings' number format."""
+        """Return [lead][features][prompt] of each clip, (S_i, D), in the dtype of the embeddings."""
         prompts = self.embed_ids(conditioning.prompt_ids)
         lead = self.embed_ids(torch.tensor(self.lead_ids, dtype=torch.long, device=prompts.device))
         features = conditioning.features.to(prompts.dtype)
@@ -123,7 +123,7 @@ class ConditionedLM(ABC):
         return [torch.cat([lead, features[i, :t], prompts[i, :p]]) for i, (t, p) in enumerate(lengths)]
 
     def _beams(self, conditioning: Conditioning, decoding: DecodingConfig, *, n_best: int) -> Tensor:
-        """Return beam search's best ids (B, n_best, L)."""
+        """Return the best ids of beam search, (B, n_best, L)."""
         ids = self.new_ids(
             conditioning,
             num_beams=decoding.num_beams,
@@ -135,7 +135,7 @@ class ConditionedLM(ABC):
         return ids.unflatten(0, (-1, n_best))
 
     def _diverse(self, conditioning: Conditioning, decoding: DecodingConfig) -> Tensor:
-        """Return a hypothesis of each group, (B, num_beams, L), in the order of the groups."""
+        """Return one hypothesis for each group, (B, num_beams, L)."""
         groups = decoding.num_beams
         penalty = DiverseGroups(
             groups=groups,
@@ -152,10 +152,8 @@ class ConditionedLM(ABC):
         return ids.unflatten(0, (-1, groups))
 
     def _scored(self, conditioning: Conditioning, ids: Tensor, decoding: DecodingConfig) -> Hypotheses:
-        """Score ids (B, H, L) as the loss sees them, a hypothesis of each clip at a time.
-
-        ``generate()`` gives such scores only by keeping those of the whole vocabulary for each step and beam.
-        """
+        """Score ids (B, H, L) with the functions of the loss, one hypothesis of each clip at a time."""
+        # generate() gives scores only by keeping the whole vocabulary of each step and beam.
         scores = [self._score(conditioning, column, decoding.length_penalty) for column in ids.unbind(dim=1)]
         return Hypotheses(ids=ids, scores=torch.stack(scores, dim=1))
 
@@ -167,7 +165,7 @@ class ConditionedLM(ABC):
         return torch.stack([row.sum() / len(row) ** length_penalty for row in told.split(counts)])
 
     def _settings(self, decoding: DecodingConfig) -> dict[str, Any]:
-        """Return what ``generate()`` is told in any search; sampling is off."""
+        """Return the settings of ``generate()`` that all searches share. Sampling is off."""
         return {
             "max_new_tokens": decoding.max_new_tokens,
             "do_sample": False,
@@ -177,14 +175,14 @@ class ConditionedLM(ABC):
 
 
 def repeated(conditioning: Conditioning, times: int) -> Conditioning:
-    """Return each clip ``times`` times, its copies together."""
+    """Return each clip ``times`` times. The copies of a clip are adjacent."""
     return Conditioning(
         **{name: rows.repeat_interleave(times, dim=0) for name, rows in vars(conditioning).items()}
     )
 
 
 def up_to_end(ids: Tensor, *, eos_id: int) -> Tensor:
-    """Return generated ids (B, L) as labels: ignored after the first end token, which stays.
+    """Return generated ids (B, L) as labels. Ids after the first end token are ignored.
 
     >>> up_to_end(torch.tensor([[5, 2, 2, 0], [5, 6, 7, 8]]), eos_id=2).tolist()
     [[5, 2, -100, -100], [5, 6, 7, 8]]

@@ -33,9 +33,9 @@ from .vocabulary import TrimmedTokenizer
 logger = logging.getLogger(__name__)
 
 QUANTISED = "quantised.json"
-"""In a copy made by ``fla quantise``: the model it was made from."""
+"""File in a copy of ``fla quantise`` that names the original model."""
 NOT_IN_FP16 = {"t5", "mt5", "umt5"}
-"""Their activations leave fp16's range; libraries that train them use bf16 or fp32."""
+"""Architectures whose activations exceed the range of fp16."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +49,15 @@ class LanguageModel:
     revision: str
     """The id's commit, or a digest of the directory's config and weights."""
     was_quantised: bool = False
-    """The weights lay on the disk in 4 bits already."""
+    """Whether the weights were stored in 4 bits."""
     quantised_from: dict[str, Any] | None = None
-    """Of a copy made by ``fla quantise``: the model it was made from, and how."""
+    """Original model and settings of a copy of ``fla quantise``. None for other models."""
     kept_ids: list[int] | None = None
-    """Of a model whose vocabulary was trimmed: the tokenizer's ids that it has, ascending."""
+    """Tokenizer ids of a trimmed model, ascending. None for a whole vocabulary."""
 
 
 def without_fp16(dtype: torch.dtype, model_type: str) -> torch.dtype:
-    """Return ``dtype``, or fp32 where that is fp16 and the architecture does not stay within its range."""
+    """Return ``dtype``, or fp32 in place of fp16 for an architecture that exceeds the range of fp16."""
     return torch.float32 if dtype == torch.float16 and model_type in NOT_IN_FP16 else dtype
 
 

@@ -1,4 +1,4 @@
-"""Low-rank adapters, through peft: added to a frozen model, saved, and put back."""
+"""Low-rank adapters of peft: added to a frozen model, saved and loaded."""
 
 import warnings
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from .config import LORA_WEIGHTS, LoraSettings
 
 
 def add_lora(base: Any, settings: LoraSettings) -> PeftModel:
-    """Return ``base`` with new adapters, which change nothing yet (B = 0); adapters are fp32."""
+    """Return ``base`` with new fp32 adapters. New adapters do not change the output (B = 0)."""
     names = settings.targets
     targets = names if names == "all-linear" else [name.strip() for name in names.split(",")]
     config = LoraConfig(
@@ -33,10 +33,10 @@ def add_lora(base: Any, settings: LoraSettings) -> PeftModel:
 
 
 def load_lora(base: Any, folder: Path) -> PeftModel:
-    """Return ``base`` with the adapters of ``folder``, which may be trained on.
+    """Return ``base`` with the adapters of ``folder``, ready for further training.
 
     Raises:
-        RunError: the adapters are those of another model; it says what does not fit.
+        RunError: the adapters belong to another model. The message names the first mismatch.
         ModelError: the file of weights is damaged.
         DataError: the adapters' settings are no JSON.
     """
@@ -54,14 +54,14 @@ def load_lora(base: Any, folder: Path) -> PeftModel:
 
 
 def save_lora(model: PeftModel, folder: Path) -> None:
-    """Write the adapters in PEFT's format."""
+    """Write the adapters in the format of peft."""
     # "auto" would ask the Hub whether the embeddings were resized.
     model.save_pretrained(str(folder), save_embedding_layers=False)
     respect_umask(folder.iterdir())
 
 
 def lora_groups(model: PeftModel, settings: LoraSettings) -> list[dict[str, Any]]:
-    """Return the adapters as parameter groups: one, or two where B learns faster than A (LoRA+)."""
+    """Return the parameter groups of the adapters: one group, or two for LoRA+ (B learns faster than A)."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if settings.b_rate_ratio == 1.0:
         return [{"name": "lora", "params": [p for _, p in named]}]
@@ -84,10 +84,8 @@ def _of_another_model(base: Any, folder: Path, reason: str) -> RunError:
 
 @contextmanager
 def _old_name_allowed() -> Iterator[None]:
-    """Be quiet about peft asking for ``is_gradient_checkpointing``, a name that transformers 5 gave up.
-
-    And about missing adapters, which :func:`load_lora` refuses.
-    """
+    """Suppress two warnings of peft: the old name ``is_gradient_checkpointing``, and missing adapters."""
+    # transformers 5 removed the old name. load_lora refuses missing adapters.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing`", FutureWarning)
         warnings.filterwarnings("ignore", "Found missing adapter keys")

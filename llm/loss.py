@@ -32,11 +32,11 @@ TESTED = PLAIN | SOFT_CAPPED | BIASED | SCALED
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Head:
-    """What turns the decoder's last hidden states (N, D) into logits (N, V), as one architecture does it."""
+    """Head of one architecture: last hidden states (N, D) to logits (N, V)."""
 
     linear: nn.Module
     scale: float = 1.0
-    """Of the states, before the head."""
+    """Factor on the states before the head."""
     bias: Tensor | None = None
     """Added to the logits, (1, V)."""
     cap: float | None = None
@@ -51,14 +51,14 @@ class Head:
 
     @property
     def is_trained(self) -> bool:
-        """Tell whether its weights want a gradient."""
+        """Whether the weights of the head are trained."""
         return any(parameter.requires_grad for parameter in self.linear.parameters())
 
 
 def head_of(llm: "PreTrainedModel") -> Head | None:
-    """Return the model's head.
+    """Return the head of the model, or None for an unknown architecture.
 
-    None for an architecture that is not known here: then the model's own logits are used, at all positions.
+    Without a head, the loss uses the logits of the model at all positions.
     """
     kind: str = llm.config.model_type
     if kind not in TESTED:

@@ -1,4 +1,4 @@
-"""What stands between the features and the sentence, in words."""
+"""Prompt: text between the features and the sentence."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ def check_prompt(prompt: str | None) -> None:
     """Refuse a prompt with a placeholder other than ``{language}``.
 
     Raises:
-        ConfigError: as said; it shows the prompt.
+        ConfigError: the prompt holds another placeholder. The message shows the prompt.
     """
     try:
         (prompt or "").format(language="German")
@@ -43,7 +43,7 @@ def prompt_for(language: str, prompt: str | None = None) -> str:
 def whole_prompt(
     language: str, *, prompt: str | None, prompts: Mapping[str, str], examples: Sequence[str]
 ) -> str:
-    """Return what follows the features of clips in ``language``: examples, a line each, and the prompt.
+    """Return the text after the features of clips in ``language``: one example a line, then the prompt.
 
     Args:
         language: an ISO code.

@@ -1,7 +1,7 @@
-"""Four bits: how weights are quantised, and how a frozen model is made ready for training.
+"""Quantisation with bitsandbytes, and preparation of a frozen model for training.
 
-bitsandbytes only, behind this one file. peft's own helper is not used: it casts every weight that is
-not quantised to fp32 (2.3 GiB more for Qwen3-8B, 7.6 GiB for mT5-xxl), and training does not need it.
+The helper of peft is not used. That helper casts every weight that is not quantised to fp32 (2.3 GiB more
+for Qwen3-8B, 7.6 GiB for mT5-xxl), and training does not need fp32 there.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,16 +17,14 @@ if TYPE_CHECKING:
 
 
 def quantisation_config(kind: "Quantise", *, compute_dtype: torch.dtype) -> "BitsAndBytesConfig | None":
-    """Return what ``from_pretrained`` wants as ``quantization_config``; None for ``none``.
-
-    The library's defaults (fp4, fp32 compute, no double quantisation) are not QLoRA's: all are given.
-    """
+    """Return the ``quantization_config`` of ``from_pretrained``, or None for ``none``."""
     from transformers import BitsAndBytesConfig
 
     if kind == "none":
         return None
     if kind == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
+    # The defaults of the library (fp4, fp32 compute, no double quantisation) are not the QLoRA settings.
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
@@ -36,15 +34,15 @@ def quantisation_config(kind: "Quantise", *, compute_dtype: torch.dtype) -> "Bit
 
 
 def check_quantised(given: dict[str, Any], *, quantise: "Quantise", source: str) -> None:
-    """Refuse weights that are quantised already, unless in NF4 and NF4 is asked for.
+    """Refuse weights that are quantised already, except NF4 weights for an NF4 run.
 
     Args:
-        given: what the model's own config says.
-        quantise: what the settings ask for.
-        source: the model, as the user named it.
+        given: quantisation settings in the config of the model.
+        quantise: wanted format.
+        source: model as the user named it.
 
     Raises:
-        ModelError: as said.
+        ModelError: the weights are in another format, or in NF4 while ``quantise`` is not nf4.
     """
     method = given.get("bnb_4bit_quant_type") if given.get("load_in_4bit") else given.get("quant_method")
     if method != "nf4":
@@ -60,7 +58,7 @@ def check_quantised(given: dict[str, Any], *, quantise: "Quantise", source: str)
 
 
 def prepare_frozen(llm: "PreTrainedModel", *, activation_checkpointing: bool) -> None:
-    """Freeze every weight, as it is, and make gradients pass through.
+    """Freeze every weight in place. Gradients still pass through the layers.
 
     Args:
         llm: the model as loaded; changed in place.

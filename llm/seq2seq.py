@@ -1,6 +1,6 @@
-"""Encoder-decoder models: features and prompt to the encoder, the sentence to the decoder.
+"""Encoder-decoder models: the encoder reads features and prompt, the decoder reads the sentence.
 
-Padded right always: left padding changes what mBART and NLLB compute, which count positions from the left.
+Rows are always padded right. mBART and NLLB count positions from the left, so left padding changes results.
 """
 
 from collections.abc import Sequence
@@ -14,24 +14,24 @@ from .conditioned_lm import ConditionedLM, Conditioning, pad_rows
 
 
 class Seq2SeqLM(ConditionedLM):
-    """mBART, NLLB, T5, mT5 and their like."""
+    """Encoder-decoder model: mBART, NLLB, T5, mT5."""
 
     @staticmethod
     def positions(
         sources: Sequence[int], labels: Sequence[int], prefixes: Sequence[int]
     ) -> tuple[list[int], ...]:
-        """Return two sides: what the encoder reads, and what the decoder."""
+        """Return two sides: positions of the encoder, positions of the decoder."""
         return list(sources), [count + first - 1 for count, first in zip(labels, prefixes, strict=True)]
 
     def labelled_states(self, conditioning: Conditioning, labels: Tensor) -> Tensor:
-        """Return states (N, D); the decoder reads [prefix][target but its last token]."""
+        """Return states (N, D). The decoder reads [prefix][target without the last token]."""
         prefix = conditioning.decoder_prefix_ids  # (B, K), K >= 1
         read = torch.where(labels == IGNORED, self.pad_id, labels)[:, :-1]
         states = self._states(conditioning, torch.cat([prefix, read], dim=1))
         return states[:, prefix.shape[1] - 1 :][labels != IGNORED]
 
     def new_ids(self, conditioning: Conditioning, **settings: Any) -> Tensor:
-        """Return new token ids: the decoder starts from the prefix, which the language may be part of."""
+        """Return the new token ids. The decoder starts from the prefix, which may hold the language token."""
         embeds, mask = pad_rows(self.conditioning_rows(conditioning))
         prefix = conditioning.decoder_prefix_ids
         ids = self.llm.generate(

@@ -1,4 +1,4 @@
-"""Text to token ids and back, as one language model wants it: prompt, target, the decoder's first tokens."""
+"""Conversion of text to the token ids of one language model, and back: prompt, target, decoder prefix."""
 
 import random
 import re
@@ -23,14 +23,18 @@ _NLLB = {
 }  # fmt: skip
 
 
+MAX_KEPT_TEXTS = 50_000
+"""Sentences whose token ids a codec keeps: about 40 MB. Longer corpora are tokenised again."""
+
+
 class TextCodec:
-    """The tokenizer of a language model, with what this project asks of it.
+    """Tokenizer of a language model, with the prompt, target and decoder prefix of this project.
 
     Attributes:
-        pad_id: fills the ends of rows; what is padding is told by lengths, never by this id, since many
-            models pad with their end token.
-        eos_id: ends every target; without it a model never learns to stop.
-        examples: sentences of each language that stand before the prompt; none unless given.
+        pad_id: id at the ends of padded rows. Lengths mark the padding, never this id, since many models pad
+            with their end token.
+        eos_id: last id of every target. Without the end token a model never learns to stop.
+        examples: sentences of each language before the prompt. Empty by default.
     """
 
     def __init__(
@@ -41,7 +45,7 @@ class TextCodec:
         prompt: str | None,
         prompts: Mapping[str, str] | None = None,
     ) -> None:
-        """Read what the tokenizer and the model's config say.
+        """Read the tokenizer and the config of the model.
 
         Args:
             tokenizer: the model's.
@@ -61,6 +65,7 @@ class TextCodec:
         self.prompts = dict(prompts or {})
         self.examples: dict[str, list[str]] = {}
         self._restored: dict[str, list[int]] = {}
+        self._target_ids: dict[str, tuple[int, ...]] = {}
         self.eos_id: int = tokenizer.eos_token_id
         self.pad_id: int = self.eos_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
         self._config = config
@@ -69,14 +74,14 @@ class TextCodec:
         self._languages = _language_tokens(tokenizer) if config.is_encoder_decoder else {}
 
     def lead_ids(self) -> list[int]:
-        """Return what stands before the features: the begin token, of a decoder-only model that has one."""
+        """Return the ids before the features: the begin token of a decoder-only model, or none."""
         if self._encoder_decoder:
             return []
         first = self.tokenizer("a")["input_ids"][:1]
         return first if first == [self.tokenizer.bos_token_id] else []
 
     def prompt_ids(self, language: str) -> list[int]:
-        """Return what follows the features; for an encoder, with the special tokens that end its inputs."""
+        """Return the prompt ids. An encoder also gets the special tokens at the end of an input."""
         if self._languages:  # the source language's token ends the encoder's input, as in pretraining
             self.tokenizer.src_lang = self._language_token(language)
         text = whole_prompt(
@@ -92,15 +97,20 @@ class TextCodec:
         Raises:
             ModelError: the model has no embedding for a token.
         """
+        if text in self._target_ids:
+            return list(self._target_ids[text])
         ids = [*self.tokenizer(text, add_special_tokens=False)["input_ids"], self.eos_id]
         check_ids(ids, self._config, self.tokenizer, text=text)
+        # The coverage check, the batch plan and every epoch ask for the same sentences.
+        if len(self._target_ids) < MAX_KEPT_TEXTS:
+            self._target_ids[text] = tuple(ids)
         return ids
 
     def decoder_prefix_ids(self, language: str) -> list[int]:
-        """Return what a decoder starts from: start token, and the language's token where there are any.
+        """Return the decoder prefix: the start token and, in multilingual models, the language token.
 
-        mBART-25 starts from the language alone, mBART-50 and NLLB from ``</s>`` and the language. Empty for a
-        decoder-only model.
+        mBART-25 starts from the language alone, mBART-50 and NLLB from ``</s>`` and the language. The list is
+        empty for a decoder-only model.
         """
         if not self._encoder_decoder:
             return []
@@ -113,15 +123,15 @@ class TextCodec:
         return [language_id] if self._start_id in (None, *self._languages.values()) else [*start, language_id]
 
     def restore_decoder_prefixes(self, prefixes: Mapping[str, Sequence[int]]) -> None:
-        """Start the decoder as in training, whatever the tokenizer's files say by now.
+        """Use the decoder prefixes of training, also if the files of the tokenizer have changed since.
 
         Args:
-            prefixes: language -> what :meth:`decoder_prefix_ids` gave.
+            prefixes: language -> result of :meth:`decoder_prefix_ids` in training.
         """
         self._restored = {language: list(ids) for language, ids in prefixes.items()}
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the sentence: special tokens left out, spaces as the model wrote them."""
+        """Return the sentence without special tokens, with the spaces of the model."""
         text = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text.strip()
 
@@ -138,13 +148,13 @@ class TextCodec:
 def draw_examples(
     texts: Sequence[str], languages: Sequence[str], *, count: int, seed: int
 ) -> dict[str, list[str]]:
-    """Return ``count`` different sentences of each language, or as many as there are.
+    """Return up to ``count`` different sentences of each language.
 
     Args:
-        texts: of the training split alone: what is scored must not be shown.
-        languages: of each text.
-        count: 0 for none.
-        seed: draws them.
+        texts: sentences of the training split. Scored sentences must not be shown to the model.
+        languages: language of each text.
+        count: number of sentences. 0 gives none.
+        seed: seed of the choice.
     """
     drawn: dict[str, list[str]] = {}
     for language in sorted(set(languages)) if count else ():

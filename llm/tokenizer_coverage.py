@@ -1,8 +1,4 @@
-"""Which sentences a run cannot say word for word, however well it learns.
-
-A tokenizer cannot write them (they hold an unknown token, or come back as another sentence), a trimmed model
-lacks their tokens, or the search ends before they do.
-"""
+"""Sentences that no training can make a model write: lost in the tokenizer, or longer than the search."""
 
 import logging
 from collections.abc import Sequence
@@ -13,19 +9,21 @@ from .text_codec import TextCodec
 logger = logging.getLogger(__name__)
 
 MAX_LOSSY_SHARE = 0.01
-"""Of the training sentences; a character that a corpus uses now and then stays below it."""
+"""Largest share of lost training sentences. A rare character of a corpus stays below this share."""
 
 
 def count_too_long(codec: TextCodec, texts: Sequence[str], *, split: str, max_new_tokens: int) -> int:
-    """Return how many sentences the search must end before they do, and say it where there are any.
+    """Return the number of sentences with more tokens than the search writes. Log a warning if there are any.
 
     Args:
-        codec: the language model's.
-        texts: what should be said.
-        split: what they are called.
-        max_new_tokens: the search's.
+        codec: text codec of the language model.
+        texts: reference sentences.
+        split: name of the split, for the message.
+        max_new_tokens: limit of the search.
     """
-    tokens = [len(codec.target_ids(text)) - 1 for text in texts]  # the end need not be said
+    tokens = [
+        len(codec.target_ids(text)) - 1 for text in texts
+    ]  # a search that stops at the limit needs no end token
     count = sum(needed > max_new_tokens for needed in tokens)
     if count:
         logger.warning(
@@ -36,15 +34,15 @@ def count_too_long(codec: TextCodec, texts: Sequence[str], *, split: str, max_ne
 
 
 def check_texts(codec: TextCodec, texts: Sequence[str], *, allow_lossy: bool) -> int:
-    """Say how many sentences do not survive the tokenizer, refuse more than 1 %, and return it.
+    """Return the number of sentences that the tokenizer changes. Refuse more than 1 %.
 
     Args:
-        codec: the language model's.
-        texts: of the training split.
-        allow_lossy: let any share pass.
+        codec: text codec of the language model.
+        texts: sentences of the training split.
+        allow_lossy: accept any share.
 
     Raises:
-        ModelError: with the share, and the first such sentence as it comes back.
+        ModelError: more than 1 % of the sentences are changed. The message shows the first of them.
     """
     lost = [text for text in texts if not survives(codec, text)]
     share = len(lost) / max(1, len(texts))
@@ -61,7 +59,7 @@ def check_texts(codec: TextCodec, texts: Sequence[str], *, allow_lossy: bool) ->
 
 
 def survives(codec: TextCodec, text: str) -> bool:
-    """Tell whether a sentence has no unknown token and is decoded to itself, up to the width of spaces."""
+    """Return whether a sentence has no unknown token and decodes to the same words."""
     ids = codec.target_ids(text)
     unknown = codec.tokenizer.unk_token_id  # of some models that is the end token, which ends every target
     return unknown not in ids[:-1] and codec.decode(ids).split() == text.split()

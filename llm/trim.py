@@ -1,6 +1,6 @@
-"""A language model cut to a part of its vocabulary: embedding, head and biases keep some of their rows.
+"""Vocabulary trimming: embedding, head and biases of a language model keep only the rows of needed tokens.
 
-For mBART that is most of the model: 250,000 rows of 1,024 numbers, of which a corpus uses a few thousand.
+mBART has 250,000 rows of 1,024 numbers, most of the model. A corpus uses a few thousand rows.
 """
 
 import logging
@@ -23,16 +23,16 @@ _LISTED = ("bad_words_ids", "suppress_tokens", "begin_suppress_tokens", "forced_
 
 
 def trim(language_model: LanguageModel, kept: Sequence[int]) -> LanguageModel:
-    """Return the model with the tokens ``kept`` alone; its weights are replaced, what was tied stays tied.
+    """Replace the weights of the model by the rows of the tokens ``kept``. Tied weights stay tied.
 
-    Embeddings and heads are never quantised, so this is the same in every format.
+    Embeddings and heads are never quantised, so trimming is the same in every format.
 
     Args:
-        language_model: as loaded, before adapters are added.
-        kept: ids of its tokenizer, ascending; id i of the trimmed model is ``kept[i]``.
+        language_model: model without adapters.
+        kept: ids of the tokenizer, ascending. Id i of the trimmed model is ``kept[i]``.
 
     Raises:
-        ModelError: the model names an id that is not kept, or its logits are not those of the whole model.
+        ModelError: the config of the model names an id that is not kept, or trimming changes logits.
     """
     model: Any = language_model.model
     rows = model.get_input_embeddings().weight.shape[0]
@@ -56,7 +56,7 @@ def trim(language_model: LanguageModel, kept: Sequence[int]) -> LanguageModel:
 
 
 def cut_rows(model: Any, kept: Tensor) -> None:
-    """Keep the rows ``kept`` of every tensor that has one for each token, wherever it hangs."""
+    """Keep the rows ``kept`` of every tensor with one row for each token."""
     whole = list(_tensors_by_token(model))
     cut: dict[int, nn.Parameter] = {id(p): nn.Parameter(p.data[kept], requires_grad=False) for p in whole}
     for module in model.modules():
@@ -77,7 +77,7 @@ def _tensors_by_token(model: Any) -> Iterator[nn.Parameter]:
 
 
 def _resize(module: Any, config: Any, *, size: int) -> None:
-    """Tell a module how many tokens there are now."""
+    """Update the token count that a module stores beside its weights."""
     if isinstance(module, nn.Embedding):
         module.num_embeddings = size
         module.padding_idx = None if module.padding_idx is None else config.pad_token_id
@@ -86,7 +86,7 @@ def _resize(module: Any, config: Any, *, size: int) -> None:
 
 
 def _map_ids(settings: Any, kept: Sequence[int]) -> None:
-    """Give a config, or generation settings, the ids of the trimmed model."""
+    """Replace the token ids in a config or in generation settings by the ids of the trimmed model."""
     own = {theirs: ours for ours, theirs in enumerate(kept)}
     for name in _LISTED:
         if getattr(settings, name, None):

@@ -1,7 +1,7 @@
-"""Which tokens of a language model a corpus needs, and the map between its tokenizer and a model cut to them.
+"""Tokens that a corpus needs, and the map between the tokenizer and a model with these tokens only.
 
-The tokenizer is never edited: it splits text as it always did, and only then are its ids mapped. Id i of the
-model is id ``kept[i]`` of the tokenizer; kept ids ascend, so low ids such as padding mostly stay themselves.
+The tokenizer is never edited: the text is split as before, then the ids are mapped. Id i of the model is id
+``kept[i]`` of the tokenizer. Kept ids ascend, so low ids such as padding mostly stay the same.
 """
 
 import re
@@ -21,14 +21,14 @@ _UTF8_BYTES = 4  # of one character, at most: byte-level BPE writes each byte as
 
 
 class TrimmedTokenizer:
-    """A tokenizer as :class:`TextCodec` uses it, in the ids of a model that kept only some of its tokens.
+    """Tokenizer for :class:`TextCodec` that gives the ids of a trimmed model.
 
-    A token that was not kept, which no training sentence and no prompt has, becomes the unknown token, or
-    the end token where the tokenizer has none.
+    A token that was not kept becomes the unknown token, or the end token if the tokenizer has no unknown
+    token. No training sentence and no prompt has such a token.
     """
 
     def __init__(self, tokenizer: Any, kept: Sequence[int]) -> None:
-        """Put the map in front of ``tokenizer``; ``kept`` are its ids that the model has, ascending."""
+        """Map the ids of ``tokenizer`` to positions in ``kept``, the ascending ids that the model has."""
         self.whole = tokenizer
         self.kept = list(kept)
         self._own = {theirs: ours for ours, theirs in enumerate(kept)}
@@ -41,11 +41,11 @@ class TrimmedTokenizer:
         return {"input_ids": [self._own.get(index, self._stand_in) for index in ids]}
 
     def has_all_of(self, text: str) -> bool:
-        """Tell whether each token of a sentence was kept."""
+        """Return whether each token of a sentence was kept."""
         return self._own.keys() >= set(self.whole(text, add_special_tokens=False)["input_ids"])
 
     def decode(self, ids: Sequence[int], **settings: Any) -> str:
-        """Return the text of ids of the model; ``settings`` are the tokenizer's."""
+        """Return the text of ids of the model. ``settings`` are passed to the tokenizer."""
         return self.whole.decode([self.kept[index] for index in ids], **settings)
 
     def get_added_vocab(self) -> dict[str, int]:
@@ -54,7 +54,7 @@ class TrimmedTokenizer:
         return {token: self._own[index] for token, index in added if index in self._own}
 
     def save_pretrained(self, folder: Path) -> None:
-        """Write the tokenizer, which is whole."""
+        """Write the whole tokenizer, which is never trimmed."""
         self.whole.save_pretrained(folder)
 
     @property
@@ -97,19 +97,19 @@ def needed_ids(
     languages: Sequence[str],
     examples: Mapping[str, list[str]],
 ) -> list[int]:
-    """Return the tokenizer's ids that a model for these sentences must keep, ascending.
+    """Return the tokenizer ids that a model for these sentences must keep, ascending.
 
-    They are those of every target and of every prompt there may be, special tokens and language codes, single
-    characters and bytes, and every id that the model's config names.
+    Kept are the tokens of every target and of every possible prompt, special tokens and language codes,
+    single characters and bytes, and every id that the config of the model names.
 
     Args:
-        tokenizer: the model's, whole.
-        model_config: the model's own config.
+        tokenizer: whole tokenizer of the model.
+        model_config: config of the model.
         prompt: prompt of all languages. None takes the default prompt, an empty text no prompt.
         prompts: prompts of single languages, by code, in place of ``prompt``.
-        texts: of the training split.
-        languages: of each text.
-        examples: what stands before the prompt, by language.
+        texts: sentences of the training split.
+        languages: language of each text.
+        examples: sentences before the prompt, by language.
     """
     codec = TextCodec(tokenizer, model_config, prompt=prompt, prompts=prompts)
     codec.examples = dict(examples)
@@ -126,17 +126,17 @@ def needed_ids(
 
 
 def config_ids(config: Any) -> Iterator[tuple[str, int]]:
-    """Yield each token id that a config, or generation settings, name: (name, id)."""
+    """Yield (name, id) of each token id in a config or in generation settings."""
     for name, value in vars(config).items():
         if name.endswith("_token_id") and value is not None:
             yield from ((name, index) for index in (value if isinstance(value, list) else [value]))
 
 
 def keep_ids(run: Path, ids: Sequence[int]) -> None:
-    """Write ``kept_ids.json``, or see that it says the same.
+    """Write ``kept_ids.json``, or check that the existing file holds the same ids.
 
     Raises:
-        RunError: the run was begun with other ids, so with other sentences.
+        RunError: the run was begun with other ids, and therefore with other sentences.
     """
     if (run / KEPT_IDS).is_file() and read_kept_ids(run) != list(ids):
         raise RunError(
@@ -147,10 +147,10 @@ def keep_ids(run: Path, ids: Sequence[int]) -> None:
 
 
 def read_kept_ids(run: Path) -> list[int]:
-    """Return what ``kept_ids.json`` of a run says.
+    """Return the ids in ``kept_ids.json`` of a run.
 
     Raises:
-        RunError: it is no list of ascending ids.
+        RunError: the file holds no list of ascending ids.
     """
     ids = read_json(run / KEPT_IDS)
     whole = isinstance(ids, list) and all(type(index) is int and index >= 0 for index in ids)
@@ -165,7 +165,7 @@ def _special_ids(tokenizer: Any) -> set[int]:
 
 
 def _character_ids(tokenizer: Any) -> set[int]:
-    """Return single characters and bytes, with or without the mark of a word's start."""
+    """Return the ids of single characters and bytes, with or without the marker of a word start."""
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     in_bytes = "Ġ" in vocabulary
 

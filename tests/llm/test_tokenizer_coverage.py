@@ -64,3 +64,20 @@ def test_the_command_refuses_a_lossy_tokenizer_unless_told(
         CliRunner().invoke(fla, arguments, prog_name="fla", catch_exceptions=False)
     allowed = CliRunner().invoke(fla, [*arguments, "--allow-lossy-tokenizer"], prog_name="fla")
     assert allowed.exit_code == 0, allowed.stderr
+
+
+def test_a_sentence_is_tokenised_once(codec: TextCodec, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, calls = codec.tokenizer, []
+
+    class Counting:
+        unk_token_id = whole.unk_token_id
+
+        def __call__(self, text: str, **settings: object) -> object:
+            calls.append(text)
+            return whole(text, **settings)
+
+    monkeypatch.setattr(codec, "tokenizer", Counting())
+    first = codec.target_ids("rain")
+    first.append(0)  # the caller's own list
+    assert codec.target_ids("rain") == first[:-1]
+    assert calls == ["rain"]
