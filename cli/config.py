@@ -74,6 +74,7 @@ def show(
         overrides=overrides,
     )
     rows = _below(list(settings_of(config)), key)
+    # With a preset or --set, values differ from the defaults. Both are shown.
     by_key = {row.key: row.value for row in settings_of(defaults)}
     content = {row.key: {**vars(row), "default": by_key[row.key]} for row in rows}
     emit(as_json, content, "\n\n".join(_describe(row, by_key[row.key]) for row in rows))
@@ -91,6 +92,7 @@ def copy(name: str, preset: str, out: Path) -> None:
         raise ConfigError(
             f"PRESET must be one of {', '.join(known)}, but is {preset!r}.{did_you_mean(preset, known)}"
         )
+    # OUT may be a preset that the user has edited for days.
     if out.exists():
         raise RunError(f"{out} must not exist yet, but does.\nName another file, or remove this one.")
     shutil.copyfile(source, out)

@@ -34,6 +34,7 @@ def command(
     from ..core.config import config_to_dict
     from ..core.run import check_new_folder
 
+    # A dry run writes nothing, so the folder may hold files.
     if not dry_run:
         check_new_folder(out)
     from ..demo.config import load_demo_config

@@ -20,6 +20,7 @@ def command(ctx: click.Context, device: str, as_json: bool) -> None:
 
     from ..planning.doctor import examine
 
+    # The current folder: disks differ in space and in file locking.
     checks = examine(Path.cwd(), device=device)
     lines = [f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}" for check in checks]
     lines += [f"\nRemedy for {check.name}:\n{check.fix}" for check in checks if not check.ok]

@@ -104,6 +104,7 @@ def command(
 
     named_protocols(protocol)
     expected = None if compare is None else read_expected(compare)
+    # Everything that files alone can show is refused before torch is loaded.
     decoding = (config_source, overrides)
     if manifest is not None:
         precheck_stage_one(run, manifest, decoding=decoding)

@@ -120,6 +120,7 @@ def command(
         raise click.UsageError("Give either --ckpt DIR or --encoder KIND:NAME.")
     if scales is not None and not (encoder or "").startswith("timm:"):
         raise click.UsageError("--scales is for --encoder timm:NAME alone.")
+    # Click cannot express which options exclude each other.
     _refuse_contradictions(shard, num_shards, devices, engine=engine, device=device)
     from ..core.config import load_config
     from ..core.device import resolve_device

@@ -43,6 +43,7 @@ def command(
         config_source, overrides, seed=seed, batch_tokens=batch_tokens, train=train, quantise=quantise
     )
     check_features(features, "train")
+    # A config.json alone is enough for a plan: no weights are needed.
     if not Path(llm).is_file():
         find_source(llm)
     from ..planning.plan import Lengths, plan_run  # loads torch, which takes seconds

@@ -68,6 +68,7 @@ def command(
         )  # fmt: skip
         return
     config = load_config(PrepareConfig, source=config_source, overrides=overrides)
+    # An option overrides the file and --set, as in every command.
     given = {"media": media, "check": check, "root": root}
     config = dataclasses.replace(config, **{key: value for key, value in given.items() if value is not None})
     prepared = prepare(corpus, source, config=config, limit=limit)
@@ -156,9 +157,10 @@ def _write(prepared: Prepared, out: Path, rejected: Path) -> None:
     from ..core.files import write_jsonl
     from ..corpora.manifest import write_manifest
 
+    # Without a usable row, an earlier manifest is worth more than an empty one.
     if prepared.manifest.samples:
         write_manifest(out, prepared.manifest)
     if prepared.rejected:
         write_jsonl(rejected, (dataclasses.asdict(row) for row in prepared.rejected))
     else:
-        rejected.unlink(missing_ok=True)  # of an earlier run: nothing is rejected any more
+        rejected.unlink(missing_ok=True)  # the list of an earlier run would contradict this manifest

@@ -64,7 +64,7 @@ def command(
         overrides=with_seed(overrides, seed),
     )
     samples = read_manifest(manifest, root=Path(root) if root else None, limit=limit)
-    if not dry_run and is_first_process():  # the others may come when the first has begun to write
+    if not dry_run and is_first_process():  # other processes may start after the first has written files
         check_run_folder(out, resume=resume)
     from ..pretrain.train import plan, pretrain  # loads torch, which takes seconds
 

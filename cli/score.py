@@ -78,6 +78,7 @@ def _read_sentences(path: Path | None, split: str) -> "Sentences | None":
 
     if path is None:
         return None
+    # The contents decide, because both kinds of file may end in .jsonl.
     if not is_manifest(path):
         return read_sentence_file(path).references()
     samples = read_manifest(path).split(split)

@@ -70,6 +70,7 @@ def command(
     for fault in faults:
         logger.error(f"fla: {fault}")
     rows = [{"video": str(each.video), "translation": each.text} for each in done if each.fault is None]
+    # An empty line for a fault: line n of the output belongs to video n.
     lines = [_on_one_line(each.text) for each in done]
     emit(as_json, {"translations": rows, "faults": faults}, "\n".join(lines))
     ctx.exit(1 if faults else 0)

@@ -83,12 +83,13 @@ def command(
         config_source, overrides, seed=seed, batch_tokens=batch_tokens, train=train, quantise=quantise
     )
     check_features(features, "train")
-    if not dry_run and is_first_process():  # the others may come when the first has begun to write
+    if not dry_run and is_first_process():  # other processes may start after the first has written files
         check_run_folder(out, resume=resume)
     find_source(llm)
     from ..finetune.train import plan, tune  # loads torch, which takes seconds
     from ..planning.fit import check_fits
 
+    # Out of memory would end the run after minutes of loading, or at the longest clip hours later.
     check_fits(features, llm=llm, config=config, device=device, limit=limit)
     if dry_run:
         planned = plan(features, llm=llm, config=config, device=device, limit=limit)
@@ -104,7 +105,8 @@ def _finish(content: dict[str, Any], missing: Mapping[str, Missing], as_json: bo
     """Print the result; end with exit code 1 where clips are missing."""
     lists = [f"{split}: {describe_missing(clips)}" for split, clips in missing.items()]
     counts = {f"missing_{split}": len(clips) for split, clips in missing.items()}
+    # A list of hundreds of clips would hide the scores in the table: the table has the counts.
     shown = {name: value for name, value in content.items() if name != "missing"} | counts
     emit(as_json, content, "\n\n".join([table(shown), *lists]))
-    # torchrun ends all processes when one fails: only the one that prints last may.
+    # torchrun ends all processes when one fails: only the first process, which prints last, may fail.
     click.get_current_context().exit(int(bool(missing) and int(os.environ.get("RANK", "0")) == 0))

@@ -26,6 +26,7 @@ _OPTIONS = (
 
 def tuning_options(command: Any) -> Any:
     """Add ``--batch-tokens``, ``--train`` and ``--quantise``, which go over the settings of these names."""
+    # Decorators apply from the bottom up: reversed gives the order of the list in --help.
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -46,5 +46,6 @@ def test_one_seed_serves_every_stage() -> None:
 
 
 def test_a_misspelt_setting_is_refused() -> None:
-    with pytest.raises(ConfigError, match="unknown key 'pretrain.training.epoch'. Did you mean 'epochs'"):
+    expected = "unknown key 'pretrain.training.epoch'. Did you mean 'pretrain.training.epochs'"
+    with pytest.raises(ConfigError, match=expected):
         load_demo_config(None, ["pretrain.training.epoch=3"])
