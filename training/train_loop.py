@@ -4,6 +4,7 @@ import logging
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import TrainerState
@@ -14,6 +15,7 @@ from .batches import BatchDataset
 from .config import DecodingConfig, TrainingConfig
 from .evaluation import EvaluationSet
 from .model import TranslationModel
+from .processes import gather_all
 from .selection import best_evaluation, is_due, is_out_of_patience, warn_of_zeros
 from .trainer import StageTrainer
 from .workers import worker_errors
@@ -77,9 +79,10 @@ def _train(trainer: StageTrainer, last: Path | None) -> None:
     state = _state_of(last) if last else None
     # A checkpoint is written before its evaluation. A kill between the two leaves the evaluation to do here.
     due = state is not None and is_due(state)
+    rows: list[dict[str, Any]] = []
     if trainer.args.should_save:
         rows = trainer.journal.rewind(state.global_step if state else 0, evaluated=not due)
-        trainer.unreadable.recall(rows)
+    trainer.unreadable.recall(gather_all(rows))  # all processes report the same clips at the end
     if last is not None and due:
         trainer.evaluate_checkpoint(last)
         state = _state_of(last)

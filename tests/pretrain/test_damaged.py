@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from click.testing import CliRunner
 
@@ -15,29 +16,47 @@ from fla_llm.core.errors import DataError
 from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.encoder.store import fingerprint
 from fla_llm.pretrain.data import TrainingClips
+from fla_llm.pretrain.frames import FrameStore
 from fla_llm.pretrain.train import pretrain
 
 Make = Callable[..., Any]
 
 
+def damage(video: Path) -> None:
+    """Overwrite a packet in the middle: the file is counted as before, and cannot be decoded to its end."""
+    with av.open(str(video)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    start, size = packets[len(packets) // 2]
+    content = bytearray(video.read_bytes())
+    content[start + 5 : start + size] = bytes(size - 5)
+    video.write_bytes(content)
+
+
 @pytest.fixture
 def damaged(corpus: Manifest, tmp_path: Path) -> Callable[[Sequence[str]], Manifest]:
-    """Return the corpus with some clips cut off inside their last pictures; their headers stay whole."""
+    """Return a function that returns the corpus with some clips damaged."""
 
     def make(ids: Sequence[str]) -> Manifest:
         root = tmp_path / "damaged"
         shutil.copytree(corpus.root, root)
         for name in ids:
-            path = root / f"{name}.mp4"
-            content = path.read_bytes()
-            start = content.index(b"mdat") + 4
-            end = content.index(b"moov", start) - 4
-            path.write_bytes(content[: (start + end) // 2] + bytes(end - (start + end) // 2) + content[end:])
+            damage(root / f"{name}.mp4")
         manifest = replace(corpus, root=root)
         write_manifest(root / "manifest.jsonl", manifest)
         return manifest
 
     return make
+
+
+@pytest.mark.parametrize(("gib", "found"), [(0.0, []), (1.0, ["train/0"])])
+def test_damage_inside_is_found_where_a_clip_is_decoded(
+    damaged: Callable[..., Manifest], tiny_config: Make, gib: float, found: list[str]
+) -> None:
+    manifest, config = damaged(["train/0"]), tiny_config().encoder
+    store, samples = FrameStore(manifest, config), manifest.split("train")
+    assert [clip.id for clip in store.keep(samples, phases=(0,), gib=gib)] == found
+    with pytest.raises(DataError, match="is damaged"):
+        store.read(samples[0], phase=0)
 
 
 def test_a_run_goes_on_without_damaged_clips_and_ends_with_one(
