@@ -41,9 +41,9 @@ from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import fingerprint_of
 from fla_llm.extract.clips import ClipDataset
 from fla_llm.extract.config import ExtractConfig
+from fla_llm.extract.decode_ahead import decode_ahead
 from fla_llm.extract.extraction import extract
-from fla_llm.extract.result import Extracted
-from fla_llm.extract.stream import ClipStream
+from fla_llm.extract.plan import Extraction
 from fla_llm.extract.views import View
 from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.config import TuneConfig
@@ -113,8 +113,9 @@ class Bench:
         views = [View(sample=named[self.batches.items.get(item, 0)["id"]]) for item in order]
         clips = ClipDataset(self.manifest, views, config=self.encoder.config, extraction=self.config)
         ids = [view.sample.id for view in views]
-        with ClipStream(clips, ids=ids, workers=self.config.num_workers, result=Extracted()) as stream:
-            features = ((ids[number], array) for number, array in self._encoded(stream.frames()))
+        with decode_ahead(clips, workers=self.config.num_workers) as decoded:
+            frames = ((number, clip) for number, clip in decoded if not isinstance(clip, str))
+            features = ((ids[number], array) for number, array in self._encoded(frames))
             batches = LiveBatches(self.batches, features, exact=self.device.type == "cpu")
             return timed_fit(self.model, batches, seed=SEED)
 
@@ -126,10 +127,11 @@ class Bench:
 
     def _extract(self, out: Path) -> float:
         begin = time.perf_counter()
-        extract(
-            self.manifest, encoder=self.encoder, fingerprint=fingerprint_of(self.encoder), out=out,
+        extraction = Extraction(
+            manifest=self.manifest, encoder=self.encoder, fingerprint=fingerprint_of(self.encoder), out=out,
             config=self.config, device=self.device,
         )  # fmt: skip
+        extract(extraction)
         return time.perf_counter() - begin
 
 

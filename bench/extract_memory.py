@@ -25,6 +25,7 @@ from fla_llm.encoder.config import EncoderConfig
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.extraction import extract
+from fla_llm.extract.plan import Extraction
 
 CASES = ((10, 100), (40, 100), (10, 1000))
 """Number of clips, and frames of each clip."""
@@ -57,10 +58,11 @@ def peak_of(clips: int, frames: int) -> tuple[int, int]:
     encoder = VisualEncoder(EncoderConfig(backbone="resnet18", image_size=112, resize_size=128))
     with tempfile.TemporaryDirectory() as folder:
         manifest = make_clips(Path(folder), clips=clips, frames=frames)
-        extract(
-            manifest, encoder=encoder, fingerprint="-", out=Path(folder) / "cache",
+        extraction = Extraction(
+            manifest=manifest, encoder=encoder, fingerprint="-", out=Path(folder) / "cache",
             config=ExtractConfig(workers=2, frame_batch=32), device=torch.device("cpu"),
         )  # fmt: skip
+        extract(extraction)
     whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     here, worker = (resource.getrusage(who).ru_maxrss // 1024 for who in whose)
     return here, worker

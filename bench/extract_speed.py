@@ -38,10 +38,11 @@ from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import fingerprint_of
 from fla_llm.extract.clips import ClipDataset
 from fla_llm.extract.config import ExtractConfig
+from fla_llm.extract.decode_ahead import decode_ahead
 from fla_llm.extract.extraction import extract
+from fla_llm.extract.plan import Extraction
+from fla_llm.extract.resolve_settings import resolve_settings
 from fla_llm.extract.result import Extracted
-from fla_llm.extract.settle import settle
-from fla_llm.extract.stream import ClipStream
 from fla_llm.extract.threads import available_cores
 from fla_llm.extract.views import View
 from fla_llm.video import Clip, probe
@@ -58,7 +59,7 @@ class Bench:
         self.manifest = replace(manifest, samples=tuple(replace(s, split="train") for s in manifest.samples))
         self.encoder, self.fingerprint = encoder, fingerprint_of(encoder)
         self.device = resolve_device(device)
-        self.config = settle(
+        self.config = resolve_settings(
             config, encoder=encoder, fingerprint=self.fingerprint, out=Path("no-folder"), device=self.device,
             leave_note=False,
         )  # fmt: skip
@@ -77,14 +78,11 @@ class Bench:
         """Return the rate of the whole extraction, and the result of the extraction."""
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()
-            result = extract(
-                self.manifest,
-                encoder=self.encoder,
-                fingerprint=self.fingerprint,
-                out=Path(folder),
-                config=self.config,
-                device=self.device,
-            )
+            extraction = Extraction(
+                manifest=self.manifest, encoder=self.encoder, fingerprint=self.fingerprint,
+                out=Path(folder), config=self.config, device=self.device,
+            )  # fmt: skip
+            result = extract(extraction)
             return result.frames / (time.perf_counter() - begin), result
 
     def naive(self) -> tuple[float, float]:
@@ -96,8 +94,8 @@ class Bench:
     def _decode(self, *, workers: int) -> Iterator[tuple[int, np.ndarray]]:
         views = [View(sample=sample) for sample in self.manifest.samples]
         clips = ClipDataset(self.manifest, views, config=self.encoder.config, extraction=ExtractConfig())
-        ids = [sample.id for sample in self.manifest.samples]
-        return ClipStream(clips, ids=ids, workers=workers, result=Extracted()).frames()
+        with decode_ahead(clips, workers=workers) as decoded:
+            yield from ((number, frames) for number, frames in decoded if not isinstance(frames, str))
 
     def _encode(self) -> Iterator[tuple[int, np.ndarray]]:
         return encode(

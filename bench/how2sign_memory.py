@@ -31,6 +31,7 @@ from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import fingerprint, load_encoder, save_encoder
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.extraction import extract
+from fla_llm.extract.plan import Extraction
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.train import tune
 from fla_llm.pipeline.evaluate import Request, evaluate_stage_one, evaluate_stage_two
@@ -111,13 +112,15 @@ def tune_on(encoder: Path, name: str, manifest: Manifest, llm: Path, out: Path) 
     """Extract at both phases, tune on the seen phase, and score both phases and shuffled features."""
     for phase in (SEEN, UNSEEN):
         extract(
-            manifest,
-            encoder=load_encoder(encoder),
-            fingerprint=fingerprint(encoder),
-            out=out / f"cache-{name}-{phase}",
-            splits=["train"],
-            config=ExtractConfig(phase=phase),
-            device=resolve_device(DEVICE),
+            Extraction(
+                manifest=manifest,
+                encoder=load_encoder(encoder),
+                fingerprint=fingerprint(encoder),
+                out=out / f"cache-{name}-{phase}",
+                splits=("train",),
+                config=ExtractConfig(phase=phase),
+                device=resolve_device(DEVICE),
+            )
         )
     config = load_config(TuneConfig, source=str(HERE / "how2sign_memory_tune.yaml"))
     run, cache = out / f"stage2-{name}", out / f"cache-{name}-{SEEN}"

@@ -134,14 +134,14 @@ def command(
     }  # fmt: skip
     overrides = (*overrides, *(f"{key}={value}" for key, value in named.items() if value is not None))
     config = load_config(ExtractConfig, source=config_source, overrides=with_seed(overrides, seed))
-    read_manifest(manifest, root=Path(root) if root else None, limit=limit)
+    content = read_manifest(manifest, root=Path(root) if root else None, limit=limit)
     if ckpt is not None:
         check_encoder(ckpt)
-    from ..extract.job import Job  # loads torch, which takes seconds
-    from ..extract.plan import describe_plans
+    from ..extract.checks import check, describe  # loads torch, which takes seconds
+    from ..extract.request import ExtractionRequest
     from ..extract.workers import choose_workers, extract_with
 
-    job = Job(
+    request = ExtractionRequest(
         manifest=manifest, root=Path(root) if root else None, limit=limit, ckpt=ckpt, encoder=encoder,
         out=out, splits=splits,
         config=config,
@@ -151,10 +151,12 @@ def command(
         environment=os.environ,
     )  # fmt: skip
     if dry_run:
-        place = resolve_device(str(workers.device))  # with Ray it may be on other machines alone
-        emit(as_json, *describe_plans(job.load().check(workers.shards, device=place, leave_note=False), out))
+        here = resolve_device(str(workers.device))  # with Ray it may be on other machines alone
+        extraction = request.load(workers.shards, device=here, manifest=content, dry_run=True)
+        check(extraction)
+        emit(as_json, *describe(extraction))
         return
-    result = extract_with(workers, job)
+    result = extract_with(workers, request, manifest=content)
     emit(as_json, result.to_dict(), result.describe())
     context.exit(int(bool(result.rejected)))
 

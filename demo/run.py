@@ -21,6 +21,7 @@ from ..core.run import new_folder
 from ..corpora.manifest import Manifest, write_manifest
 from ..encoder.store import fingerprint, load_encoder
 from ..extract.extraction import extract
+from ..extract.plan import Extraction
 from ..finetune.train import tune
 from ..pipeline.evaluate import evaluate_stage_one, evaluate_stage_two
 from ..pipeline.evaluation import Evaluation, Request
@@ -96,12 +97,14 @@ def _train(
         pretrain(manifest, config=config.pretrain, out=out / "stage1", device=device)
     with _step("extract", seconds):
         extracted = extract(
-            manifest,
-            encoder=load_encoder(out / "stage1"),
-            fingerprint=fingerprint(out / "stage1"),
-            out=out / "cache",
-            config=config.extract,
-            device=resolve_device(device),
+            Extraction(
+                manifest=manifest,
+                encoder=load_encoder(out / "stage1"),
+                fingerprint=fingerprint(out / "stage1"),
+                out=out / "cache",
+                config=config.extract,
+                device=resolve_device(device),
+            )
         )
         # These videos were rendered a moment ago: a rejected one is a fault of the demo.
         if extracted.rejected:

@@ -106,15 +106,6 @@ class ClipEncoder(nn.Module):
         architecture = {key: own[key] for key in sorted(own) if key not in _NOT_ARCHITECTURE}
         return {"source": "hf-video", **config_to_dict(self.config), "architecture": architecture}
 
-    @property
-    def step_frames(self) -> int:
-        """Frames of the video from one window's beginning to the next one's."""
-        return self.config.sampling.stride * self.windows.stride
-
-    def num_steps(self, num_frames: int) -> int:
-        """Return the windows in a clip of which so many frames are looked at."""
-        return self.windows.count(num_frames)
-
     def prepare(self, device: torch.device) -> None:
         """Move to ``device``, in evaluation mode."""
         self.eval().to(device)

@@ -1,14 +1,14 @@
-"""The one way clips become features: extraction, translation and evaluation all pass through here.
+"""Encoding of clips, the same for extraction and translation.
 
-So that a clip's features do not depend on the company it is encoded in, the encoder always sees exactly as
-many units (frames, or windows of frames) at once: clips straddle batches, the last batch is filled up with
-zeros. The temporal module sees one clip at a time, at its own length.
+The encoder always gets the same number of units (frames, or windows of frames) at a time, so that the
+features of a clip do not depend on the clips beside it. Clips straddle batches, and the last batch is filled
+up with zeros. The temporal module gets one clip at a time, at its own length.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -16,108 +16,187 @@ from torch import Tensor
 
 from ..core.errors import ConfigError, DataError
 from .frozen import FrozenEncoder
-from .lane import lane_to
-from .packing import Share, pack_batches
+from .packing import BatchPacker, UnitSpan
+from .prefetch import Prefetcher, Transfer
 
 K = TypeVar("K")
 Level = Literal["sign", "frame"]
 FLOAT16_MAX = 65504.0
-"""The largest number float16 holds (IEEE 754)."""
+"""Largest finite number of float16 (IEEE 754)."""
 
 
 def encode(
-    encoder: FrozenEncoder,
-    clips: Iterable[tuple[K, np.ndarray]],
-    *,
-    frame_batch: int,
-    level: Level,
-    device: torch.device,
-    dtype: torch.dtype,
-    filled: int = 0,
-    compile: bool = False,
+    encoder: FrozenEncoder, clips: Iterable[tuple[K, np.ndarray]], **settings: Any
 ) -> Iterator[tuple[K, np.ndarray]]:
-    """Encode clips in order; the encoder is moved to ``device`` and left in evaluation mode.
-
-    On CUDA the next batch is packed and copied while the encoder computes, and a clip's features come when
-    the batch behind its last one is under way.
+    """Yield the keys and features (T, D), float16, of clips, in order.
 
     Args:
         encoder: the frozen encoder.
-        clips: keys and frames (T, S, S, 3), uint8, S at least the encoder's image size: the middle is taken.
-        frame_batch: frames the encoder sees at once; part of what determines the last bits. Of a clip
-            encoder, rounded down to whole windows.
-        level: features of the temporal module ("sign") or of what stands before it ("frame").
-        device: where to compute.
-        dtype: what to compute in; torch.float32, or a smaller type under autocast.
-        filled: units the first batch held already when an earlier run was ended; zeros take their place, so
-            that what follows lies where it would have lain.
-        compile: let torch compile what sees the units, on the first batch; last bits may differ from without.
-
-    Yields:
-        Keys and features (T, D), float16.
+        clips: keys and frames, as :meth:`BatchEncoder.add` takes them.
+        settings: the keyword arguments of :class:`BatchEncoder`.
 
     Raises:
-        DataError: a clip's features are not finite, or too large for float16; it names the clip.
-        ConfigError: a CUDA device has too little memory for ``frame_batch``, or a window has more frames.
-        ModelError: level "sign" of an encoder without temporal module.
-        ValueError: ``frame_batch`` is below 1, ``filled`` leaves no room in a batch, or a clip has no frames
-            or too small ones.
+        ConfigError: as :class:`BatchEncoder`.
+        ModelError: as :class:`BatchEncoder`.
+        DataError: as :meth:`BatchEncoder.add`.
+        ValueError: as :class:`BatchEncoder` and :meth:`BatchEncoder.add`.
     """
-    if level == "sign":
-        encoder.require_temporal()
-    size, windows = encoder.config.image_size, encoder.windows
-    with _room_for(frame_batch, device):
-        encoder.prepare(device)
-        lane = lane_to(device, num_frames=windows.per_batch(frame_batch) * windows.frames, size=size)
-    see = torch.compile(encoder.unit_features) if compile else encoder.unit_features
-    batches = pack_batches(
-        clips, size=size, frame_batch=frame_batch, windows=windows, filled=filled, new_batch=lane.new_batch
-    )
-    pieces: list[Tensor] = []
-    waiting: list[_Coming[K]] = []
-    for batch, shares in batches:
-        with _room_for(frame_batch, device):
-            features = _computed(see, lane.send(batch), dtype)[filled:]
-            filled, coming = 0, list[_Coming[K]]()
-            for key, units in _ended(features, shares, pieces):
-                kept, largest = _finished(encoder, units, level=level, dtype=dtype)
-                coming.append(_Coming(key=key, features=lane.fetch(kept), largest=lane.fetch(largest)))
-            arrival = lane.arrival()
-        for clip in coming:
+    batches = BatchEncoder[K](encoder, **settings)
+    for key, frames in clips:
+        yield from batches.add(key, frames)
+    yield from batches.finish()
+
+
+class BatchEncoder(Generic[K]):
+    """Encodes clips in batches of one size; features come once the last batch of a clip was encoded.
+
+    ::
+
+        batches = BatchEncoder(encoder, frame_batch=32, level="sign", device=device, dtype=torch.float32)
+        for key, frames in clips:
+            for done, features in batches.add(key, frames):
+                ...
+        for done, features in batches.finish():
+            ...
+    """
+
+    def __init__(
+        self,
+        encoder: FrozenEncoder,
+        *,
+        frame_batch: int,
+        level: Level,
+        device: torch.device,
+        dtype: torch.dtype,
+        filled: int = 0,
+        compile: bool = False,
+    ) -> None:
+        """Move the encoder to ``device``, in evaluation mode.
+
+        Args:
+            encoder: the frozen encoder.
+            frame_batch: frames that the encoder gets at a time, which decides the last bits of a feature. For
+                a clip encoder rounded down to whole windows.
+            level: features after the temporal module ("sign") or before it ("frame").
+            device: where to compute.
+            dtype: number format to compute in; below float32 under autocast.
+            filled: units of the first batch that an earlier run has encoded. Zeros take their place, so that
+                later units lie where they would have lain in one run.
+            compile: compile the forward pass on the first batch; the last bits may change.
+
+        Raises:
+            ConfigError: a CUDA device has too little memory for ``frame_batch``, or a window has more frames.
+            ModelError: the level is "sign" and the encoder has no temporal module.
+            ValueError: ``frame_batch`` is below 1, or ``filled`` leaves no room in a batch.
+        """
+        if level == "sign":
+            encoder.require_temporal()
+        self._encoder, self._frame_batch, self._level = encoder, frame_batch, level
+        self._device, self._dtype = device, dtype
+        self._forward = torch.compile(encoder.unit_features) if compile else encoder.unit_features
+        size, windows = encoder.config.image_size, encoder.windows
+        kind = Prefetcher if device.type == "cuda" else Transfer
+        with _memory_for(frame_batch, device):
+            encoder.prepare(device)
+            num_frames = windows.per_batch(frame_batch) * windows.frames
+            self._transfer = kind(num_frames=num_frames, size=size, device=device)
+            self._packer = BatchPacker[K](
+                size=size, frame_batch=frame_batch, windows=windows, filled=filled,
+                new_batch=self._transfer.new_batch,
+            )  # fmt: skip
+        self._skipped = filled
+        self._pieces: list[Tensor] = []  # features of the clip that straddles into the next batch
+        self._under_way: list[_Completed[K]] = []  # clips of the last batch, where the transfer runs ahead
+
+    def add(self, key: K, frames: np.ndarray) -> Iterator[tuple[K, np.ndarray]]:
+        """Pack a clip, encode each batch that becomes full, and yield the clips that are then complete.
+
+        On CUDA the clips of a batch come after the next batch was sent.
+
+        Args:
+            key: the clip's key.
+            frames: the clip (T, S, S, 3), uint8, S at least the encoder's image size: the centre is taken.
+
+        Yields:
+            Keys and features (T, D), float16, in the order in which clips were added.
+
+        Raises:
+            DataError: the features of a clip are not finite, or too large for float16; it names the clip.
+            ConfigError: a CUDA device has too little memory for ``frame_batch``.
+            ValueError: the clip has no frames, or frames that are too small.
+        """
+        for batch, spans in self._packer.add(key, frames):
+            yield from self._run_batch(batch, spans)
+
+    def finish(self) -> Iterator[tuple[K, np.ndarray]]:
+        """Encode the last batch and yield the clips that remain; see :meth:`add`."""
+        for batch, spans in self._packer.finish():
+            yield from self._run_batch(batch, spans)
+        for clip in self._under_way:
+            yield clip.result()
+
+    @torch.no_grad()
+    def _run_batch(self, batch: Tensor, spans: list[UnitSpan[K]]) -> list[tuple[K, np.ndarray]]:
+        transfer = self._transfer
+        with _memory_for(self._frame_batch, self._device):
+            features = self.run_forward(transfer.send(batch))[self._skipped :]
+            completed = list[_Completed[K]]()
+            for key, units in self._split(features, spans):
+                kept, largest = self.finalize(units)
+                completed.append(_Completed(key, transfer.fetch(kept), transfer.fetch(largest)))
+            arrival = transfer.arrival()
+        self._skipped = 0
+        for clip in completed:
             clip.arrival = arrival
-        ready, waiting = (waiting, coming) if lane.runs_ahead else (coming, waiting)
-        yield from (clip.come() for clip in ready)
-    yield from (clip.come() for clip in waiting)
+        if transfer.runs_ahead:  # the device is busy with this batch: take the clips of the one before
+            completed, self._under_way = self._under_way, completed
+        return [clip.result() for clip in completed]
 
+    def _split(self, features: Tensor, spans: list[UnitSpan[K]]) -> Iterator[tuple[K, Tensor]]:
+        """Yield the clips that end in this batch; keep the features of a clip that goes on."""
+        start = 0
+        for span in spans:
+            self._pieces.append(features[start : start + span.count])
+            start += span.count
+            if span.is_last:
+                yield span.key, torch.cat(self._pieces)
+                self._pieces.clear()
 
-def _ended(features: Tensor, shares: list[Share[K]], pieces: list[Tensor]) -> Iterator[tuple[K, Tensor]]:
-    """Yield the clips that end in a batch; ``pieces`` holds what earlier batches gave of the first one.
+    @torch.no_grad()
+    def run_forward(self, frames: Tensor) -> Tensor:
+        """Return a feature for each unit of a batch on the device: (N, 3, S, S) uint8 -> (U, F)."""
+        # benchmark=True would let the clock choose among kernels that differ in their last bits.
+        with (
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+            torch.autocast(frames.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32),
+        ):
+            return self._forward(frames)
 
-    What the batch gives of a clip that goes on is left in ``pieces``.
-    """
-    start = 0
-    for key, count, is_last in shares:
-        pieces.append(features[start : start + count])
-        start += count
-        if is_last:
-            yield key, torch.cat(pieces)
-            pieces.clear()
+    @torch.no_grad()
+    def finalize(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the temporal module and convert to float16: (T, F) -> (T, D), and the largest magnitude."""
+        if self._level == "sign":
+            with torch.autocast(
+                features.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32
+            ):
+                features = self._encoder.sign_features(features)
+        return features.to(torch.float16), features.abs().max()
 
 
 @dataclass
-class _Coming(Generic[K]):
-    """A clip's features on their way to the CPU."""
+class _Completed(Generic[K]):
+    """Features of a clip on their way to the CPU."""
 
     key: K
     features: Tensor
     largest: Tensor
     arrival: torch.cuda.Event | None = None
 
-    def come(self) -> tuple[K, np.ndarray]:
-        """Wait for the features and return them with their clip's key, when float16 holds them."""
+    def result(self) -> tuple[K, np.ndarray]:
+        """Wait for the features, check that float16 holds them, and return them with the clip's key."""
         if self.arrival is not None:
             self.arrival.synchronize()
-        largest = self.largest.item()  # NaN when any is
+        largest = self.largest.item()  # NaN if any feature is
         if not largest <= FLOAT16_MAX:
             raise DataError(
                 f"clip {self.key!r} must give features of at most {FLOAT16_MAX:.0f}, "
@@ -126,29 +205,9 @@ class _Coming(Generic[K]):
         return self.key, self.features.numpy()
 
 
-@torch.no_grad()
-def _computed(see: Callable[[Tensor], Tensor], frames: Tensor, dtype: torch.dtype) -> Tensor:
-    # Trying out kernels (benchmark) would let the clock choose among results that differ in their last bits.
-    with (
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
-        torch.autocast(frames.device.type, dtype=dtype, enabled=dtype != torch.float32),
-    ):
-        return see(frames)
-
-
-@torch.no_grad()
-def _finished(
-    encoder: FrozenEncoder, features: Tensor, *, level: Level, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Turn a clip's unit features (T, F) into what is kept of it, (T, D) float16, and its largest number."""
-    if level == "sign":
-        with torch.autocast(features.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            features = encoder.sign_features(features)
-    return features.to(torch.float16), features.abs().max()
-
-
 @contextmanager
-def _room_for(frame_batch: int, device: torch.device) -> Iterator[None]:
+def _memory_for(frame_batch: int, device: torch.device) -> Iterator[None]:
+    """Turn torch's OutOfMemoryError into a ConfigError with a remedy."""
     try:
         yield
     except torch.OutOfMemoryError as error:
@@ -156,6 +215,6 @@ def _room_for(frame_batch: int, device: torch.device) -> Iterator[None]:
             f"frame_batch must fit the memory of {device}, but is {frame_batch}: "
             f"{str(error).partition('. ')[0]}.\n"
             f"Set a smaller one, such as --set frame_batch={max(1, frame_batch // 2)}: "
-            "unfinished shards are then begun anew.\n"
-            "With the same one, once there is room, they go on where they were."
+            "unfinished shards then start again.\n"
+            "With the same one, once there is room, they continue."
         ) from error

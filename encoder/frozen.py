@@ -61,15 +61,6 @@ class FrozenEncoder(Protocol):
         """Everything it was made by but its weights, as JSON can hold it."""
         ...
 
-    @property
-    def step_frames(self) -> int:
-        """Frames of the video from one step to the next."""
-        ...
-
-    def num_steps(self, num_frames: int) -> int:
-        """Return the steps a clip gives of which so many frames are looked at."""
-        ...
-
     def prepare(self, device: torch.device) -> None:
         """Move to ``device``, in evaluation mode, laid out for speed."""
         ...

@@ -75,15 +75,6 @@ class VisualEncoder(nn.Module):
         """Return :meth:`frame_features`: here a unit is a frame."""
         return self.frame_features(frames)
 
-    def num_steps(self, num_frames: int) -> int:
-        """Return the steps a clip gives of which so many frames are looked at: one each."""
-        return num_frames
-
-    @property
-    def step_frames(self) -> int:
-        """Frames of the video from one step to the next."""
-        return self.config.sampling.stride
-
     @property
     def settings(self) -> dict[str, Any]:
         """All settings as JSON can hold them."""

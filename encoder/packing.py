@@ -1,7 +1,8 @@
-"""Clips packed into full batches: frames, or windows of frames, of many clips one behind the other."""
+"""Packing of clips into full batches: single frames, or windows of frames, one clip behind the other."""
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -11,67 +12,93 @@ from ..video.transforms import centre_crop
 from .windows import Windows
 
 K = TypeVar("K")
-Share = tuple[K, int, bool]
-"""A clip's key, how many of a batch's units are its, and whether they are its last."""
 
 
-def pack_batches(
-    clips: Iterable[tuple[K, np.ndarray]],
-    *,
-    size: int,
-    frame_batch: int,
-    windows: Windows | None = None,
-    filled: int = 0,
-    new_batch: Callable[[], Tensor] | None = None,
-) -> Iterator[tuple[Tensor, list[Share[K]]]]:
-    """Cut a stream of clips into batches of equal size, the last filled up with zeros.
+@dataclass(frozen=True)
+class UnitSpan(Generic[K]):
+    """Units of one clip that lie side by side in one batch."""
 
-    Windows that overlap are cut while a batch is filled: no clip is ever held as all its windows.
+    key: K
+    """The clip's key."""
+    count: int
+    """Number of units."""
+    is_last: bool
+    """Whether the clip ends with this span."""
 
-    Shapes: N frames in a batch, as many of ``frame_batch`` as make whole windows.
 
-    Args:
-        clips: keys and frames (T, H, W, 3), uint8; the middle is taken.
-        size: side in pixels of what the encoder sees.
-        frame_batch: frames in a batch, at most.
-        windows: how clips are cut into units; None: into single frames.
-        filled: units of zeros the first batch begins with.
-        new_batch: gives the tensor to fill (N, 3, size, size), uint8, zero where nothing was written yet;
-            None: a new one every time.
+class BatchPacker(Generic[K]):
+    """Packs a stream of clips into batches of one size, in order. The last batch is filled up with zeros.
 
-    Yields:
-        Frames (N, 3, size, size), uint8, and whose units they are, in order, behind the ``filled`` ones.
-
-    Raises:
-        ConfigError: a window has more frames than a batch.
-        ValueError: ``frame_batch`` is below 1, ``filled`` leaves no room, or a clip has no frames or too
-            small ones.
+    Overlapping windows are cut while a batch is filled: no clip is ever held as all its windows.
     """
-    windows = windows or Windows()
-    room = windows.per_batch(frame_batch)
-    if not 0 <= filled < room:
-        raise ValueError(f"filled must lie in 0..{room - 1}, but is {filled}.")
-    new_batch = new_batch or (lambda: blank_frames(room * windows.frames, size))
-    batch, shares = new_batch(), list[Share[K]]()
-    for key, frames in clips:
+
+    def __init__(
+        self,
+        *,
+        size: int,
+        frame_batch: int,
+        windows: Windows,
+        filled: int = 0,
+        new_batch: Callable[[], Tensor] | None = None,
+    ) -> None:
+        """Begin with an empty batch.
+
+        Shapes: N frames in a batch, as many of ``frame_batch`` as make whole windows.
+
+        Args:
+            size: side in pixels of the frames that the encoder takes.
+            frame_batch: frames in a batch, at most.
+            windows: the cut of clips into units.
+            filled: units of zeros at the beginning of the first batch.
+            new_batch: returns the tensor to fill (N, 3, size, size), uint8, zero where nothing was written
+                yet; None: a new tensor every time.
+
+        Raises:
+            ConfigError: a window has more frames than a batch.
+            ValueError: ``frame_batch`` is below 1, or ``filled`` leaves no room.
+        """
+        self._size, self._windows = size, windows
+        self._room = windows.per_batch(frame_batch)
+        if not 0 <= filled < self._room:
+            raise ValueError(f"filled must lie in 0..{self._room - 1}, but is {filled}.")
+        self._new_batch = new_batch or (lambda: blank_frames(self._room * windows.frames, size))
+        self._batch, self._spans, self._filled = self._new_batch(), list[UnitSpan[K]](), filled
+
+    def add(self, key: K, frames: np.ndarray) -> Iterator[tuple[Tensor, list[UnitSpan[K]]]]:
+        """Pack a clip and yield each batch that becomes full, before the next batch is begun.
+
+        Args:
+            key: the clip's key.
+            frames: the clip (T, H, W, 3), uint8; the centre is taken.
+
+        Yields:
+            Frames (N, 3, size, size), uint8, and the spans of clips, in order, behind the ``filled`` units.
+
+        Raises:
+            ValueError: the clip has no frames, or frames smaller than ``size``.
+        """
         if len(frames) == 0:
             raise ValueError(f"clip {key!r} must have frames, but has none.")
-        squares = centre_crop(torch.from_numpy(frames).permute(0, 3, 1, 2), size=size)
-        done, total = 0, windows.count(len(frames))
-        while done < total:
-            count = min(total - done, room - filled)
-            rows = windows.rows(done, count, num_frames=len(frames))
-            batch[filled * windows.frames : (filled + count) * windows.frames] = squares[rows]
-            done, filled = done + count, filled + count
-            shares.append((key, count, done == total))
-            if filled == room:
-                yield batch, shares
-                batch, shares, filled = new_batch(), [], 0
-    if shares:
-        batch[filled * windows.frames :] = 0  # a batch that is used again holds older frames there
-        yield batch, shares
+        squares = centre_crop(torch.from_numpy(frames).permute(0, 3, 1, 2), size=self._size)
+        packed, total, length = 0, self._windows.count(len(frames)), self._windows.frames
+        while packed < total:
+            count = min(total - packed, self._room - self._filled)
+            rows = self._windows.rows(packed, count, num_frames=len(frames))
+            self._batch[self._filled * length : (self._filled + count) * length] = squares[rows]
+            packed, self._filled = packed + count, self._filled + count
+            self._spans.append(UnitSpan(key, count, is_last=packed == total))
+            if self._filled == self._room:
+                yield self._batch, self._spans
+                self._batch, self._spans, self._filled = self._new_batch(), [], 0
+
+    def finish(self) -> Iterator[tuple[Tensor, list[UnitSpan[K]]]]:
+        """Yield the last batch, if it has frames; see :meth:`add`."""
+        if self._spans:
+            # A batch that is used again still holds older frames there.
+            self._batch[self._filled * self._windows.frames :] = 0
+            yield self._batch, self._spans
 
 
 def blank_frames(num_frames: int, size: int, *, pin: bool = False) -> Tensor:
-    """Return black frames (N, 3, S, S) that lie in memory as decoded ones do: colours innermost."""
+    """Return black frames (N, 3, S, S) with the memory layout of decoded frames: channels innermost."""
     return torch.zeros(num_frames, size, size, 3, dtype=torch.uint8, pin_memory=pin).permute(0, 3, 1, 2)

@@ -49,13 +49,13 @@ def fingerprint(folder: Path) -> str:
         ModelError: a part is missing.
     """
     folder = find_encoder(folder)
-    return _joined(sha256_file(folder / CONFIG_FILE), sha256_file(folder / WEIGHTS_FILE))
+    return _sha256_of([sha256_file(folder / CONFIG_FILE), sha256_file(folder / WEIGHTS_FILE)])
 
 
 def fingerprint_of(encoder: FrozenEncoder) -> str:
     """Return the SHA-256 over an encoder's settings and weights: of a visual encoder, as on disk."""
-    digests = (hashlib.sha256(part).hexdigest() for part in (_config_bytes(encoder), _weights_bytes(encoder)))
-    return _joined(*digests)
+    parts = (_config_bytes(encoder), _weights_bytes(encoder))
+    return _sha256_of([hashlib.sha256(part).hexdigest() for part in parts])
 
 
 def _config_bytes(encoder: FrozenEncoder) -> bytes:
@@ -71,5 +71,5 @@ def _weights_bytes(encoder: FrozenEncoder) -> bytes:
     return safetensors.torch.save(state)
 
 
-def _joined(*digests: str) -> str:
+def _sha256_of(digests: list[str]) -> str:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Clips by number, decoded into what the encoder sees."""
+"""Clips by number, decoded into the frames that the encoder takes."""
 
 from collections.abc import Sequence
 
@@ -15,11 +15,11 @@ from .config import ExtractConfig
 from .views import View, augmented
 
 Item = tuple[int, np.ndarray | str]
-"""A clip's number, and its frames or why it cannot be read."""
+"""Number of a clip, and its frames or the reason why it cannot be read."""
 
 
 class ClipDataset(Dataset[Item]):
-    """Views of clips by number: their frames (T, S, S, 3) as the encoder sees them, or why there are none."""
+    """Views of clips by number: frames (T, S, S, 3), uint8, or the reason why there are none."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class ClipDataset(Dataset[Item]):
         config: FrozenConfig,
         extraction: ExtractConfig,
     ) -> None:
-        """Take ``views`` of the videos of ``manifest``, for an encoder of this config."""
+        """Take ``views`` of the videos of ``manifest``, for an encoder with the settings ``config``."""
         self.config = config
         self._extraction = extraction
         self._manifest = manifest
@@ -39,33 +39,36 @@ class ClipDataset(Dataset[Item]):
         return len(self._views)
 
     def __getitem__(self, index: int) -> Item:
+        """Decode a view; S is the image size of the encoder."""
         config, view = self.config, self._views[index]
         try:
-            frames = self._read(view)
+            frames = self._decode(view)
         except DataError as error:
             return index, str(error)
         if view.number:
             return index, augmented(frames, view, size=config.image_size, config=self._extraction)
         margin = (config.resize_size - config.image_size) // 2
-        middle = slice(margin, margin + config.image_size)
-        return index, np.ascontiguousarray(frames[:, middle, middle])  # what is cut off need not travel
+        centre = slice(margin, margin + config.image_size)
+        return index, np.ascontiguousarray(frames[:, centre, centre])  # the border need not travel
 
-    def _read(self, view: View) -> np.ndarray:
+    def id_of(self, index: int) -> str:
+        """Return the id of the clip that a view is of."""
+        return self._views[index].sample.id
+
+    def _decode(self, view: View) -> np.ndarray:
         config, clip = self.config, self._manifest.clip(view.sample)
         sampling = self._extraction.sampling(config.sampling)
-        if self._has_views(view) and clip.path.is_dir():
-            # All pictures, for a clip's views are kept or left out together: a damaged picture may be in
-            # the phase of one of them only. (A video file is decoded to its end at any phase.)
+        has_views = view.sample.split == "train" and self._extraction.views > 0
+        if has_views and clip.path.is_dir():
+            # All pictures, because the views of a clip are kept or left out together, and a damaged picture
+            # may be in the phase of one view only. (A video file is decoded to its end at any phase.)
             frames = decode_all(clip, size=config.resize_size, fit=config.fit)
-            return frames[choose_frames(read_timeline(clip), sampling=sampling, phase=view.phase)]
+            return frames[choose_frames(read_timeline(clip), sampling=sampling, phase=view.frame_offset)]
         return read_frames(
             clip,
             sampling=sampling,
-            phase=view.phase,
+            phase=view.frame_offset,
             size=config.resize_size,
             fit=config.fit,
             keep_partial=self._extraction.keep_partial,
         )
-
-    def _has_views(self, view: View) -> bool:
-        return view.sample.split == "train" and self._extraction.views > 0

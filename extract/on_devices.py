@@ -1,7 +1,7 @@
-"""``--devices``: several processes of one machine, one a device, each writing its share of the shards.
+"""``--devices``: one process for each device of this machine; each writes some of the shards.
 
-They need nothing of each other. When one fails, the others finish what is theirs; when this process is
-ended, all are. Each starts afresh and loads the encoder itself: a fork could not use CUDA.
+The processes need nothing of each other. When one fails, the others finish their shards. When this process
+ends, all end. Each process starts without a fork, because a fork could not use CUDA, and loads the encoder.
 """
 
 import logging
@@ -24,28 +24,28 @@ import torch
 from ..core.device import resolve_device
 from ..core.errors import CacheError, ConfigError, FlaError
 from ..core.logs import call_with_logging, console_level
-from .job import Job, merged, write_shards
 from .prefixed import Prefixed
-from .result import Extracted
+from .request import ExtractionRequest, write_shards
+from .result import Extracted, merged
 from .shards import Shard
 
 logger = logging.getLogger(__name__)
 
 Outcome = Extracted | Exception
 PATIENCE_SECONDS = 30.0
-"""How long a process may take to end when it is asked to."""
+"""Time that a process may take to end after it was asked to."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
-    """What one process does."""
+class DeviceAssignment:
+    """Device and shards of one process."""
 
     name: str
-    """What its lines begin with, such as ``1 cuda:1``."""
+    """Prefix of the lines that the process prints, such as ``1 cuda:1``."""
     device: str
     shards: tuple[Shard, ...]
     threads: int | None
-    """CPU threads its computations may use; None: as torch takes."""
+    """CPU threads of a computation; None: torch's default."""
 
 
 def parse_devices(text: str) -> list[str]:
@@ -69,43 +69,43 @@ def parse_devices(text: str) -> list[str]:
 
 
 def extract_on_devices(
-    job: Job,
+    request: ExtractionRequest,
     shards: Sequence[Shard],
     *,
     devices: Sequence[str],
     method: Literal["spawn", "fork"] = "spawn",
 ) -> Extracted:
-    """Write shards in one process a device: the k-th writes every ``len(devices)``-th of them, from the k-th.
+    """Write shards in one process for each of D devices: process k writes shards k, k + D, k + 2 D, ...
 
     Args:
-        job: what, by which encoder, to where.
+        request: what is encoded, by which encoder, to where.
         shards: (i, n) of each.
-        devices: a name for each process; the same may come several times.
-        method: how processes start; ``fork`` is quicker and works on the CPU alone.
+        devices: the device of each process; a device may come several times.
+        method: start method of the processes; ``fork`` is quicker and works on the CPU alone.
 
     Raises:
-        FlaError: the first that a process ended with, after the others have finished.
+        FlaError: the first error of a process, after the others have finished.
         CacheError: a process was killed.
     """
-    begin, shares = time.monotonic(), _shares(shards, devices)
-    own = job.sharing_cores(len(shares))
+    begin, assignments = time.monotonic(), _assign(shards, devices)
+    own = request.sharing_cores(len(assignments))
     usual = multiprocessing.get_start_method()
     context: Any = multiprocessing.get_context(method)  # its type lacks what all contexts have
     processes: list[BaseProcess] = []
-    readers: dict[Connection, Share] = {}
+    readers: dict[Connection, DeviceAssignment] = {}
     with _ended_by_signal():
         try:
-            for share in shares:
+            for assignment in assignments:
                 reader, writer = context.Pipe(duplex=False)
                 process = context.Process(
                     target=call_with_logging,
-                    args=(console_level(), _work, own, share, writer, usual),
-                    name=share.name,
+                    args=(console_level(), _work, own, assignment, writer, usual),
+                    name=assignment.name,
                 )
                 process.start()
                 writer.close()  # else the end of the process would not end the pipe
                 processes.append(process)
-                readers[reader] = share
+                readers[reader] = assignment
             outcomes = _collect(readers)
             for process in processes:
                 process.join(PATIENCE_SECONDS)
@@ -114,64 +114,67 @@ def extract_on_devices(
     for outcome in outcomes.values():
         if isinstance(outcome, Exception):
             raise outcome
-    results = [outcomes[share.name] for share in shares]
+    results = [outcomes[assignment.name] for assignment in assignments]
     return merged([r for r in results if isinstance(r, Extracted)], seconds=time.monotonic() - begin)
 
 
-def _shares(shards: Sequence[Shard], devices: Sequence[str]) -> list[Share]:
-    """Deal out the shards, and on the CPU its threads; a device that no shard is left for has no share."""
+def _assign(shards: Sequence[Shard], devices: Sequence[str]) -> list[DeviceAssignment]:
+    """Divide the shards, and on the CPU the threads; a device without a shard gets no process."""
     devices = devices[: len(shards)]
     threads = max(1, torch.get_num_threads() // len(devices))
     return [
-        Share(
-            name=f"{place} {device}",
+        DeviceAssignment(
+            name=f"{number} {device}",
             device=device,
-            shards=tuple(shards[place :: len(devices)]),
+            shards=tuple(shards[number :: len(devices)]),
             threads=threads if device == "cpu" else None,
         )
-        for place, device in enumerate(devices)
+        for number, device in enumerate(devices)
     ]
 
 
-def _collect(readers: Mapping[Connection, Share]) -> dict[str, Outcome]:
-    """Wait for every process; return what came of each, in the order they ended, by the share's name."""
+def _collect(readers: Mapping[Connection, DeviceAssignment]) -> dict[str, Outcome]:
+    """Wait for every process and return the outcomes by the name of the assignment, the earliest first."""
     outcomes: dict[str, Outcome] = {}
     waiting = dict(readers)
     while waiting:
         for reader in wait(list(waiting)):
             assert isinstance(reader, Connection)
-            share = waiting.pop(reader)
-            outcome = outcomes[share.name] = _receive(reader, share)
+            assignment = waiting.pop(reader)
+            outcome = outcomes[assignment.name] = _receive(reader, assignment)
             if isinstance(outcome, Exception) and waiting:
-                logger.warning(f"[{share.name}] {outcome}\nThe other processes go on with their shards.")
+                logger.warning(f"[{assignment.name}] {outcome}\nThe other processes go on with their shards.")
     return outcomes
 
 
-def _receive(reader: Connection, share: Share) -> Outcome:
+def _receive(reader: Connection, assignment: DeviceAssignment) -> Outcome:
     try:
         return reader.recv()
     except EOFError:
         return CacheError(
-            f"The process on {share.device} was killed before its shards were finished (out of memory?).\n"
+            f"The process on {assignment.device} was killed before its shards were finished (out of memory?)."
+            "\n"
             "Run the same command again; what is done is kept."
         )
 
 
-def _work(job: Job, share: Share, writer: Connection, usual: str) -> None:
-    """Write a share's shards and send what came of it; the body of each process."""
-    # Else the processes that decode would also be started afresh, which takes seconds for each shard.
+def _work(request: ExtractionRequest, assignment: DeviceAssignment, writer: Connection, usual: str) -> None:
+    """Write the shards of an assignment and send the outcome; the body of each process."""
+    # The processes that decode inherit the start method, and spawn takes seconds for each shard.
     multiprocessing.set_start_method(usual, force=True)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all at once; the parent ends us
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    sys.stderr = Prefixed(sys.stderr, prefix=f"[{share.name}] ")
+    sys.stderr = Prefixed(sys.stderr, prefix=f"[{assignment.name}] ")
     try:
-        outcome: Outcome = write_shards(job, share.shards, device=share.device, threads=share.threads)
+        outcome: Outcome = write_shards(
+            request, assignment.shards, device=assignment.device, threads=assignment.threads
+        )
     except (FlaError, OSError) as error:
         outcome = error
     except Exception as error:
         traceback.print_exc()
-        outcome = RuntimeError(f"the process on {share.device} failed: {error!r}")
+        outcome = RuntimeError(f"the process on {assignment.device} failed: {error!r}")
     writer.send(outcome)
 
 
@@ -183,7 +186,7 @@ def _end_with_parent() -> None:
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
-    """End what still runs; the journals keep what is done."""
+    """End the processes that still run; the journals keep finished clips."""
     for process in processes:
         if process.is_alive():
             process.terminate()
@@ -196,7 +199,7 @@ def _end(processes: Sequence[BaseProcess]) -> None:
 
 @contextmanager
 def _ended_by_signal() -> Iterator[None]:
-    """Make SIGTERM an exit that runs what must be run, where this is the main thread."""
+    """Turn SIGTERM into an exit that runs ``finally`` blocks, where this is the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

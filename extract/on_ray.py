@@ -13,8 +13,8 @@ from typing import Any
 
 from ..core.errors import CacheError, ModelError
 from ..core.logs import call_with_logging, console_level
-from .job import Job, merged, write_shards
-from .result import Extracted
+from .request import ExtractionRequest, write_shards
+from .result import Extracted, merged
 from .shards import Shard
 
 logger = logging.getLogger(__name__)
@@ -23,14 +23,14 @@ LOCAL = {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
 """How a Ray of our own is started: the tasks are all it does, so they are not put last (Ray's 15)."""
 
 
-def extract_on_ray(job: Job, shards: Sequence[Shard], *, device: str) -> Extracted:
+def extract_on_ray(request: ExtractionRequest, shards: Sequence[Shard], *, device: str) -> Extracted:
     """Write each shard in a Ray task: on the cluster at ``RAY_ADDRESS``, else on one started here.
 
     A task takes a GPU where ``device`` is one, and the CPUs that are then its share. When one fails, the
     others finish.
 
     Args:
-        job: what, by which encoder, to where.
+        request: what is encoded, by which encoder, to where.
         shards: (i, n) of each.
         device: ``cpu``, ``cuda`` or ``mps``.
 
@@ -43,13 +43,13 @@ def extract_on_ray(job: Job, shards: Sequence[Shard], *, device: str) -> Extract
     with _cluster(ray):
         cpus, gpus = _share(ray.cluster_resources(), tasks=len(shards), on_gpu=device == "cuda")
         task = ray.remote(num_cpus=cpus, num_gpus=gpus)(call_with_logging)
-        own = job.absolute().sharing_cores(max(1, (os.cpu_count() or 1) // cpus))
+        own = request.absolute().sharing_cores(max(1, (os.cpu_count() or 1) // cpus))
         pending = {
             task.remote(
                 console_level(),
                 write_shards,
                 own,
-                [shard],
+                (shard,),
                 device=device,
                 threads=cpus if device == "cpu" else None,
             ): shard

@@ -1,13 +1,15 @@
-"""What an extraction did, and where its time went."""
+"""Result of an extraction, with the time spent on each kind of work."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 Work = Literal["decode", "encode", "write"]
+T = TypeVar("T")
+_END = object()
 
 _ADVICE: dict[Work, str] = {
     "decode": "Most of the time went into waiting for decoded clips: more cores would help.",
@@ -27,20 +29,20 @@ class Rejected:
 
 @dataclass(kw_only=True)
 class Extracted:
-    """What an extraction did; it grows while the extraction runs."""
+    """Result of an extraction; it grows while the extraction runs."""
 
     shards: list[Path] = field(default_factory=list)
-    """All shards asked for, written now or earlier."""
+    """All requested shards, written now or earlier."""
     skipped: list[Path] = field(default_factory=list)
-    """Those of them that were finished earlier."""
+    """Shards that an earlier run has finished."""
     rejected: list[Rejected] = field(default_factory=list)
-    """The videos that could not be read and are not in the shards."""
+    """Videos that could not be read and are not in the shards."""
     clips: int = 0
     """Clips encoded now."""
     frames: int = 0
     """Frames encoded now."""
     spent: dict[Work, float] = field(default_factory=lambda: {"decode": 0.0, "encode": 0.0, "write": 0.0})
-    """Seconds spent waiting for decoded clips, in the encoder, and waiting for what is written."""
+    """Seconds spent on waiting for decoded clips, in the encoder, and on waiting for the disk."""
 
     @property
     def seconds(self) -> float:
@@ -54,23 +56,35 @@ class Extracted:
 
     @property
     def shares(self) -> dict[Work, float]:
-        """What part of the time each kind of work took; 0 where there was nothing to do."""
+        """Part of the time spent on each kind of work; 0 where there was nothing to do."""
         return {work: seconds / self.seconds if self.seconds else 0.0 for work, seconds in self.spent.items()}
 
     @property
     def advice(self) -> str:
-        """What would make it faster; empty where there was nothing to do."""
+        """Advice for more speed; empty where there was nothing to do."""
         return _ADVICE[max(self.spent, key=self.spent.__getitem__)] if self.frames else ""
 
     @contextmanager
-    def timed(self, work: Work, *, without: Work | None = None) -> Iterator[None]:
-        """Add the time of this block to ``work``, less what was added to ``without`` meanwhile."""
-        begin, other = time.perf_counter(), self.spent[without] if without else 0.0
+    def timed(self, work: Work) -> Iterator[None]:
+        """Add the time of this block to ``work``."""
+        begin = time.perf_counter()
         try:
             yield
         finally:
-            inner = self.spent[without] - other if without else 0.0
-            self.spent[work] += time.perf_counter() - begin - inner
+            self.spent[work] += time.perf_counter() - begin
+
+    def timed_each(self, work: Work, items: Iterator[T]) -> Iterator[T]:
+        """Yield items, and add the time of making them to ``work``."""
+        while True:
+            with self.timed(work):
+                item = next(items, _END)
+            if item is _END:
+                return
+            yield cast("T", item)
+
+    def add_rejected(self, split: str, reasons: Mapping[str, str]) -> None:
+        """Add videos of a split by id, each once for all its views, with the reason."""
+        self.rejected += [Rejected(split=split, id=id_, reason=reason) for id_, reason in reasons.items()]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as JSON can hold it."""
@@ -99,3 +113,25 @@ class Extracted:
             lines.append(f"{len(self.rejected)} videos are left out:")
             lines += [f"  {video.split} {video.id}: {video.reason}" for video in self.rejected]
         return "\n".join(lines)
+
+
+def merged(results: Sequence[Extracted], *, seconds: float | None = None) -> Extracted:
+    """Return one result for several.
+
+    Args:
+        results: results of work that was done one after the other, or side by side.
+        seconds: duration of work side by side; the time spent on each kind of work is scaled to it.
+    """
+    whole = Extracted()
+    for field_ in fields(Extracted):
+        parts = [getattr(result, field_.name) for result in results]
+        if field_.name == "spent":
+            whole.spent = {work: sum(part[work] for part in parts) for work in whole.spent}
+        elif isinstance(getattr(whole, field_.name), list):
+            setattr(whole, field_.name, [item for part in parts for item in part])
+        else:
+            setattr(whole, field_.name, sum(parts))
+    if seconds is not None and whole.seconds:
+        scale = seconds / whole.seconds
+        whole.spent = {work: part * scale for work, part in whole.spent.items()}
+    return whole

@@ -12,7 +12,7 @@ _BY_HAND = "Say which shard this is by --shard i/n."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class ShardAssignment:
     """A shard that the environment names."""
 
     shard: Shard
@@ -20,7 +20,7 @@ class Found:
     """What named it, in words."""
 
 
-def shard_of_environment(environment: Mapping[str, str]) -> Found | None:
+def shard_of_environment(environment: Mapping[str, str]) -> ShardAssignment | None:
     """Return the shard that belongs to this task of a Slurm array, or to this process of torchrun.
 
     An array's steps (``0-14:2``) are counted out; its n is the number of its tasks. One of several parts
@@ -67,7 +67,7 @@ def assign(
     return [(index, count) for index in range(count)], None
 
 
-def _slurm(environment: Mapping[str, str]) -> Found | None:
+def _slurm(environment: Mapping[str, str]) -> ShardAssignment | None:
     if "SLURM_ARRAY_TASK_ID" not in environment:
         return None
     id_ = _number(environment, "SLURM_ARRAY_TASK_ID")
@@ -80,17 +80,17 @@ def _slurm(environment: Mapping[str, str]) -> Found | None:
             f"but has {count} tasks from {first} to {last}, this one {id_}.\n{_BY_HAND}"
         )
     source = f"Slurm array {first}-{last}{f':{step}' if step > 1 else ''}, task {id_}"
-    return Found(shard=((id_ - first) // step, count), source=source) if count > 1 else None
+    return ShardAssignment(shard=((id_ - first) // step, count), source=source) if count > 1 else None
 
 
-def _torchrun(environment: Mapping[str, str]) -> Found | None:
+def _torchrun(environment: Mapping[str, str]) -> ShardAssignment | None:
     if not {"RANK", "WORLD_SIZE"} <= set(environment):
         return None
     rank, world = _number(environment, "RANK"), _number(environment, "WORLD_SIZE")
     if not 0 <= rank < world:
         raise ConfigError(f"RANK must lie in 0..WORLD_SIZE - 1, but is {rank} of {world}.\n{_BY_HAND}")
     source = f"torchrun, rank {rank} of {world}"
-    return Found(shard=(rank, world), source=source) if world > 1 else None
+    return ShardAssignment(shard=(rank, world), source=source) if world > 1 else None
 
 
 def _number(environment: Mapping[str, str], name: str) -> int:

@@ -1,7 +1,7 @@
-"""Views: augmented passes over training videos, the offline answer to image augmentation.
+"""Views: augmented passes over training videos.
 
-Stage two sees a frozen encoder's features, so frames must be augmented before they are encoded. What a
-view looks like is drawn from (seed, id, view) alone: in any process, in any order, it is the same.
+Stage two gets features of a frozen encoder, so frames must be augmented before they are encoded. A view is
+drawn from (seed, id, view) alone: it is the same in any process and in any order.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..cache.format import CacheRow
 from ..core.sample import Sample
 from ..core.seeds import derive_seed
 from ..video.sampling import FrameSampling
@@ -23,25 +24,34 @@ class View:
 
     sample: Sample
     number: int = 0
-    """0 is the clean pass, 1 and above are augmented."""
-    phase: int = 0
-    """The first frame that is looked at."""
+    """0: the clean pass; 1 and above: augmented passes."""
+    frame_offset: int = 0
+    """First frame that is sampled (the phase)."""
+
+    @property
+    def row(self) -> CacheRow:
+        """Description of the view in the cache."""
+        sample = self.sample
+        return CacheRow(
+            id=sample.id, text=sample.text, language=sample.language, signer=sample.signer or "",
+            num_frames=sample.num_frames, view=self.number, frame_offset=self.frame_offset,
+        )  # fmt: skip
 
 
 def views_of(
     samples: Sequence[Sample], *, config: ExtractConfig, sampling: FrameSampling
 ) -> tuple[View, ...]:
-    """Return each sample's clean pass and, of training samples, ``config.views`` augmented ones after it.
+    """Return the clean pass of each sample and, of samples of train, ``config.views`` augmented passes.
 
-    The clean pass has the configured phase; each other one of the phases that training draws from.
+    The clean pass begins at the configured phase, an augmented pass at a phase that training draws from.
     """
     views = []
     for sample in samples:
-        views.append(View(sample=sample, phase=config.phase))
+        views.append(View(sample=sample, frame_offset=config.phase))
         for number in range(1, 1 + (config.views if sample.split == "train" else 0)):
             draw = derive_seed(config.seed, "phase", sample.id, number)
             phase = sampling.phases[draw % len(sampling.phases)]
-            views.append(View(sample=sample, number=number, phase=phase))
+            views.append(View(sample=sample, number=number, frame_offset=phase))
     return tuple(views)
 
 

@@ -1,4 +1,4 @@
-"""Who writes which shards: this process, several processes of this machine, or Ray tasks."""
+"""Shard assignment: which process writes which shards, here, on several devices, or as Ray tasks."""
 
 import logging
 from collections.abc import Mapping
@@ -8,9 +8,12 @@ from typing import Literal
 import torch
 
 from ..core.device import resolve_device
-from .job import Job
+from ..corpora.manifest import Manifest
+from .checks import check
+from .extraction import extract
 from .on_devices import extract_on_devices, parse_devices
 from .on_ray import extract_on_ray
+from .request import ExtractionRequest
 from .result import Extracted
 from .shards import Shard, assign
 
@@ -19,16 +22,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """Who writes which shards."""
+    """Processes that write, and the shards that they write."""
 
     engine: Literal["here", "devices", "ray"]
     """This process, a process for each device, or Ray."""
     shards: tuple[Shard, ...]
-    """The shards, of each split."""
+    """Shards to write, of each split."""
     device: torch.device
-    """Where the encoder computes; with several devices the first."""
+    """Device of the encoder; with several devices the first."""
     devices: tuple[str, ...] = ()
-    """A name for each process, where there are several."""
+    """Device of each process, where there are several."""
 
 
 def choose_workers(
@@ -40,18 +43,18 @@ def choose_workers(
     device: str,
     environment: Mapping[str, str],
 ) -> Workers:
-    """Return who writes what; where the environment has a say, a line on standard error tells.
+    """Return the processes and their shards; print a line where the environment names the shard.
 
     Args:
-        shard: the one shard that is asked for; None: all, or the environment's.
-        num_shards: how many shards there are, all of them asked for; None: one, or one a device.
-        devices: as :func:`parse_devices` takes it; None: one process.
+        shard: the one shard that the user asks for; None: all, or the environment's.
+        num_shards: number of shards, all of them asked for; None: one, or one for each device.
+        devices: names of devices, as :func:`parse_devices` takes them; None: one process.
         engine: ``ray``, or anything else.
-        device: as :func:`resolve_device` takes it.
-        environment: ``os.environ``, or what stands for it.
+        device: name of a device, as :func:`resolve_device` takes it.
+        environment: ``os.environ``, or a stand-in.
 
     Raises:
-        ConfigError: there is no such device, or as :func:`assign`.
+        ConfigError: a device does not exist, or as :func:`assign`.
     """
     names = () if devices is None else tuple(parse_devices(devices))
     if num_shards is None and names:
@@ -62,29 +65,36 @@ def choose_workers(
     if names:
         return Workers(engine="devices", shards=tuple(shards), device=resolve_device(names[0]), devices=names)
     if engine == "ray":  # the GPUs may all be on other machines
-        place = torch.device("cuda") if device == "cuda" else resolve_device(device)
-        return Workers(engine="ray", shards=tuple(shards), device=place)
+        on_cluster = torch.device("cuda") if device == "cuda" else resolve_device(device)
+        return Workers(engine="ray", shards=tuple(shards), device=on_cluster)
     return Workers(engine="here", shards=tuple(shards), device=_own_device(device, environment))
 
 
-def extract_with(workers: Workers, job: Job) -> Extracted:
+def extract_with(
+    workers: Workers, request: ExtractionRequest, *, manifest: Manifest | None = None
+) -> Extracted:
     """Write the shards, after all of them were checked together.
 
+    Args:
+        workers: the processes that write, and their shards.
+        request: what is encoded, by which encoder, to where.
+        manifest: the manifest, where it was read already.
+
     Raises:
-        FlaError: as :meth:`.job.LoadedJob.check`, :func:`extract_on_devices` and :func:`extract_on_ray`.
+        FlaError: as :meth:`.request.ExtractionRequest.load`, :func:`.extraction.extract`,
+            :func:`extract_on_devices` and :func:`extract_on_ray`.
     """
-    loaded = job.load()
+    if workers.engine == "here":
+        return extract(request.load(workers.shards, device=workers.device, manifest=manifest))
     if workers.device.type != "cuda" or torch.cuda.is_available():  # else each task checks its own shard
-        loaded.check(workers.shards, device=workers.device)
+        check(request.load(workers.shards, device=workers.device, manifest=manifest))
     if workers.engine == "ray":
-        return extract_on_ray(job, workers.shards, device=workers.device.type)
-    if workers.engine == "devices":
-        return extract_on_devices(job, workers.shards, devices=workers.devices)
-    return loaded.write(workers.shards, device=workers.device)
+        return extract_on_ray(request, workers.shards, device=workers.device.type)
+    return extract_on_devices(request, workers.shards, devices=workers.devices)
 
 
 def _own_device(name: str, environment: Mapping[str, str]) -> torch.device:
-    """Return the device; ``auto`` under torchrun is the GPU of this process."""
+    """Return the device; under torchrun ``auto`` is the GPU of this process."""
     rank, count = environment.get("LOCAL_RANK", ""), torch.cuda.device_count()
     if name == "auto" and rank.isdigit() and count:
         return torch.device("cuda", int(rank) % count)

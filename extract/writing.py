@@ -1,5 +1,6 @@
-"""Writing in a thread of its own, so that the encoder never waits for a disk."""
+"""Writing of rows in a thread of its own, so that the encoder does not wait for a disk."""
 
+import logging
 from queue import Queue
 from threading import Thread
 from types import TracebackType
@@ -8,52 +9,59 @@ import numpy as np
 
 from ..cache.format import CacheRow
 from ..cache.writer import ShardWriter
+from ..core.progress import progress
 from .result import Extracted
 
+logger = logging.getLogger(__name__)
+
 _CLIPS_WAITING = 16
-"""Clips that may wait for the disk; a kill loses them, and they are encoded anew."""
+"""Clips that may wait for the disk. A kill loses them, and they are encoded again."""
 
 
 class WriterThread:
-    """Hands rows to a shard's writer, which appends them in that order while the caller goes on.
+    """Writes the pending rows of a shard in their planned order, in a thread, and shows the progress.
 
     ::
 
-        with WriterThread(writer, result=result) as thread:
-            thread.append(features)
-            thread.reject("its file is damaged")
+        with WriterThread(writer, result=result) as output:
+            output.put(1, "its file is damaged")
+            output.put(0, features)
     """
 
     def __init__(self, writer: ShardWriter, *, result: Extracted) -> None:
-        """Take over ``writer`` until the block is left; time spent waiting for it is added to ``result``."""
-        self._writer = writer
-        self._result = result
+        """Take over ``writer`` until the block ends; add the counts and the time spent to ``result``."""
+        self._writer, self._result = writer, result
         self._rows = writer.pending
-        self._num_given = 0
+        self._num_written = 0
+        self._early: dict[int, np.ndarray | str] = {}  # contents of rows whose predecessors are missing
         self._error: BaseException | None = None
         self._queue: Queue[tuple[CacheRow, np.ndarray | str] | None] = Queue(_CLIPS_WAITING)
         self._thread = Thread(target=self._write, name="write", daemon=True)
+        self._bar = progress(
+            desc=f"extract {writer.path.stem}", total=writer.num_rows, initial=writer.num_written, unit="clip"
+        )
 
-    @property
-    def next_row(self) -> CacheRow | None:
-        """The row that is to be handed over next, or None when all are."""
-        return self._rows[self._num_given] if self._num_given < len(self._rows) else None
+    def put(self, number: int, content: np.ndarray | str) -> None:
+        """Write a row. The row waits until all rows before it are here.
 
-    def append(self, features: np.ndarray) -> None:
-        """Hand over the features (T, D) float16 of the next row.
-
-        Raises:
-            BaseException: what writing an earlier row raised.
-        """
-        self._give(features)
-
-    def reject(self, reason: str) -> None:
-        """Say that the video of the next row cannot be read.
+        Args:
+            number: number of the row among the pending rows.
+            content: features (T, D) float16 of the row, or the reason why its video cannot be read.
 
         Raises:
-            BaseException: what writing an earlier row raised.
+            BaseException: the error of writing an earlier row.
         """
-        self._give(reason)
+        self._early[number] = content
+        while self._num_written in self._early:
+            if self._error is not None:
+                raise self._error
+            row, content = self._rows[self._num_written], self._early.pop(self._num_written)
+            if not self._num_written:
+                self._thread.start()  # not before: a process forked beside a thread may inherit a held lock
+            self._num_written += 1
+            with self._result.timed("write"):
+                self._queue.put((row, content))
+            self._count(row, content)
 
     def __enter__(self) -> "WriterThread":
         return self
@@ -61,37 +69,33 @@ class WriterThread:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait until everything handed over is written, whatever ended the block."""
-        if self._num_given:
+        """Wait until every row that was put is written, also after an error."""
+        if self._num_written:
             with self._result.timed("write"):
                 self._queue.put(None)
                 self._thread.join()
-        if error is None:
-            self._raise()
-
-    def _give(self, content: np.ndarray | str) -> None:
-        self._raise()
-        row = self._rows[self._num_given]
-        if not self._num_given:
-            self._thread.start()  # not before: processes forked beside a thread may inherit a lock it holds
-        self._num_given += 1
-        with self._result.timed("write"):
-            self._queue.put((row, content))
-
-    def _raise(self) -> None:
-        if self._error is not None:
+        self._bar.close()
+        if error is None and self._error is not None:
             raise self._error
+
+    def _count(self, row: CacheRow, content: np.ndarray | str) -> None:
+        if not isinstance(content, str):
+            self._result.clips += row.view == 0
+            self._result.frames += len(content)
+            self._bar.set_postfix_str(f"{self._result.frames_per_second:.0f} frames/s", refresh=False)
+        elif row.view == 0:
+            logger.warning(f"{row.id}: {content}")
+        self._bar.update(1)
 
     def _write(self) -> None:
         while (item := self._queue.get()) is not None:
-            if self._error is None:  # behind a row that failed, none counts
-                self._write_row(*item)
-
-    def _write_row(self, row: CacheRow, content: np.ndarray | str) -> None:
-        try:
-            if isinstance(content, str):
-                self._writer.reject(row, content)
-            else:
-                self._writer.append(row, content)
-        except BaseException as error:  # raised again where the rows come from
-            self._error = error
+            row, content = item
+            try:
+                if self._error is not None:
+                    continue  # no row counts behind one that failed
+                if isinstance(content, str):
+                    self._writer.reject(row, content)
+                else:
+                    self._writer.append(row, content)
+            except BaseException as error:  # raised again in the thread that puts rows
+                self._error = error

@@ -14,7 +14,7 @@ from fla_llm.core.run import new_folder
 from fla_llm.core.sample import Sample
 from fla_llm.corpora import Manifest
 from fla_llm.extract.config import ExtractConfig
-from fla_llm.extract.settle import settle
+from fla_llm.extract.resolve_settings import resolve_settings
 from fla_llm.interchange.export import export_cache
 from fla_llm.interchange.import_config import ImportConfig
 from fla_llm.interchange.import_plan import plan_import
@@ -48,7 +48,7 @@ def test_readers_of_a_cache_pass_them_over(maker: Any, tmp_path: Path) -> None:
 def test_an_extraction_passes_them_over(maker: Any) -> None:
     strew(maker.folder, "._train-0-of-1.h5", "._train-0-of-1.partial", ".h5")
     made_by: Provenance = maker.made_by()
-    chosen = settle(
+    chosen = resolve_settings(
         ExtractConfig(), encoder=None, fingerprint=made_by.encoder_fingerprint, out=maker.folder,
         device=torch.device("cpu"),
     )  # fmt: skip

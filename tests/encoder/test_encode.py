@@ -4,8 +4,8 @@ import torch
 
 from fla_llm.core.errors import ConfigError, DataError, ModelError
 from fla_llm.encoder.encode import encode
-from fla_llm.encoder.lane import Lane
 from fla_llm.encoder.model import VisualEncoder
+from fla_llm.encoder.prefetch import Transfer
 
 CPU = torch.device("cpu")
 LENGTHS = [3, 1, 9, 7]
@@ -156,22 +156,24 @@ def test_what_is_compiled_is_what_sees_the_units(make_encoder, clips, monkeypatc
     assert len(compiled) == 1
 
 
-def test_a_lane_that_runs_ahead_gives_the_same_in_the_same_order(make_encoder, clips, monkeypatch) -> None:
-    class AheadLane(Lane):
+def test_a_transfer_that_runs_ahead_gives_the_same_in_the_same_order(
+    make_encoder, clips, monkeypatch
+) -> None:
+    class AheadTransfer(Transfer):
         """Two batches used in turn, as on CUDA; features come a batch late."""
 
         runs_ahead = True
 
         def __init__(self, **place) -> None:
             super().__init__(**place)
-            self.batches, self.turn = [Lane.new_batch(self) for _ in range(2)], 0
+            self.batches, self.turn = [Transfer.new_batch(self) for _ in range(2)], 0
 
         def new_batch(self) -> torch.Tensor:
             self.turn = 1 - self.turn
             return self.batches[self.turn]
 
     plain = run(make_encoder(), clips)
-    monkeypatch.setattr("fla_llm.encoder.lane.Lane", AheadLane)
+    monkeypatch.setattr("fla_llm.encoder.encode.Transfer", AheadTransfer)
     ahead = run(make_encoder(), clips)
     assert list(ahead) == list(plain)
     assert all(np.array_equal(ahead[key], plain[key]) for key in plain)
@@ -194,7 +196,7 @@ def test_the_pinned_way_gives_what_the_plain_way_gives(make_encoder, clips, monk
     encoder, cuda = make_encoder(), torch.device("cuda")
     many = [(f"{turn} {key}", frames) for turn in range(9) for key, frames in clips]
     pinned = run(encoder, many, device=cuda, dtype=dtype)
-    monkeypatch.setattr("fla_llm.encoder.lane.CudaLane", Lane)
+    monkeypatch.setattr("fla_llm.encoder.encode.Prefetcher", Transfer)
     plain = run(encoder, many, device=cuda, dtype=dtype)
     assert list(pinned) == list(plain)
     assert all(np.array_equal(pinned[key], plain[key]) for key in plain)

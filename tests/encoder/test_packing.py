@@ -2,17 +2,25 @@ import numpy as np
 import pytest
 import torch
 
-from fla_llm.encoder.packing import blank_frames, pack_batches
+from fla_llm.encoder.packing import BatchPacker, blank_frames
 from fla_llm.encoder.windows import Windows
 
 LENGTHS = [3, 1, 9, 7]
-WINDOWS = Windows(frames=3, stride=2)
+SINGLE, WINDOWS = Windows(), Windows(frames=3, stride=2)
 
 
 @pytest.fixture
 def clips(frames: np.ndarray) -> list[tuple[str, np.ndarray]]:
     ends = np.cumsum(LENGTHS)
     return [(f"clip{end}", frames[end - n : end]) for n, end in zip(LENGTHS, ends, strict=True)]
+
+
+def pack_batches(clips, *, windows: Windows = SINGLE, **settings):
+    """Yield the batches of a stream of clips, and the spans as tuples."""
+    packer = BatchPacker(windows=windows, **settings)
+    for packed in (*(packer.add(key, frames) for key, frames in clips), packer.finish()):
+        for batch, spans in packed:
+            yield batch, [(span.key, span.count, span.is_last) for span in spans]
 
 
 def test_every_batch_is_full_and_every_frame_in_its_place(clips) -> None:

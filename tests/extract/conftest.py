@@ -16,6 +16,7 @@ from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import fingerprint_of
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.extraction import extract
+from fla_llm.extract.plan import Extraction
 from fla_llm.extract.result import Extracted
 from fla_llm.video.sampling import FrameSampling
 
@@ -75,6 +76,8 @@ def run_extract(manifest: Manifest, encoder: VisualEncoder, tmp_path: Path) -> C
             "device": torch.device("cpu"),
         }
         settings |= changes
-        return extract(settings.pop("manifest"), **settings)
+        if "shard" in settings:
+            settings["shards"] = (settings.pop("shard"),)
+        return extract(Extraction(**settings))
 
     return run_extract

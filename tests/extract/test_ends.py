@@ -137,7 +137,7 @@ def test_a_worker_that_dies_before_its_first_clip_is_named_without_one(
     run_extract: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("fla_llm.extract.decoders.prepare_worker", lambda: os._exit(5))
+        patch.setattr("fla_llm.extract.decode_ahead.prepare_worker", lambda: os._exit(5))
         with pytest.raises(DataError, match=r"one ended by exit code 5 before it read a clip\."):
             run_extract(config=WORKERS, splits=["dev"])
     assert not active_children()
@@ -151,7 +151,7 @@ def test_a_temporary_folder_too_deep_for_a_socket_changes_nothing(
     deep = tmp_path / ("deep" * 28)
     deep.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(deep))
-    monkeypatch.setattr("fla_llm.extract.decoders._fits_shared_memory", lambda clips, workers: True)
+    monkeypatch.setattr("fla_llm.extract.decode_ahead._fits_shared_memory", lambda clips, workers: True)
     signal.alarm(60)  # a lost clip would be waited for
     run_extract(config=WORKERS, splits=["dev"])
     signal.alarm(0)
@@ -163,7 +163,7 @@ def test_clips_travel_unchanged(
     run_extract: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
 ) -> None:
     run_extract(out=tmp_path / "here", splits=["train"])
-    monkeypatch.setattr("fla_llm.extract.decoders._fits_shared_memory", lambda clips, workers: shared)
+    monkeypatch.setattr("fla_llm.extract.decode_ahead._fits_shared_memory", lambda clips, workers: shared)
     run_extract(config=WORKERS, splits=["train"])
     assert bytes_in(tmp_path / "cache") == bytes_in(tmp_path / "here")
 

@@ -19,7 +19,7 @@ from fla_llm.core.errors import CacheError, ConfigError, DataError, ModelError
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.encoder.encode import encode
 from fla_llm.encoder.model import VisualEncoder
-from fla_llm.extract import plan as plan_module
+from fla_llm.extract import checks, provenance
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.result import Extracted
 from fla_llm.video.frames import read_frames
@@ -238,7 +238,7 @@ def test_shards_of_other_frames_are_not_continued(
     run_extract: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A release that makes other frames of the same clips adds none to an older cache, but reads it."""
-    monkeypatch.setattr(plan_module, "FRAME_VERSION", 1)
+    monkeypatch.setattr(provenance, "FRAME_VERSION", 1)
     run_extract()
     monkeypatch.undo()
     with pytest.raises(CacheError, match="preprocessing.frame_version is 1 there and would be 2 now"):
@@ -273,7 +273,7 @@ def test_other_files_in_the_folder_are_left_alone(run_extract: Run, tmp_path: Pa
 def test_a_disk_that_is_too_small_is_refused_before_the_start(
     run_extract: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_module, "disk_free", lambda folder: 10_000)
+    monkeypatch.setattr(checks, "disk_free", lambda folder: 10_000)
     with pytest.raises(CacheError, match=r"cache needs about 0.00 GB, but its disk has 0.00 GB free"):
         run_extract()
     assert not (tmp_path / "cache").exists()

@@ -19,8 +19,9 @@ from fla_llm.cache.writer import ShardWriter
 from fla_llm.core.errors import CacheError, ConfigError
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.encoder.model import VisualEncoder
+from fla_llm.extract.checks import describe as describe_plan
 from fla_llm.extract.config import ExtractConfig
-from fla_llm.extract.plan import describe_plans, plan_shards
+from fla_llm.extract.plan import Extraction
 from fla_llm.extract.result import Extracted
 from fla_llm.extract.views import views_of
 from fla_llm.video import transforms
@@ -82,8 +83,8 @@ def test_rows_stand_in_order_with_their_phases(run_extract: Run, manifest: Manif
 def test_a_views_phase_is_one_of_trainings(manifest: Manifest) -> None:
     sampling = FrameSampling(stride=4, train_phases=(1, 3))
     views = views_of(manifest.samples, config=replace(CLEAN, views=3, phase=2), sampling=sampling)
-    assert {view.phase for view in views if view.number} == {1, 3}
-    assert {view.phase for view in views if not view.number} == {2}
+    assert {view.frame_offset for view in views if view.number} == {1, 3}
+    assert {view.frame_offset for view in views if not view.number} == {2}
     alone = views_of(manifest.samples[2:3], config=replace(CLEAN, views=3, phase=2), sampling=sampling)
     assert views[8:12] == alone  # whatever else is extracted
 
@@ -164,18 +165,18 @@ def test_views_are_not_further_clips(run_extract: Run, tmp_path: Path) -> None:
 
 
 def test_the_plan_tells_what_views_cost(manifest: Manifest, encoder: VisualEncoder, tmp_path: Path) -> None:
-    plans = {
-        views: plan_shards(
-            manifest, encoder=encoder, fingerprint="3f2a", out=tmp_path,
+    extractions = {
+        views: Extraction(
+            manifest=manifest, encoder=encoder, fingerprint="3f2a", out=tmp_path,
             config=replace(CLEAN, views=views), device=torch.device("cpu"),
         )
         for views in (0, 2)
     }  # fmt: skip
-    sizes = {views: sum(plan.size_bytes for plan in several) for views, several in plans.items()}
-    content, text = describe_plans(plans[2], tmp_path)
+    sizes = {views: sum(plan.size_bytes for plan in each.plans) for views, each in extractions.items()}
+    content, text = describe_plan(extractions[2])
     assert content["views_bytes"] == sizes[2] - sizes[0] > 0
     assert "2 views of each training video add 0.00 GB" in text
-    assert "views of" not in describe_plans(plans[0], tmp_path)[1]
+    assert "views of" not in describe_plan(extractions[0])[1]
 
 
 def test_finished_shards_of_other_views_are_refused(run_extract: Run) -> None:

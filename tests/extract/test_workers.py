@@ -21,16 +21,16 @@ from fla_llm.core.errors import CacheError, ConfigError, DataError, ModelError
 from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import save_encoder
-from fla_llm.extract import job as job_module
+from fla_llm.extract import request as request_module
 from fla_llm.extract.config import ExtractConfig
-from fla_llm.extract.job import Job, merged, write_shards
 from fla_llm.extract.on_devices import extract_on_devices, parse_devices
 from fla_llm.extract.on_ray import LOCAL, _collect, _share, extract_on_ray
 from fla_llm.extract.prefixed import Prefixed
-from fla_llm.extract.result import Extracted, Rejected
+from fla_llm.extract.request import ExtractionRequest, write_shards
+from fla_llm.extract.result import Extracted, Rejected, merged
 from fla_llm.extract.workers import choose_workers
 
-TWO = [(0, 2), (1, 2)]
+TWO = ((0, 2), (1, 2))
 CPUS = ["cpu", "cpu"]
 
 
@@ -39,34 +39,34 @@ def bytes_in(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def job(tmp_path: Path, manifest: Manifest, encoder: VisualEncoder) -> Job:
+def job(tmp_path: Path, manifest: Manifest, encoder: VisualEncoder) -> ExtractionRequest:
     write_manifest(tmp_path / "manifest.jsonl", manifest)
     save_encoder(encoder, tmp_path / "stage1" / "encoder")
     config = ExtractConfig(frame_batch=4, workers=0, precision="fp32", views=1)
-    return Job(
+    return ExtractionRequest(
         manifest=tmp_path / "manifest.jsonl", ckpt=tmp_path / "stage1", out=tmp_path / "cache", config=config
     )  # fmt: skip
 
 
 @pytest.fixture
-def whole(job: Job, tmp_path: Path) -> dict[str, bytes]:
+def whole(job: ExtractionRequest, tmp_path: Path) -> dict[str, bytes]:
     """Both shards of both splits, written one after the other in this process."""
     write_shards(replace(job, out=tmp_path / "whole"), TWO, device="cpu")
     return bytes_in(tmp_path / "whole")
 
 
-def test_shards_are_the_same_in_any_order_and_twice(job: Job, whole: dict[str, bytes]) -> None:
+def test_shards_are_the_same_in_any_order_and_twice(job: ExtractionRequest, whole: dict[str, bytes]) -> None:
     for shard in ((1, 2), (0, 2), (1, 2)):
-        write_shards(job, [shard], device="cpu", threads=1)
+        write_shards(job, (shard,), device="cpu", threads=1)
     assert len(whole) == 4
     assert bytes_in(job.out) == whole
 
 
-def test_another_number_of_shards_gives_equal_features(job: Job, tmp_path: Path) -> None:
+def test_another_number_of_shards_gives_equal_features(job: ExtractionRequest, tmp_path: Path) -> None:
     features = []
     for count in (1, 2, 3):
         out = tmp_path / str(count)
-        write_shards(replace(job, out=out), [(i, count) for i in range(count)], device="cpu")
+        write_shards(replace(job, out=out), tuple((i, count) for i in range(count)), device="cpu")
         cache = FeatureCache(out, "train")
         features.append({(row.id, row.view): cache[i] for i, row in enumerate(cache.rows)})
     for others in features[1:]:
@@ -74,13 +74,15 @@ def test_another_number_of_shards_gives_equal_features(job: Job, tmp_path: Path)
         assert all(np.array_equal(others[key], own) for key, own in features[0].items())
 
 
-def test_a_process_that_starts_afresh_writes_the_same_shards(job: Job, whole: dict[str, bytes]) -> None:
+def test_a_process_that_starts_afresh_writes_the_same_shards(
+    job: ExtractionRequest, whole: dict[str, bytes]
+) -> None:
     assert extract_on_devices(job, TWO, devices=["cpu"]).clips == 8
     assert bytes_in(job.out) == whole
 
 
 def test_processes_write_the_same_shards(
-    job: Job, whole: dict[str, bytes], capfd: pytest.CaptureFixture[str]
+    job: ExtractionRequest, whole: dict[str, bytes], capfd: pytest.CaptureFixture[str]
 ) -> None:
     result = extract_on_devices(job, TWO, devices=CPUS, method="fork")
     assert bytes_in(job.out) == whole
@@ -91,7 +93,7 @@ def test_processes_write_the_same_shards(
 
 
 def test_a_failure_is_raised_when_the_others_have_finished(
-    job: Job, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    job: ExtractionRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with ShardWriter(job.out, split="train", index=0, count=2, rows=[], provenance=_made_by(job)):
         holder = f"process {os.getpid()} on {socket.gethostname()}"
@@ -100,12 +102,12 @@ def test_a_failure_is_raised_when_the_others_have_finished(
     assert [path.name for path in sorted(job.out.glob("*.h5"))] == ["dev-1-of-2.h5", "train-1-of-2.h5"]
 
 
-def _made_by(job: Job) -> Any:
-    return job.load().plan([(0, 2)], device=torch.device("cpu"))[0].provenance
+def _made_by(job: ExtractionRequest) -> Any:
+    return job.load(((0, 2),), device=torch.device("cpu")).plans[0].provenance
 
 
 def test_a_killed_process_is_named_and_its_work_kept(
-    job: Job, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    job: ExtractionRequest, whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     append = ShardWriter.append
 
@@ -123,19 +125,21 @@ def test_a_killed_process_is_named_and_its_work_kept(
 
 
 def test_a_fault_that_is_not_the_users_is_raised_too(
-    job: Job, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    job: ExtractionRequest, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: Any, **__: Any) -> None:
         raise KeyError("lost")
 
-    monkeypatch.setattr(job_module, "extract", broken)
+    monkeypatch.setattr(request_module, "extract", broken)
     with pytest.raises(RuntimeError, match=r"process on cpu failed: KeyError\('lost'\)"):
         extract_on_devices(job, TWO[:1], devices=CPUS, method="fork")
     assert "[0 cpu] Traceback" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_all_processes(job: Job, whole: dict[str, bytes], number: signal.Signals) -> None:
+def test_a_signal_ends_all_processes(
+    job: ExtractionRequest, whole: dict[str, bytes], number: signal.Signals
+) -> None:
     """The parent is a fork of this process; its children are at work when it is told to end."""
     reader, writer = os.pipe()
     pid = os.fork()
@@ -202,19 +206,21 @@ def test_who_writes_what(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     assert choose(environment=environment).device == torch.device("cpu")
 
 
-def test_processes_share_the_cores_that_decode(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_share_the_cores_that_decode(
+    job: ExtractionRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert job.sharing_cores(2).config.workers == 0
     monkeypatch.setattr("fla_llm.extract.config.available_cores", lambda: 8)
     auto = replace(job, config=replace(job.config, workers=None))
     assert [auto.sharing_cores(n).config.workers for n in (2, 16)] == [4, 1]
 
 
-def test_shards_of_another_set_are_refused(job: Job) -> None:
-    write_shards(job, [(0, 2)], device="cpu")
+def test_shards_of_another_set_are_refused(job: ExtractionRequest) -> None:
+    write_shards(job, ((0, 2),), device="cpu")
     with pytest.raises(
         CacheError, match=r"holds some of 2 and would get some of 3.\nSay which by --shard i/2"
     ):
-        write_shards(job, [(0, 3)], device="cpu")
+        write_shards(job, ((0, 3),), device="cpu")
 
 
 def test_results_are_put_together() -> None:
@@ -247,13 +253,15 @@ def ray_of_two() -> Iterator[Any]:
     ray.shutdown()
 
 
-def test_ray_tasks_write_the_same_shards(ray_of_two: Any, job: Job, whole: dict[str, bytes]) -> None:
+def test_ray_tasks_write_the_same_shards(
+    ray_of_two: Any, job: ExtractionRequest, whole: dict[str, bytes]
+) -> None:
     result = extract_on_ray(job, TWO, device="cpu")
     assert bytes_in(job.out) == whole
     assert (result.clips, len(result.shards)) == (8, 4)
 
 
-def test_a_tasks_error_comes_back_as_itself(ray_of_two: Any, job: Job) -> None:
+def test_a_tasks_error_comes_back_as_itself(ray_of_two: Any, job: ExtractionRequest) -> None:
     with pytest.raises(DataError, match="samples of split test, but has train, dev") as caught:
         extract_on_ray(replace(job, splits=("test",)), TWO, device="cpu")
     assert type(caught.value) is DataError
@@ -265,16 +273,16 @@ def test_tasks_share_the_cpus() -> None:
     assert _share({"CPU": 16.0, "GPU": 2.0}, tasks=8, on_gpu=True) == (8, 1)
 
 
-def test_without_ray_the_remedy_is_named(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ray_the_remedy_is_named(job: ExtractionRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
     with pytest.raises(ModelError, match=r"needs the package ray.*\nRun: pip install 'fla-llm\[ray\]'"):
         extract_on_ray(job, TWO, device="cpu")
 
 
 @pytest.mark.cuda
-def test_every_gpu_writes_what_one_does(job: Job, tmp_path: Path) -> None:
+def test_every_gpu_writes_what_one_does(job: ExtractionRequest, tmp_path: Path) -> None:
     devices = parse_devices("all") * 2  # also where there is one only
-    shards = [(index, 4) for index in range(4)]
+    shards = tuple((index, 4) for index in range(4))
     write_shards(replace(job, out=tmp_path / "whole"), shards, device=devices[0])
     extract_on_devices(job, shards, devices=devices)
     assert bytes_in(job.out) == bytes_in(tmp_path / "whole")

@@ -1,4 +1,4 @@
-"""What is left open is settled once for a cache: the frame batch by trying, both by what is there already."""
+"""Settings left open are resolved once for a cache: the frame batch by a search, both by what exists."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,26 +16,26 @@ from fla_llm.core.errors import ConfigError
 from fla_llm.core.signals import Interrupted
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import fingerprint_of
-from fla_llm.extract import settle as settle_module
+from fla_llm.extract import resolve_settings as settings_module
+from fla_llm.extract.batch_size_search import choose_frame_batch, seconds_to_encode
 from fla_llm.extract.config import FRAME_BATCH, ExtractConfig
-from fla_llm.extract.probe import choose_frame_batch, seconds_to_encode
+from fla_llm.extract.resolve_settings import resolve_settings
 from fla_llm.extract.result import Extracted
-from fla_llm.extract.settle import settle
 
 Run = Callable[..., Extracted]
 OPEN = ExtractConfig(workers=0, precision="fp32")
 
 
 @pytest.fixture
-def settled(encoder: VisualEncoder, tmp_path: Path) -> Callable[..., ExtractConfig]:
-    def settled(config: ExtractConfig = OPEN, **changes: Any) -> ExtractConfig:
+def resolved(encoder: VisualEncoder, tmp_path: Path) -> Callable[..., ExtractConfig]:
+    def resolved(config: ExtractConfig = OPEN, **changes: Any) -> ExtractConfig:
         order: dict[str, Any] = {
             "encoder": encoder, "fingerprint": fingerprint_of(encoder), "out": tmp_path / "cache",
             "device": torch.device("cpu"),
         }  # fmt: skip
-        return settle(config, **order | changes)
+        return resolve_settings(config, **order | changes)
 
-    return settled
+    return resolved
 
 
 def begin(run_extract: Run, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> None:
@@ -107,9 +107,9 @@ def test_what_is_timed_is_encoding(encoder: VisualEncoder) -> None:
     assert 0 < seconds(16) < 1
 
 
-def test_settings_that_are_given_hold(settled: Callable[..., ExtractConfig]) -> None:
-    assert settled(replace(OPEN, frame_batch=5, threads=1)) == replace(OPEN, frame_batch=5, threads=1)
-    assert settled().frame_batch == FRAME_BATCH
+def test_settings_that_are_given_hold(resolved: Callable[..., ExtractConfig]) -> None:
+    assert resolved(replace(OPEN, frame_batch=5, threads=1)) == replace(OPEN, frame_batch=5, threads=1)
+    assert resolved().frame_batch == FRAME_BATCH
 
 
 def test_a_finished_shard_says_the_frame_batch(run_extract: Run, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_finished_shard_says_the_frame_batch(run_extract: Run, tmp_path: Path)
 
 
 def test_a_journal_says_frame_batch_and_threads(
-    run_extract: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settled: Callable[..., ExtractConfig],
+    run_extract: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, resolved: Callable[..., ExtractConfig],
     encoder: VisualEncoder,
 ) -> None:  # fmt: skip
     given = replace(OPEN, frame_batch=8, threads=1)
@@ -130,32 +130,32 @@ def test_a_journal_says_frame_batch_and_threads(
     header = read_header(partial_folder(tmp_path / "cache" / "train-0-of-1.h5"))
     assert header.pop("plan")
     assert header == {"encoder": fingerprint_of(encoder), "frame_batch": 8, "threads": 1}
-    assert settled() == given
-    assert settled(shard=(1, 2)) == replace(OPEN, frame_batch=8)  # its threads are its own
-    assert settled(fingerprint="91bc").frame_batch == FRAME_BATCH
+    assert resolved() == given
+    assert resolved(shard=(1, 2)) == replace(OPEN, frame_batch=8)  # its threads are its own
+    assert resolved(fingerprint="91bc").frame_batch == FRAME_BATCH
     assert run_extract(config=OPEN).clips == 6  # goes on
     assert FeatureCache(tmp_path / "cache", "dev").provenance.frame_batch == 8
 
 
 def test_of_several_processes_that_try_one_choice_counts(
-    settled: Callable[..., ExtractConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    resolved: Callable[..., ExtractConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     choices = iter((256, 512))
-    monkeypatch.setattr(settle_module, "choose_frame_batch", lambda seconds: next(choices))
+    monkeypatch.setattr(settings_module, "choose_frame_batch", lambda seconds: next(choices))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a fake")
-    monkeypatch.setattr(settle_module, "_frame_batches", lambda *args: iter(()))  # both begin at once
+    monkeypatch.setattr(settings_module, "_frame_batches", lambda *args: iter(()))  # both begin at once
     cuda = torch.device("cuda")
-    assert settled(device=cuda).frame_batch == 256
-    assert settled(device=cuda).frame_batch == 256
+    assert resolved(device=cuda).frame_batch == 256
+    assert resolved(device=cuda).frame_batch == 256
     monkeypatch.undo()
-    assert settled(device=cuda).frame_batch == 256
+    assert resolved(device=cuda).frame_batch == 256
     assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_a_dry_run_leaves_no_note(
-    settled: Callable[..., ExtractConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    resolved: Callable[..., ExtractConfig], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(settle_module, "choose_frame_batch", lambda seconds: 64)
+    monkeypatch.setattr(settings_module, "choose_frame_batch", lambda seconds: 64)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a fake")
-    assert settled(device=torch.device("cuda"), leave_note=False).frame_batch == 64
+    assert resolved(device=torch.device("cuda"), leave_note=False).frame_batch == 64
     assert not (tmp_path / "cache").exists()

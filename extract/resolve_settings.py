@@ -1,8 +1,8 @@
-"""Settings left open are settled before the first clip, so that all runs and shards of a cache agree.
+"""Settings that the user left open are resolved before the first clip, so that all shards of a cache agree.
 
-How many frames the backbone sees at once has a say in the last bits of a feature, and so has, on a CPU, the
-number of threads. What was chosen once is taken again: the frame batch from anything in the cache's folder
-that the same encoder made, the threads from the shard's own journal alone, since shards agree without.
+The frame batch, and on a CPU the number of threads, decide the last bits of a feature. A choice that was made
+once is used again: the frame batch of anything in the cache's folder that the same encoder made, and the
+threads of the shard's own journal, since shards need not agree on threads.
 """
 
 import json
@@ -20,71 +20,81 @@ from ..cache.format import parse_shard_name, partial_folder, shard_name
 from ..cache.journal import read_header
 from ..cache.shard import read_index
 from ..core.device import resolve_dtype
+from ..core.errors import CacheError
 from ..core.files import read_json, visible
 from ..core.sample import SPLITS
 from ..encoder.frozen import FrozenEncoder
+from .batch_size_search import choose_frame_batch, seconds_to_encode
 from .config import FRAME_BATCH, ExtractConfig
-from .plan import existing_parent, level_of
-from .probe import choose_frame_batch, seconds_to_encode
+from .provenance import level_of
 
 logger = logging.getLogger(__name__)
 
+_NOTE = "frame_batch-{}.json"
+"""File of a frame batch that was searched for, named after the encoder's fingerprint."""
 
-def settle(
+
+def resolve_settings(
     config: ExtractConfig,
     *,
     encoder: FrozenEncoder,
     fingerprint: str,
     out: Path,
-    splits: Sequence[str] = (),
+    splits: Sequence[str] = SPLITS,
     shard: tuple[int, int] = (0, 1),
     device: torch.device,
     leave_note: bool = True,
 ) -> ExtractConfig:
-    """Return the settings with ``frame_batch`` given, and ``threads`` where a journal says them.
+    """Return the settings with ``frame_batch`` filled in, and ``threads`` where a journal has them.
 
     Args:
-        config: the settings; what they say holds.
+        config: the settings; values that the user gave stay.
         encoder: the frozen encoder.
-        fingerprint: its fingerprint; what another encoder made is not looked at.
-        out: the cache's folder.
-        splits: which splits are to be extracted; none named: all.
-        shard: (i, n): which shard of each.
+        fingerprint: fingerprint of the encoder; results of other encoders are ignored.
+        out: folder of the cache.
+        splits: splits to extract.
+        shard: (i, n), the shard of each split.
         device: where the encoder computes.
-        leave_note: write a frame batch found by trying into the folder, for processes that begin at the
-            same time.
+        leave_note: write a frame batch that was searched for into the folder, for processes that start at
+            the same time.
 
     Raises:
         ConfigError: CUDA has too little memory for the smallest frame batch tried.
-        CacheError: ``out`` cannot be a folder, or a shard in it is damaged.
+        CacheError: ``out`` cannot be a folder, or a shard in the folder is damaged.
         ModelError: the level is ``sign`` and the encoder has no temporal module.
     """
-    existing_parent(out)
-    own = [partial_folder(out / shard_name(split, *shard)) for split in splits or SPLITS]
+    _check_folder(out)
+    journals = [partial_folder(out / shard_name(split, *shard)) for split in splits]
+    own = [folder for folder in journals if folder.exists()]
     threads = config.threads or next(_in_journals(own, fingerprint, "threads"), None)
     frame_batch = config.frame_batch or next(_frame_batches(out, own, fingerprint), None)
     if frame_batch is None:
-        frame_batch = resolve_frame_batch(encoder, config=config, device=device)
+        frame_batch = _fastest_frame_batch(encoder, config=config, device=device)
         if leave_note and device.type == "cuda":
             frame_batch = _first_to_note(out, fingerprint, frame_batch)
     return replace(config, frame_batch=frame_batch, threads=threads)
 
 
-def resolve_frame_batch(encoder: FrozenEncoder, *, config: ExtractConfig, device: torch.device) -> int:
-    """Return the frames the backbone is to see at a time: on CUDA the fastest, by trying; else 32.
-
-    Raises:
-        ConfigError: CUDA has too little memory for the smallest frame batch tried.
-        ModelError: the level is ``sign`` and the encoder has no temporal module.
-    """
+def _fastest_frame_batch(encoder: FrozenEncoder, *, config: ExtractConfig, device: torch.device) -> int:
+    """Return the frame batch that a search finds fastest on CUDA; elsewhere 32."""
     if device.type != "cuda":
         return FRAME_BATCH
     dtype = resolve_dtype(config.precision, device)
     seconds = seconds_to_encode(encoder, level=level_of(encoder, config), device=device, dtype=dtype)
     chosen = choose_frame_batch(seconds)
-    torch.cuda.empty_cache()
+    torch.cuda.empty_cache()  # the batches that were tried and are too large
     logger.info(f"frame_batch={chosen} was found to be fastest on {torch.cuda.get_device_name(device)}.")
     return chosen
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a file, a path below a file, and a name that the file system does not accept."""
+    try:
+        there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
+    except OSError as error:  # such as a name of more than 255 bytes
+        raise CacheError(f"--out must name a folder, but {out} cannot be one: {error.strerror}.") from error
+    if not there.is_dir():
+        raise CacheError(f"--out must name a folder, but {there} is a file.\nChoose another folder.")
 
 
 def _frame_batches(out: Path, own: Sequence[Path], fingerprint: str) -> Iterator[int]:
@@ -95,7 +105,7 @@ def _frame_batches(out: Path, own: Sequence[Path], fingerprint: str) -> Iterator
             if made_by.encoder_fingerprint == fingerprint:
                 yield made_by.frame_batch
     yield from _in_journals([*own, *visible(out.glob("*.partial"))], fingerprint, "frame_batch")
-    if (note := _note(out, fingerprint)).exists():
+    if (note := out / _NOTE.format(fingerprint[:12])).exists():
         yield read_json(note)["frame_batch"]
 
 
@@ -106,19 +116,13 @@ def _in_journals(folders: Sequence[Path], fingerprint: str, key: str) -> Iterato
             yield header[key]
 
 
-def _note(out: Path, fingerprint: str) -> Path:
-    return out / f"frame_batch-{fingerprint[:12]}.json"
-
-
 def _first_to_note(out: Path, fingerprint: str, frame_batch: int) -> int:
-    """Note the frame batch; where another process was quicker, return what that one noted.
-
-    A link is made whole or not at all, by one process alone, on network file systems too.
-    """
-    note = _note(out, fingerprint)
+    """Note the frame batch; return the noted one where another process was quicker."""
+    note = out / _NOTE.format(fingerprint[:12])
     mine = note.with_name(f".{note.name}.{os.getpid()}.tmp")
     out.mkdir(parents=True, exist_ok=True)
     mine.write_text(json.dumps({"encoder": fingerprint, "frame_batch": frame_batch}))
+    # A link is made whole or not at all, by one process alone, on network file systems too.
     with suppress(FileExistsError):
         note.hardlink_to(mine)
     mine.unlink()

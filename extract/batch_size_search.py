@@ -1,4 +1,4 @@
-"""Which frame batch is fastest: found by trying, before the first clip."""
+"""Search for the fastest frame batch on CUDA, before the first clip."""
 
 import time
 from collections.abc import Callable
@@ -12,13 +12,13 @@ from ..encoder.encode import Level, encode
 from ..encoder.frozen import FrozenEncoder
 
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
-"""The frame batches tried, in this order."""
+"""Frame batches to try, in this order."""
 WORTHWHILE = 1.05
-"""A larger batch must be so many times as fast as the last to be worth its memory."""
+"""Speed-up over the last frame batch that makes a larger one worth its memory."""
 _BATCHES = 4
-"""Batches encoded for each size: enough that one is packed while another is computed."""
+"""Batches encoded for each size, enough that one is packed while another is computed."""
 _CLIP_FRAMES = 256
-"""Frames of the clips tried: about as many as the longest real ones have."""
+"""Frames of a trial clip, about as many as the longest real clips have."""
 
 
 def choose_frame_batch(seconds: Callable[[int], float]) -> int:
@@ -28,7 +28,7 @@ def choose_frame_batch(seconds: Callable[[int], float]) -> int:
     128
 
     Args:
-        seconds: what a frame costs with a frame batch; raises torch.OutOfMemoryError, itself or as the
+        seconds: returns the cost of a frame at a frame batch; raises torch.OutOfMemoryError, itself or as the
             cause of a ConfigError, where memory is too small.
 
     Raises:
@@ -49,12 +49,12 @@ def choose_frame_batch(seconds: Callable[[int], float]) -> int:
 
 
 def _cost(seconds: Callable[[int], float], frame_batch: int) -> float | None:
-    """Return what a frame costs, or None where memory is too small."""
+    """Return the cost of a frame, or None where memory is too small."""
     try:
         return seconds(frame_batch)
     except torch.OutOfMemoryError:
         return None
-    except ConfigError as error:
+    except ConfigError as error:  # the encoder's own report of too little memory
         if not isinstance(error.__cause__, torch.OutOfMemoryError):
             raise
         return None

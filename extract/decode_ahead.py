@@ -1,0 +1,142 @@
+"""Decoding ahead: worker processes read clips while the encoder is at work."""
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from multiprocessing import active_children
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import RawArray
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from ..core.errors import DataError
+from ..core.signals import end_quietly
+from ..training.workers import LOADER_ERRORS, prepare_worker
+from .clips import ClipDataset, Item
+
+CLIPS_AHEAD = 2
+"""Clips that each worker decodes in advance; clips of 300 frames of 224 pixels take 90 MB."""
+_NICENESS = 10
+"""Priority of workers: decoding takes the cores that the encoder leaves. With an even share the threads of
+the encoder would wait for one another (docs/extract.md has figures). At 19 everything else on a busy machine
+would go first."""
+_SECONDS_TO_DIE = 5.0
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+@contextmanager
+def decode_ahead(clips: ClipDataset, *, workers: int) -> Iterator[Iterator[Item]]:
+    """Yield an iterator over clips, in order, and end the worker processes with the block.
+
+    Args:
+        clips: the clips to decode.
+        workers: number of processes that decode; 0: this process.
+
+    Raises:
+        DataError: a worker process died, or could not send a clip; the error names the clip.
+    """
+    workers = min(workers, len(clips))
+    if not workers:
+        yield (clips[number] for number in range(len(clips)))
+        return
+    reading = RawArray("q", 2 * workers)  # of each worker its process id and the clip that it reads
+    loader = DataLoader(
+        _SentClips(clips, reading, shared=_fits_shared_memory(clips, workers=workers)), batch_size=None,
+        num_workers=workers, collate_fn=_unchanged, worker_init_fn=_begin, prefetch_factor=CLIPS_AHEAD,
+    )  # fmt: skip
+    before = set(active_children())
+    items = iter(loader)
+    processes = [process for process in active_children() if process not in before]
+    try:
+        yield ((number, _as_array(frames)) for number, frames in items)
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if isinstance(error, RuntimeError) and not str(error).startswith(LOADER_ERRORS):
+            raise
+        # A worker that is about to die breaks its connections first. torch reports the death by an error
+        # wherever this process happens to be, and names no clip.
+        with suppress(RuntimeError):
+            wait([process.sentinel for process in processes], timeout=_SECONDS_TO_DIE)
+        if not (dead := [process for process in processes if not process.is_alive()]):
+            raise
+        read = dict(zip(reading[::2], reading[1::2], strict=True))
+        raise DataError(_death_report(clips, dead, read)) from error
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
+
+
+class _SentClips(Dataset[Any]):
+    """Clips as a worker process sends them. The worker notes its clip: a crash leaves no other trace."""
+
+    def __init__(self, clips: ClipDataset, reading: Any, *, shared: bool) -> None:
+        self._clips, self._reading, self._shared = clips, reading, shared
+
+    def __len__(self) -> int:
+        return len(self._clips)
+
+    def __getitem__(self, index: int) -> tuple[int, Any]:
+        worker = get_worker_info()
+        assert worker is not None, "this process decodes without a loader"
+        self._reading[2 * worker.id : 2 * worker.id + 2] = [os.getpid(), index]
+        index, frames = self._clips[index]
+        # A tensor travels through shared memory, an array through a pipe.
+        return index, torch.from_numpy(frames) if self._shared and not isinstance(frames, str) else frames
+
+
+def _fits_shared_memory(clips: ClipDataset, *, workers: int) -> bool:
+    """Tell whether clips can travel through shared memory, which is four times as fast as a pipe.
+
+    Shared memory is often too small in containers, and a process that writes beyond its end is killed. It
+    must hold twice all clips that can be on their way.
+    """
+    if not _SHARED_MEMORY.is_dir():
+        return False
+    config = clips.config
+    clip_bytes = config.sampling.max_frames * config.image_size**2 * 3
+    return shutil.disk_usage(_SHARED_MEMORY).free > 2 * workers * (CLIPS_AHEAD + 1) * clip_bytes
+
+
+def _begin(worker: int) -> None:
+    """Set up a worker process."""
+    os.nice(_NICENESS)
+    prepare_worker()
+    end_quietly()  # signals often go to all processes of a job; the main process reports them
+
+
+def _unchanged(item: Any) -> Any:
+    """Return a clip as it is: arrays stay arrays."""
+    return item
+
+
+def _as_array(frames: Any) -> Any:
+    return frames.numpy() if isinstance(frames, torch.Tensor) else frames
+
+
+def _death_report(clips: ClipDataset, dead: Sequence[BaseProcess], read: dict[int, int]) -> str:
+    """Return the error for worker processes that died.
+
+    Args:
+        clips: all clips.
+        dead: the processes.
+        read: by process id, the clip that a worker reads or has read last.
+    """
+    failed = [process for process in dead if process.exitcode] or dead  # a process that was told to end has 0
+    code = failed[0].exitcode or 0
+    how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+    # A process that dies while it starts has read none.
+    ids = [clips.id_of(read[process.pid]) for process in failed if process.pid in read]
+    when = f"while it read {', '.join(map(repr, ids))}, or just after" if ids else "before it read a clip"
+    return (
+        f"Processes that decode must live to the end, but one ended by {how} {when}.\n"
+        "What is done is kept: run the same command again. If it ends here again, --set workers=0 tells "
+        "whether it is this clip; then remove it from the manifest. SIGKILL often means that memory ran "
+        "out: take fewer workers."
+    )

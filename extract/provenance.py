@@ -1,0 +1,94 @@
+"""Provenance of a shard: every choice that decides its bytes, as the cache records it."""
+
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from ..cache.format import Provenance
+from ..core.config import config_to_dict
+from ..core.device import resolve_dtype
+from ..core.errors import ConfigError
+from ..encoder.encode import Level
+from ..encoder.frozen import FrozenEncoder
+from ..video.frames import FRAME_VERSION
+from .config import ExtractConfig
+
+_PACKAGES = ("fla-llm", "torch", "timm", "av", "pillow")
+"""Packages whose version can change feature values."""
+_PREPROCESSING = ("resize_size", "image_size", "fit", "mean", "std")
+"""Settings of an encoder that say how a picture becomes its input."""
+
+
+def provenance_of(
+    encoder: FrozenEncoder,
+    *,
+    fingerprint: str,
+    config: ExtractConfig,
+    device: torch.device,
+    corpus: str,
+    split: str,
+    rates: set[float],
+) -> Provenance:
+    """Return the provenance of a shard.
+
+    Args:
+        encoder: the frozen encoder.
+        fingerprint: its fingerprint.
+        config: settings with ``frame_batch`` resolved.
+        device: where the encoder computes.
+        corpus: name of the corpus.
+        split: name of the split.
+        rates: frames per second of all clips of the split.
+
+    Raises:
+        ModelError: the level is ``sign`` and the encoder has no temporal module.
+        ConfigError: the phase is not below the encoder's stride.
+    """
+    assert config.frame_batch is not None, "settings are resolved first"
+    level = level_of(encoder, config)
+    if level == "sign":
+        encoder.require_temporal()
+    stride = encoder.config.sampling.stride
+    if config.phase >= stride:
+        raise ConfigError(f"phase must be below the encoder's stride ({stride}), but is {config.phase}.")
+    settings = encoder.settings
+    return Provenance(
+        encoder_fingerprint=fingerprint,
+        encoder_config=settings,
+        level=level,
+        preprocessing=_preprocessing(settings, encoder, config),
+        frame_batch=config.frame_batch,
+        compute_dtype=str(resolve_dtype(config.precision, device)).removeprefix("torch."),
+        device_kind=device.type,
+        corpus=corpus,
+        split=split,
+        feature_size=encoder.output_size if level == "sign" else encoder.frame_size,
+        step_seconds=_step_seconds(encoder, config, rates),
+        versions={name: version(name) for name in _PACKAGES},
+    )
+
+
+def level_of(encoder: FrozenEncoder, config: ExtractConfig) -> Level:
+    """Return the configured level of features, or the highest that the encoder has."""
+    return config.level or ("sign" if encoder.temporal is not None else "frame")
+
+
+def _preprocessing(settings: dict[str, Any], encoder: FrozenEncoder, config: ExtractConfig) -> dict[str, Any]:
+    preprocessing = {key: settings[key] for key in _PREPROCESSING} | {"phase": config.phase}
+    preprocessing["frame_version"] = FRAME_VERSION
+    preprocessing["sampling"] = config_to_dict(config.sampling(encoder.config.sampling))
+    # Options that are off are left out: a cache made before an option existed stays the same.
+    preprocessing |= {key: True for key in ("compile", "keep_partial") if getattr(config, key)}
+    if config.views:  # also for splits without views, because the shards of a cache agree
+        augment = config_to_dict(config.augment)
+        preprocessing["views"] = {"count": config.views, "seed": config.seed, "augment": augment}
+    return preprocessing
+
+
+def _step_seconds(encoder: FrozenEncoder, config: ExtractConfig, rates: set[float]) -> float | None:
+    """Return the seconds from one step to the next; None where clips differ in their frame rate."""
+    sampling, stride = config.sampling(encoder.config.sampling), encoder.windows.stride
+    if sampling.fps is not None:
+        return stride / sampling.fps
+    return sampling.stride * stride / next(iter(rates)) if len(rates) == 1 else None

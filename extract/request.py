@@ -1,0 +1,97 @@
+"""Extraction request: paths and settings, so small that it can be sent to another process or machine."""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ..core.device import resolve_device
+from ..corpora.manifest import Manifest, read_manifest
+from .config import ExtractConfig
+from .extraction import extract
+from .plan import Extraction
+from .result import Extracted
+from .shards import Shard
+from .source import load_source
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionRequest:
+    """Names of what is encoded, by which encoder, to where; nothing is open or loaded."""
+
+    manifest: Path
+    """File of the manifest."""
+    root: Path | None = None
+    """Folder of the videos; None: the one that the manifest names."""
+    limit: int | None = None
+    """Number of samples taken from the beginning of each split; None: all."""
+    ckpt: Path | None = None
+    """Encoder directory, or a run that holds one; or"""
+    encoder: str | None = None
+    """``timm:NAME`` or ``hf-video:NAME``."""
+    out: Path
+    """Folder of the cache."""
+    splits: tuple[str, ...] = ()
+    """Splits to encode; empty: all."""
+    config: ExtractConfig = ExtractConfig()
+    """Settings."""
+
+    def load(
+        self,
+        shards: tuple[Shard, ...],
+        *,
+        device: torch.device,
+        manifest: Manifest | None = None,
+        dry_run: bool = False,
+    ) -> Extraction:
+        """Read the manifest and load the encoder.
+
+        Args:
+            shards: (i, n) of each shard to write.
+            device: where the encoder computes.
+            manifest: the manifest, where it was read already.
+            dry_run: leave nothing in the folder of the cache.
+
+        Raises:
+            DataError: the manifest cannot be used.
+            ModelError: the encoder does not exist or cannot be loaded.
+        """
+        if manifest is None:
+            manifest = read_manifest(self.manifest, root=self.root, limit=self.limit)
+        encoder, fingerprint = load_source(ckpt=self.ckpt, encoder=self.encoder, config=self.config)
+        return Extraction(
+            manifest=manifest, encoder=encoder, fingerprint=fingerprint, out=self.out, splits=self.splits,
+            shards=shards, config=self.config, device=device, dry_run=dry_run,
+        )  # fmt: skip
+
+    def sharing_cores(self, processes: int) -> "ExtractionRequest":
+        """Return the request for one of several processes of a machine, with its part of the cores."""
+        if self.config.workers is not None:
+            return self
+        workers = max(1, self.config.num_workers // processes)
+        return replace(self, config=replace(self.config, workers=workers))
+
+    def absolute(self) -> "ExtractionRequest":
+        """Return the request with absolute paths, for a process that runs in another folder."""
+        paths = {name: getattr(self, name) for name in ("manifest", "root", "ckpt", "out")}
+        return replace(self, **{name: path and path.absolute() for name, path in paths.items()})
+
+
+def write_shards(
+    request: ExtractionRequest, shards: tuple[Shard, ...], *, device: str, threads: int | None = None
+) -> Extracted:
+    """Write shards of each split in this process, the body of each process and task.
+
+    Args:
+        request: what is encoded, by which encoder, to where.
+        shards: (i, n) of each shard.
+        device: a name, as ``--device`` takes it.
+        threads: CPU threads of a computation where neither a journal nor a setting names a number.
+
+    Raises:
+        FlaError: as :meth:`ExtractionRequest.load` and :func:`.extraction.extract`.
+    """
+    if threads is not None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    return extract(request.load(shards, device=resolve_device(device)))
