@@ -18,7 +18,7 @@ from fla_llm.corpora.manifest import read_manifest
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.llm.causal import CausalLM
 from fla_llm.llm.seq2seq import Seq2SeqLM
-from fla_llm.planning.clip_lengths import BYTES_PER_TOKEN, BYTES_PER_WORD, assumed_prompt, text_tokens
+from fla_llm.planning.sequence_lengths import BYTES_PER_TOKEN, BYTES_PER_WORD, assumed_prompt, text_tokens
 from fla_llm.training.batches import make_batches, padded_size
 
 CLIPS, STRIDE = 7096, 4

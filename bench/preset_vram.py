@@ -2,8 +2,8 @@
 
     python bench/preset_vram.py
 
-Lengths: the corpus's longest clip and sentence in every place of a batch. Every figure is foretold. Where the
-vocabulary is trimmed, the tokens kept are counted as far as they are known.
+Lengths: the corpus's longest clip and sentence in every place of a batch. Every figure is an estimate. Where
+the vocabulary is trimmed, the tokens kept are counted as far as they are known.
 """
 
 import re
@@ -16,10 +16,10 @@ from vram_shapes import LONGEST, QWEN, SHAPES
 from fla_llm.configs import TUNE_PRESETS
 from fla_llm.core.config import load_config
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.planning.demand import Demand, plan_once
 from fla_llm.planning.memory import GB
-from fla_llm.planning.plan import FEATURE_SIZE
-from fla_llm.planning.skeleton import config_from
+from fla_llm.planning.model_shapes import config_from
+from fla_llm.planning.run_spec import RunSpec, plan_once
+from fla_llm.planning.tune_plan import FEATURE_SIZE
 
 KEPT = {"PHOENIX14T": 2454}
 """Tokens that a trimmed mBART keeps, as far as they are known; else all are counted.
@@ -56,12 +56,12 @@ def bytes_of(preset: str, llm: str, *, corpus: str) -> int:
     """Return what a run takes at its fullest."""
     settings = settings_of(preset)
     clips = [LONGEST[corpus]] * settings.training.batch_clips
-    demand = Demand(
-        config=config_from(SHAPE_OF[llm], name=llm), tune=settings, feature_size=FEATURE_SIZE,
+    run = RunSpec(
+        config=config_from(SHAPE_OF[llm], name=llm), tune=settings, feature_sizes=(FEATURE_SIZE,),
         dtype=torch.bfloat16, train=clips, dev=clips,
         rows=kept(settings, corpus),
     )  # fmt: skip
-    return plan_once(demand, 24 * GB).bytes
+    return plan_once(run, 24 * GB).bytes
 
 
 def kept(settings: TuneConfig, corpus: str) -> int | None:

@@ -1,47 +1,48 @@
-"""What tuning takes on cards of four sizes, beside what `fla plan` foretells.
+"""What tuning takes on this GPU, beside what `fla plan` estimates.
 
     python bench/vram.py --out vram.jsonl
-    python bench/vram.py --out vram.jsonl --models Qwen3-4B --cards 8 12 --corpora How2Sign --minutes 8
+    python bench/vram.py --out vram.jsonl --models Qwen3-4B --corpora How2Sign
 
 Models of the real shapes with random weights (vram_model.py), loaded in the preset's format by the project's
-own loader. Each cell, a model on a card for a corpus, runs in a process of its own, whose allocator may take
-no more than the card has, CUDA's context taken off (measured in a small run first). There it trains, on
-batches of the corpus' typical, 95th percentile and longest length in turns, as full as the preset makes them,
-and searches for translations of each, up to the sentence's own length, with the preset's beams.
-
-Peaks are the allocator's (max_memory_allocated). Wanted: weights within 1 %, the total within the larger of
-10 % and 300 MB, "fits" never wrong. Every cell is written to --out when it ends; those that are there are
-skipped. Without a CUDA device nothing is measured, and the table says so. --tiny rehearses all this with
-small models, on a CPU too, where bytes are those of the tensors that operations make.
+own loader. Each trains and translates the fullest batch that its preset makes of a corpus' longest clips.
+Peaks are the allocator's (max_memory_allocated), with the context that CUDA takes besides. Wanted: weights
+within 1 %, the total within the larger of 10 % and 300 MB. A line of --out is written as each model ends, and
+models that have a line are skipped. Without a CUDA device the table has estimates only, and says so.
 """
 
 import argparse
 import json
-import sys
-import time
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
-from vram_cell import Cell, run_cell
-from vram_plan import batches_of, foretell
-from vram_results import Results, foretold_of, table
-from vram_shapes import CORPORA, MEASURED, SHAPES
-from vram_table import CARDS
+from vram_model import load_random, make_batch, stage_two
+from vram_shapes import CORPORA, MEASURED, SHAPES, longest_run
 
+from fla_llm.core.files import read_jsonl
+from fla_llm.finetune.build import base_dtype
 from fla_llm.planning.memory import GB
+from fla_llm.planning.probe import probe_model
+from fla_llm.planning.run_spec import MemoryPlan, plan_once
+
+Row = dict[str, Any]
+HEADER = ("model", "corpus", "weights", "measured", "total", "measured", "within", "s a step")
+WEIGHTS_SHARE, TOTAL_SHARE, TOTAL_BYTES = 0.01, 0.10, 300 * 2**20
+"""How far an estimate may be off: the weights by a share, the total by the larger of the two."""
 
 
 def main() -> None:
     asked = options()
-    if asked.device == "cuda" and not torch.cuda.is_available():
-        print("There is no CUDA device: not measured.\n", flush=True)
-    else:
-        measure_cells(asked, Results(asked.out))
-    results = Results(asked.out)
-    for line in () if asked.no_table else table(rows(asked, results), results):
+    rows = read_jsonl(asked.out) if asked.out.is_file() else []
+    measured = {(row["model"], row["corpus"]): row for row in rows}
+    for key in product(asked.models, asked.corpora):
+        if torch.cuda.is_available() and key not in measured:
+            measured[key] = measure(*key)
+            with asked.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(measured[key]) + "\n")
+    for line in table([(*key, measured.get(key)) for key in product(asked.models, asked.corpora)]):
         print(line, flush=True)
 
 
@@ -50,82 +51,54 @@ def options() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--models", nargs="+", default=MEASURED, choices=SHAPES, metavar="MODEL")
-    parser.add_argument("--cards", nargs="+", type=int, default=CARDS, metavar="GB")
     parser.add_argument("--corpora", nargs="+", default=tuple(CORPORA), choices=CORPORA)
-    parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("vram.jsonl"))
-    parser.add_argument("--minutes", type=float, help="begin no cell after so many")
-    parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
-    parser.add_argument("--tiny", action="store_true", help="small models: a rehearsal")
-    parser.add_argument("--no-table", action="store_true", help="measure only: the table needs no GPU")
-    asked = parser.parse_args()
-    if asked.steps < 2 * max(map(len, CORPORA.values())):
-        parser.error("--steps must be 6 at least: in a batch's second step the optimiser's moments are there")
-    if asked.device == "cpu" and not asked.tiny:
-        parser.error("--device cpu is for rehearsals: add --tiny")
-    return asked
+    return parser.parse_args()
 
 
-def measure_cells(asked: argparse.Namespace, results: Results) -> None:
-    """Measure what is asked for and not there yet; what fails for another reason than memory ends it all."""
-    start = time.monotonic()
-    context = gpu_context(asked, results) if asked.device == "cuda" else None
-    taken = None if context is None else context["bytes"]
-    missing = [wanted for wanted in cells(asked, context) if results.find(**wanted) is None]
-    for number, wanted in enumerate(missing, start=1):
-        if asked.minutes is not None and time.monotonic() - start > 60 * asked.minutes:
-            say(f"{len(missing) - number + 1} cells are left: run it again")
-            return
-        say(f"{number} of {len(missing)}: {wanted['model']}, {wanted['card_gb']} GB, {wanted['corpus']}")
-        found = run_cell(Cell(**wanted, steps=asked.steps, context_bytes=taken))
-        if context is not None and found["device_name"] != context["device_name"]:
-            sys.exit(f"{asked.out} is of a {context['device_name']}: give another --out")
-        write(asked.out, found)
-        say(f"  {'fits' if found['fits'] else 'does not fit: ' + found['problem']}")
+def measure(name: str, corpus: str) -> Row:
+    """Train and translate the fullest batch; a model for which the GPU is too small has no peaks."""
+    device, run = torch.device("cuda"), longest_run(name, corpus)
+    found: Row = {"model": name, "corpus": corpus, "device": torch.cuda.get_device_name(device)}
+    torch.cuda.empty_cache()
+    try:
+        loaded = load_random(
+            SHAPES[name], quantise=run.tune.quantise, dtype=base_dtype(run.tune, device), device=device
+        )
+        found["weights_bytes"] = torch.cuda.memory_allocated(device)
+        model = stage_two(loaded, settings=run.tune, device=device)
+        probed = probe_model(model, make_batch(model, run.train_shapes[0]), device=device)
+    except torch.OutOfMemoryError as error:
+        return found | {"problem": str(error).partition("\n")[0]}
+    free, whole = torch.cuda.mem_get_info(device)
+    context = whole - free - torch.cuda.memory_reserved(device)
+    peak = max(probed.training_bytes, probed.generation_bytes)
+    return found | {"bytes": peak + context, "step_seconds": round(probed.step_seconds, 3)}
 
 
-def cells(asked: argparse.Namespace, context: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """Yield what tells one cell from another; cards larger than this device cannot be measured."""
-    for model, card, corpus in product(asked.models, asked.cards, asked.corpora):
-        if context is not None and card * GB - context["bytes"] > context["total_bytes"]:
-            say(f"{model}, {card} GB: not measured, this device has less")
-            continue
-        own = {"tiny": asked.tiny, "device": asked.device}
-        yield {"model": model, "card_gb": card, "corpus": corpus, **own}
+def table(cells: list[tuple[str, str, Row | None]]) -> Iterator[str]:
+    """Yield a Markdown table of estimates and measurements."""
+    yield f"| {' | '.join(HEADER)} |"
+    yield "|---" * len(HEADER) + "|"
+    for name, corpus, row in cells:
+        run = longest_run(name, corpus)
+        weights, plan = run.model.weights.total, plan_once(run, 2**60)
+        yield f"| {' | '.join([name, corpus, *figures(weights, plan, row)])} |"
 
 
-def gpu_context(asked: argparse.Namespace, results: Results) -> dict[str, Any]:
-    """Return what a process takes of this GPU besides tensors, measured once for a file of results.
-
-    This process asks CUDA for nothing, so that it takes nothing of a small card.
-    """
-    if results.contexts:
-        return list(results.contexts.values())[-1]
-    say("measuring CUDA's context")
-    model, corpus = asked.models[0], asked.corpora[0]
-    small = Cell(model=model, card_gb=0, corpus=corpus, steps=6, tiny=True, device="cuda", context_bytes=None)
-    found = run_cell(small, "--context")
-    write(asked.out, found)
-    say(f"  {found['bytes'] / GB:.2f} GB, {found['bare_bytes'] / GB:.2f} GB of it bare")
-    return found
+def figures(weights: int, plan: MemoryPlan, row: Row | None) -> list[str]:
+    if row is None or "bytes" not in row:
+        missing = "not measured" if row is None else "did not fit"
+        return [_gb(weights), missing, _gb(plan.bytes), missing, "", ""]
+    right = abs(weights - row["weights_bytes"]) <= WEIGHTS_SHARE * row["weights_bytes"]
+    right &= abs(plan.bytes - row["bytes"]) <= max(TOTAL_SHARE * row["bytes"], TOTAL_BYTES)
+    within = "yes" if right else "no"
+    figures = [_gb(weights), _gb(row["weights_bytes"]), _gb(plan.bytes), _gb(row["bytes"]), within]
+    return [*figures, f"{row['step_seconds']:.2f}"]
 
 
-def rows(asked: argparse.Namespace, results: Results) -> Iterator[tuple[dict[str, Any], Any]]:
-    """Yield each cell that was asked for, as far as it was measured, with what the plan says of it."""
-    for model, corpus, card in product(asked.models, asked.corpora, asked.cards):
-        wanted = {"model": model, "corpus": corpus, "card_gb": card}
-        found = results.find(**wanted, tiny=asked.tiny, device=asked.device)
-        batches = batches_of(model, corpus)
-        yield (found or wanted), foretold_of(found) if found else foretell(model, batches, small=asked.tiny)
-
-
-def write(path: Path, row: dict[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _gb(size: int) -> str:
+    return f"{size / GB:.2f} GB"
 
 
 if __name__ == "__main__":

@@ -15,13 +15,14 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedTokenizerFast, set_seed
 
 from fla_llm.core.seeds import derive_seed
-from fla_llm.finetune.config import Quantise, TuneConfig
+from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.model import StageTwoModel
 from fla_llm.finetune.projector import embedding_rms
+from fla_llm.llm.config import Quantise
 from fla_llm.llm.load import LanguageModel, load_llm
 from fla_llm.planning.batch_shapes import BatchShape
-from fla_llm.planning.plan import FEATURE_SIZE
-from fla_llm.planning.skeleton import config_from, skeleton
+from fla_llm.planning.model_shapes import build_on_meta, config_from
+from fla_llm.planning.tune_plan import FEATURE_SIZE
 
 PAD, BEGIN, END = "<pad>", "<s>", "</s>"
 LANGUAGE = "de"
@@ -49,7 +50,7 @@ class Drawn:
 
 def random_weights(config: PretrainedConfig, *, dtype: torch.dtype, device: torch.device) -> dict[str, Drawn]:
     """Return what a checkpoint of this config would hold, by name; nothing is drawn yet."""
-    model = skeleton(config, dtype=dtype)
+    model = build_on_meta(config, dtype=dtype)
     kept = model.state_dict().keys()
     tensors = dict(model.named_parameters())  # a tied one once, under its first name, as in a file
     tensors |= {name: buffer for name, buffer in model.named_buffers() if name in kept}
@@ -109,7 +110,7 @@ def stage_two(language_model: LanguageModel, *, settings: TuneConfig, device: to
 
 def make_batch(model: StageTwoModel, shape: BatchShape) -> dict[str, Tensor]:
     """Return random clips and sentences, as ``collate`` would make them of cached features."""
-    clips, lead = shape.clips, len(model.conditioned_lm.lead_ids)
+    clips, prompt = shape.clips, shape.source - shape.projected - len(model.conditioned_lm.lead_ids)
 
     def ids(count: int) -> Tensor:
         return torch.randint(model.language_model.model.config.vocab_size, (clips, count))
@@ -118,10 +119,10 @@ def make_batch(model: StageTwoModel, shape: BatchShape) -> dict[str, Tensor]:
         return torch.full((clips,), count)
 
     return {
-        "features": torch.randn(clips, shape.steps, FEATURE_SIZE).half(),
-        "feature_lengths": lengths(shape.steps),
-        "prompt_ids": ids(shape.prompt - lead),
-        "prompt_lengths": lengths(shape.prompt - lead),
+        "features": torch.randn(clips, shape.steps[0], FEATURE_SIZE).half(),
+        "feature_lengths": lengths(shape.steps[0]),
+        "prompt_ids": ids(prompt),
+        "prompt_lengths": lengths(prompt),
         "decoder_prefix_ids": torch.tensor([model.codec.decoder_prefix_ids(LANGUAGE)] * clips).long(),
         "labels": ids(shape.labels),
     }

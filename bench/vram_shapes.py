@@ -3,15 +3,25 @@
 What memory depends on, and no more.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
-from fla_llm.planning.clip_lengths import (
+import torch
+
+from fla_llm.configs import TUNE_PRESETS
+from fla_llm.core.config import load_config
+from fla_llm.finetune.config import TuneConfig
+from fla_llm.planning.model_shapes import config_from
+from fla_llm.planning.run_spec import RunSpec
+from fla_llm.planning.sequence_lengths import (
     BYTES_PER_TOKEN,
+    BYTES_PER_WORD,
     PHOENIX_STEPS,
     PHOENIX_WORDS,
     ClipLength,
-    assumed_lengths,
+    assumed_prompt,
 )
+from fla_llm.planning.tune_plan import FEATURE_SIZE
 
 QWEN = {"vocab_size": 151936, "max_position_embeddings": 32768}
 T5_XL = {
@@ -68,16 +78,16 @@ HOW2SIGN_STEPS = 400  # the most that its preset of stage one lets pass: the lon
 
 
 def _length(frames: float, sentence_bytes: int) -> ClipLength:
-    return ClipLength(
-        steps=-(-round(frames) // STRIDE_FRAMES), labels=-(-sentence_bytes // BYTES_PER_TOKEN) + 1
-    )
+    labels = -(-sentence_bytes // BYTES_PER_TOKEN) + 1
+    steps = -(-round(frames) // STRIDE_FRAMES)
+    return ClipLength(steps=(steps,), labels=labels, prompt=assumed_prompt(TuneConfig()))
 
 
 CORPORA = {
     "PHOENIX14T": {
         "typical": _length(117, 83),
         "95 %": _length(208, 158),
-        "longest": assumed_lengths(PHOENIX_STEPS, PHOENIX_WORDS, clips=1)[0],
+        "longest": _length(STRIDE_FRAMES * PHOENIX_STEPS, BYTES_PER_WORD * PHOENIX_WORDS),
     },
     "How2Sign": {
         "typical": _length(5.70 * HOW2SIGN_FPS, 77),
@@ -114,3 +124,25 @@ _TINY = {
 def tiny(shape: dict[str, Any]) -> dict[str, Any]:
     """Return a shape of the same architecture that is loaded and trained in a second."""
     return {name: _TINY.get(name, value) for name, value in shape.items()}
+
+
+def settings_of(name: str) -> TuneConfig:
+    """Return the settings a model is planned and measured with."""
+    return load_config(TuneConfig, base=TuneConfig(), presets=TUNE_PRESETS, source=PRESETS[name])
+
+
+def run_of(
+    name: str, clips: Sequence[ClipLength], *, tune: TuneConfig | None = None, small: bool = False
+) -> RunSpec:
+    """Return a run on clips of these lengths, in bf16."""
+    shape = tiny(SHAPES[name]) if small else SHAPES[name]
+    return RunSpec(
+        config=config_from(shape, name=name), tune=tune or settings_of(name), feature_sizes=(FEATURE_SIZE,),
+        dtype=torch.bfloat16, train=clips, dev=clips,
+    )  # fmt: skip
+
+
+def longest_run(name: str, corpus: str) -> RunSpec:
+    """Return a run in which every clip of a batch is the corpus' longest."""
+    tune = settings_of(name)
+    return run_of(name, [LONGEST[corpus]] * tune.training.batch_clips, tune=tune)

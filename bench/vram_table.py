@@ -1,63 +1,45 @@
-"""The tables of docs/plan.md: what `fla plan` says of eight models on four sizes of card. Loads no weights.
+"""The tables of docs/plan.md: eight models on four sizes of card, by estimates of `fla plan`. No weights.
 
     python bench/vram_table.py
-    python bench/vram_table.py --measured vram.jsonl
 
 Lengths: the corpus's longest clip and sentence in every place of a batch, a table for each corpus of
-bench/vram.py. Every cell is foretold, unless a file of that has measured it.
+bench/vram.py. Every cell is an estimate.
 """
 
-import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
-from vram_plan import demand_of, settings_of
-from vram_results import Results
-from vram_shapes import CORPORA, LONGEST, PRESETS, SHAPES
+from vram_shapes import CORPORA, PRESETS, SHAPES, longest_run
 
-from fla_llm.planning.demand import Demand, MemoryPlan
-from fla_llm.planning.fit import plan_memory
 from fla_llm.planning.memory import GB
+from fla_llm.planning.remedies import plan_memory
+from fla_llm.planning.run_spec import MemoryPlan
 
 CARDS = (8, 12, 16, 24)
 
 
-def longest_demand(name: str, corpus: str) -> Demand:
-    tune = settings_of(name)
-    return demand_of(name, [LONGEST[corpus]] * tune.training.batch_clips, tune=tune)
-
-
-def cell(plan: MemoryPlan, measured: bool | None) -> str:
-    """Return what a card can do with a model; what was measured decides whether it fits."""
-    if measured or (measured is None and plan.fits):
-        return "fits (measured)" if measured else "fits"
+def cell(plan: MemoryPlan) -> str:
+    """Return what a card can do with a model."""
     if plan.fits:
-        return "does not fit (measured)"
+        return "fits"
     changes = [line.removeprefix("--set ").partition(":")[0] for line in plan.remedies if "--set" in line]
     can = bool(plan.remedies) and plan.remedies[-1].endswith("fits")
-    foretold = f"with `{' '.join(changes)}`" if can else "no"
-    return foretold if measured is None else f"{foretold}; does not fit as it is (measured)"
+    return f"with `{' '.join(changes)}`" if can else "no"
 
 
-def rows(corpus: str, results: Results) -> Iterator[str]:
-    yield "| model | preset | takes | " + " | ".join(f"{card} GB" for card in CARDS) + " |"
+def rows(corpus: str) -> Iterator[str]:
+    yield "| model | preset | estimate | " + " | ".join(f"{card} GB" for card in CARDS) + " |"
     yield "|---|---|---|" + "---|" * len(CARDS)
     for name in SHAPES:
-        plans = {card: plan_memory(longest_demand(name, corpus), room=card * GB) for card in CARDS}
-        cells = [cell(plan, results.fits(name, card, corpus)) for card, plan in plans.items()]
+        plans = {card: plan_memory(longest_run(name, corpus), room=card * GB) for card in CARDS}
         took = plans[CARDS[0]].bytes / GB
-        yield f"| {name} | `{PRESETS[name]}` | {took:.1f} GB | {' | '.join(cells)} |"
+        cells = " | ".join(map(cell, plans.values()))
+        yield f"| {name} | `{PRESETS[name]}` | {took:.1f} GB | {cells} |"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--measured", type=Path, help="what bench/vram.py wrote")
-    asked = parser.parse_args()
     for corpus in CORPORA:
         print(f"{corpus}:\n")
-        for row in rows(corpus, Results(asked.measured)):
+        for row in rows(corpus):
             print(row, flush=True)
         print()
 

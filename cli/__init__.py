@@ -24,7 +24,7 @@ COMMANDS = {
     "pretrain": "stage one: manifest -> visual encoder",
     "extract": "frozen encoder, run once over every video -> feature cache",
     "quantise": "a language model -> its 4-bit copy, for tune --llm",
-    "plan": "does stage two fit your GPU, and what to change if not",
+    "plan": "does a stage fit your GPU, what to change if not, and how many hours",
     "tune": "stage two: feature cache + LLM -> translation model",
     "evaluate": "score a run of either stage on a split",
     "translate": "a video -> a sentence",

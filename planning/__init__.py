@@ -1,4 +1,4 @@
-"""Does a run of stage two fit a GPU: its memory, foretold from shapes, without weights or a GPU.
+"""Plans: does a stage fit a GPU, what must change, and how many hours will it take.
 
-Needs torch and transformers, so nothing is handed on here: import the module you need.
+Needs torch and transformers, so nothing is imported here: import the module you need.
 """

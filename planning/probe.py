@@ -1,8 +1,8 @@
-"""One real step on a GPU: what ``fla plan`` foretells, measured."""
+"""One real step on a GPU: the memory and the seconds that ``fla plan`` otherwise estimates."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,57 +11,82 @@ from torch import Tensor
 from ..core.device import resolve_dtype
 from ..finetune.batching import TrainBatches
 from ..finetune.config import TuneConfig
-from ..finetune.data import FeatureItems, open_caches
+from ..finetune.data import FeatureItems
 from ..finetune.model import StageTwoModel
 from ..finetune.train import build_model
 from ..training.config import DecodingConfig
 from ..training.optimisers import make_optimiser
-from .demand import MemoryPlan
+from .hours import Hours, measured_hours
 from .memory import CONTEXT_BYTES, GB
+from .run_spec import MemoryPlan, RunSpec
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probed:
-    """The most that one real step took."""
+    """Memory and time of one real training step and one search."""
 
     training_bytes: int
     """``max_memory_allocated`` of a training step of the largest batch."""
     generation_bytes: int
     """The same of its search."""
+    step_seconds: float
+    """Of the last training step: the first one chooses kernels."""
+    search_seconds: float
 
     @property
     def bytes(self) -> int:
-        """The larger, with the context, which the allocator does not count (assumed)."""
+        """The larger peak, with the context, which the allocator does not count (assumed)."""
         return max(self.training_bytes, self.generation_bytes) + CONTEXT_BYTES
 
+    def hours(self, run: RunSpec) -> Hours:
+        """Return the hours of a run in which every batch takes as long as the measured, largest batch."""
+        evaluation = len(run.evaluation_shapes) * self.search_seconds
+        seconds = len(run.train_shapes) * self.step_seconds + evaluation
+        source = "measured on this GPU with the largest batch, evaluations included: an upper bound"
+        return measured_hours(
+            seconds, steps=run.steps_per_epoch, epochs=run.tune.training.epochs, source=source
+        )
+
     def describe(self, plan: MemoryPlan) -> str:
-        """Return measured beside foretold."""
-        return f"One real step took {self.bytes / GB:.2f} GB; foretold were {plan.bytes / GB:.2f} GB."
+        """Return measured beside estimated bytes."""
+        return f"One real step took {self.bytes / GB:.2f} GB; the estimate was {plan.bytes / GB:.2f} GB."
 
 
-def probe_run(features: Sequence[Path], *, llm: str, config: TuneConfig, device: torch.device) -> Probed:
-    """Load the model and run one training step and one search on the largest batch."""
-    items = FeatureItems(open_caches(features, "train"), view_seed=config.seed)
-    model = build_model(items, llm=llm, config=config, device=device).train()
-    return probe_model(model, TrainBatches(model, items).largest, device=device)
+def probe_run(
+    train: FeatureItems, run: RunSpec, *, llm: str, config: TuneConfig, device: torch.device
+) -> Probed:
+    """Load the model and run training steps and one search on the largest batch."""
+    model = build_model(train, llm=llm, config=config, device=device).train()
+    return probe_model(model, TrainBatches(model, train).largest, device=device)
 
 
 def probe_model(
-    model: StageTwoModel, batch: dict[str, Any], *, device: torch.device, steps: int = 2
+    model: StageTwoModel, batch: dict[str, Any], *, device: torch.device, steps: int = 3
 ) -> Probed:
-    """Train ``steps`` times on a batch and translate it once, noting the peaks of the allocator.
+    """Train ``steps`` times on a batch and translate it once, noting the allocator's peaks.
 
     Two steps at least: in the second, the optimiser's moments are there from the beginning.
     """
-    tensors = {name: value.to(device) for name, value in batch.items()}
+    tensors = {name: value.to(device) for name, value in batch.items() if torch.is_tensor(value)}
     optimiser = make_optimiser(model.parameter_groups(), model.config.training)
     torch.cuda.reset_peak_memory_stats(device)
-    for _ in range(steps):
-        train_step(model, tensors, optimiser)
+    seconds = [_seconds(lambda: train_step(model, tensors, optimiser), device) for _ in range(steps)]
     training = torch.cuda.max_memory_allocated(device)
     torch.cuda.reset_peak_memory_stats(device)
-    search(model.eval(), tensors, model.config.decoding)
-    return Probed(training_bytes=training, generation_bytes=torch.cuda.max_memory_allocated(device))
+    model.eval()
+    searched = _seconds(lambda: search(model, tensors, model.config.decoding), device)
+    return Probed(
+        training_bytes=training, generation_bytes=torch.cuda.max_memory_allocated(device),
+        step_seconds=seconds[-1], search_seconds=searched,
+    )  # fmt: skip
+
+
+def _seconds(work: Callable[[], Any], device: torch.device) -> float:
+    torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    work()
+    torch.cuda.synchronize(device)  # kernels run on after the call returns
+    return time.perf_counter() - start
 
 
 def train_step(model: StageTwoModel, tensors: dict[str, Any], optimiser: torch.optim.Optimizer) -> Tensor:

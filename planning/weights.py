@@ -1,22 +1,22 @@
-"""What a language model's weights and what is trained on them take, to the byte, from its config alone."""
+"""Bytes of a language model's weights and of what is trained on them, exact, from its config alone."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import PretrainedConfig
 
-from ..finetune.config import LoraSettings, ProjectorConfig, Quantise
+from ..finetune.config import ProjectorConfig
 from ..finetune.projector import Projector
+from ..llm.config import LoraSettings, Quantise
 from ..llm.lora import add_lora
 from ..llm.trim import cut_rows
 from ..training.config import Optimiser
-from .skeleton import config_from, quantised_names, skeleton
+from .model_shapes import build_on_meta, config_from, quantised_names
 
 NF4_BLOCK = 64  # weights that share a scale; bitsandbytes' default
 SCALE_BLOCK = 256  # scales that share a scale of their own: double quantisation
@@ -30,28 +30,26 @@ PAGED_TENSOR = 100_000  # from so many on, a paged optimiser's moments may lie o
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Bytes of a language model that stands ready for training."""
+    """Bytes of a language model that is ready for training."""
 
     quantised: int
     """Quantised matrices with their scales."""
     rest: int
-    """Everything else: embeddings, head, norms, biases, buffers."""
+    """All other tensors: embeddings, head, norms, biases, buffers."""
     largest_matrix: int
-    """The largest quantised matrix as it is unpacked for one multiplication; 0 where nothing is packed."""
+    """The largest quantised matrix as it is unpacked for one multiplication; 0 without quantisation."""
     whole: int
-    """All of it as it is loaded, before the vocabulary is trimmed."""
+    """The whole model as it is loaded, before the vocabulary is trimmed."""
     rows: int
-    """Tokens of the vocabulary, trimmed."""
-    lora_sizes: tuple[int, ...]
-    """Numbers in each adapter matrix."""
-    own_sizes: tuple[int, ...]
-    """Numbers in each of the model's own tensors, where those are trained."""
+    """Tokens of the trimmed vocabulary."""
+    trained: tuple[int, ...]
+    """Numbers in each trained tensor: adapters, or the model's own tensors."""
     copied: int
     """Trained numbers that autocast copies: adapters, or the model's linear layers."""
     head: int
-    """Those of them in the head, where it is trained."""
+    """Trained numbers of the head."""
     embedding: int
-    """Trained numbers of the embedding of words; of a tied head none of their own."""
+    """Trained numbers of the embedding of words; 0 where the head is tied to it."""
     decoder_share: float
     """Share of the layers' numbers that the decoder has."""
 
@@ -80,55 +78,55 @@ def measure_weights(
     config: PretrainedConfig, *, quantise: Quantise, dtype: torch.dtype, lora: LoraSettings | None,
     full: bool = False, rows: int | None = None,
 ) -> Weights:  # fmt: skip
-    """Return what the model of ``config`` takes; nothing is allocated.
+    """Return the bytes of the model of ``config``; nothing is allocated.
 
     Args:
         config: of the model.
-        quantise: format of its linear layers.
-        dtype: format of everything else.
-        lora: its adapters; None where none are trained.
-        full: every weight is trained.
+        quantise: format of the linear layers.
+        dtype: format of all other tensors.
+        lora: the adapters; None where no adapter is trained.
+        full: whether every weight is trained.
         rows: tokens that a trimmed vocabulary keeps; None keeps all.
     """
-    return _measured(config.to_json_string(), quantise, dtype, lora, full, rows)
+    return _measure(config.to_json_string(), quantise, dtype, lora, full, rows)
 
 
 @lru_cache(maxsize=64)
-def _measured(
-    config_json: str,
-    quantise: Quantise,
-    dtype: torch.dtype,
-    lora: LoraSettings | None,
-    full: bool,
+def _measure(
+    config_json: str, quantise: Quantise, dtype: torch.dtype, lora: LoraSettings | None, full: bool,
     rows: int | None,
-) -> Weights:
-    model = skeleton(config_from(json.loads(config_json), name="config.json"), dtype=dtype)
+) -> Weights:  # fmt: skip
+    model = build_on_meta(config_from(json.loads(config_json), name="config.json"), dtype=dtype)
     packed = [model.get_submodule(name).weight for name in quantised_names(model, quantise)]
     quantised = sum(_packed_bytes(weight, quantise) for weight in packed)
     plain = sum(weight.nbytes for weight in packed)
-    whole = _held(model) - plain + quantised
+    whole = _tensor_bytes(model) - plain + quantised
     if rows is not None:
         cut_rows(model, torch.empty(rows, dtype=torch.long, device="meta"))
-    rest = _held(model) - plain
-    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    copied = {id(p): p.numel() for module in linear for p in module.parameters()}
+    rest = _tensor_bytes(model) - plain
     words, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
-    own = tuple(p.numel() for p in model.parameters()) if full else ()
-    adapters = (p for p in add_lora(model, lora).parameters() if p.requires_grad) if lora is not None else ()
-    lora_sizes = tuple(p.numel() for p in adapters)
+    linear = (module for module in model.modules() if isinstance(module, nn.Linear))
+    copied = {id(p): p.numel() for module in linear for p in module.parameters()}
+    share = _decoder_share(model)
+    trained = tuple(p.numel() for p in model.parameters()) if full else _adapter_sizes(model, lora)
     return Weights(
         quantised=quantised,
         rest=rest,
         largest_matrix=max((weight.numel() * dtype.itemsize for weight in packed), default=0),
         whole=whole,
         rows=words.shape[0],
-        lora_sizes=lora_sizes,
-        own_sizes=own,
-        copied=sum(copied.values()) if full else sum(lora_sizes),
+        trained=trained,
+        copied=sum(copied.values()) if full else sum(trained),
         head=head.numel() if full else 0,
         embedding=words.numel() if full and words is not head else 0,
-        decoder_share=_decoder_share(model),
+        decoder_share=share,
     )
+
+
+def _adapter_sizes(model: Any, lora: LoraSettings | None) -> tuple[int, ...]:
+    if lora is None:
+        return ()
+    return tuple(p.numel() for p in add_lora(model, lora).parameters() if p.requires_grad)
 
 
 def _decoder_share(model: Any) -> float:
@@ -136,35 +134,33 @@ def _decoder_share(model: Any) -> float:
         return 1.0
     words = model.get_input_embeddings().weight.numel()
     encoder, decoder = (
-        sum(p.numel() for p in tower.parameters()) - words
-        for tower in (model.get_encoder(), model.get_decoder())
+        sum(p.numel() for p in stack.parameters()) - words
+        for stack in (model.get_encoder(), model.get_decoder())
     )
     return decoder / (encoder + decoder)
 
 
-def _held(model: nn.Module) -> int:
+def _tensor_bytes(model: nn.Module) -> int:
     return sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
 
 
-def projector_sizes(config: ProjectorConfig, *, feature_size: int, embedding_size: int) -> tuple[int, ...]:
-    """Return how many numbers each tensor of the projector holds."""
-    with torch.device("meta"):
-        projector: nn.Module = Projector(feature_size, embedding_size, config=config)
-    return tuple(p.numel() for p in projector.parameters())
+def _packed_bytes(weight: Any, quantise: Quantise) -> int:
+    return nf4_bytes(weight.numel()) if quantise == "nf4" else int8_bytes(*weight.shape)
 
 
-def stream_projector_sizes(
+def projector_sizes(
     config: ProjectorConfig, *, feature_sizes: Sequence[int], embedding_size: int
 ) -> tuple[int, ...]:
-    """Return how many numbers each tensor of all streams' projectors holds."""
-    sizes = (projector_sizes(config, feature_size=f, embedding_size=embedding_size) for f in feature_sizes)
-    return tuple(chain.from_iterable(sizes))
+    """Return the number of numbers in each tensor of all streams' projectors."""
+    with torch.device("meta"):
+        projectors = [Projector(size, embedding_size, config=config) for size in feature_sizes]
+    return tuple(p.numel() for projector in projectors for p in projector.parameters())
 
 
 def moment_bytes(sizes: Sequence[int], *, optimiser: Optimiser) -> tuple[int, int]:
-    """Return what the optimiser keeps of tensors of ``sizes`` numbers: on the device, and in pages.
+    """Return the optimiser's bytes for tensors of ``sizes`` numbers: on the device, and in pages.
 
-    Pages come to the device for the optimiser's step, and leave it where something else needs the room.
+    Pages come to the device for the optimiser's step, and leave when other tensors need the room.
     """
     in_8_bits = optimiser in ("adamw8bit", "paged_adamw8bit")
     staying = paged = 0
@@ -177,7 +173,3 @@ def moment_bytes(sizes: Sequence[int], *, optimiser: Optimiser) -> tuple[int, in
             staying += numbers
         staying += 0 if small else MOMENTS[optimiser] * 4 * -(-size // MOMENT_BLOCK)
     return staying, paged
-
-
-def _packed_bytes(weight: Any, quantise: Quantise) -> int:
-    return nf4_bytes(weight.numel()) if quantise == "nf4" else int8_bytes(*weight.shape)

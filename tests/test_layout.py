@@ -100,7 +100,7 @@ def loaded_with(path: Path, seen: set[Path]) -> Iterator[str]:
             yield from (found for file in ours for found in loaded_with(file, seen))
 
 
-@pytest.mark.parametrize("file", ["finetune/train.py", "planning/plan.py", "pipeline/evaluate.py"])
+@pytest.mark.parametrize("file", ["finetune/train.py", "planning/tune_plan.py", "pipeline/evaluate.py"])
 def test_work_on_features_alone_loads_no_decoder_of_videos(file: str) -> None:
     found = set(loaded_with(ROOT / file, set()))
     assert "torch" in found

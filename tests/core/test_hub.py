@@ -138,7 +138,7 @@ def load_model(name: str) -> None:
 
 
 def plan(name: str) -> None:
-    from fla_llm.planning.skeleton import read_config
+    from fla_llm.planning.model_shapes import read_config
 
     read_config(name)
 

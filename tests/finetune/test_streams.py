@@ -23,7 +23,7 @@ from fla_llm.finetune.projector import Projector, StreamProjectors
 from fla_llm.finetune.train import build_model, open_clips, tune
 from fla_llm.pipeline.evaluate import Request, evaluate_stage_two
 from fla_llm.pipeline.translate import _check_one_stream
-from fla_llm.planning.weights import stream_projector_sizes
+from fla_llm.planning.weights import projector_sizes
 
 CPU = torch.device("cpu")
 IDS = ("a", "b", "c", "d")
@@ -274,7 +274,7 @@ def test_each_corpus_keeps_its_language(llm_folder: Folder, config: TuneConfig, 
 
 def test_the_memory_plan_counts_every_projector(config: TuneConfig) -> None:
     joined = StreamProjectors(WIDTHS, 64, config=config.projector)
-    sizes = stream_projector_sizes(config.projector, feature_sizes=WIDTHS, embedding_size=64)
+    sizes = projector_sizes(config.projector, feature_sizes=WIDTHS, embedding_size=64)
     assert sizes == tuple(p.numel() for p in joined.parameters())
 
 

@@ -19,7 +19,7 @@ from transformers import (
 from fla_llm.core.errors import ModelError
 from fla_llm.llm.load import load_llm
 from fla_llm.llm.quantised_copy import quantise_llm
-from fla_llm.planning.skeleton import read_config
+from fla_llm.planning.model_shapes import read_config
 
 Folder = Callable[[str], Path]
 CPU = torch.device("cpu")

@@ -1,6 +1,6 @@
-"""A language model as its config alone draws it: every shape and number format, no weights.
+"""A language model built from its config alone: every shape and number format, no weights.
 
-Everything stands on the meta device, so a model of any size is there in a second or two.
+All tensors are on the meta device, so a model of any size is built within a second or two.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ def read_config(llm: str) -> PretrainedConfig:
     """Return the config of a model, given by id, directory or a bare ``config.json``.
 
     Raises:
-        ModelError: there is none, or of an architecture that cannot be tuned.
+        ModelError: there is no such model, or the architecture cannot be tuned.
     """
     source = llm if Path(llm).is_file() else find_source(llm)
     found, _ = load_pretrained(PretrainedConfig.get_config_dict, source)
@@ -38,7 +38,7 @@ def config_from(found: dict[str, Any], *, name: str) -> PretrainedConfig:
     """Return the config that the entries of a ``config.json`` describe.
 
     Raises:
-        ModelError: the architecture is unknown, or not a language model of text alone.
+        ModelError: the architecture is unknown, or is not a language model of text alone.
     """
     entries = {
         key: value for key, value in found.items() if key not in ("model_type", "transformers_version")
@@ -51,16 +51,16 @@ def config_from(found: dict[str, Any], *, name: str) -> PretrainedConfig:
             f"but is {found.get('model_type')!r}.\nGive another --llm."
         ) from error
     refuse_other_tasks(config, llm=name)
-    # transformers 5 calls every T5 tied and looks at the weights for the truth: there are none here.
+    # transformers 5 calls every T5 tied and reads the truth from the weights, which are absent here.
     own = config.is_encoder_decoder and found.get("tie_word_embeddings") is False
     setattr(config, OWN_HEAD, found.get(OWN_HEAD, own))
     return config
 
 
-def skeleton(config: PretrainedConfig, *, dtype: torch.dtype) -> Any:
-    """Return the model on the meta device; what is computed in ``dtype`` is kept in it."""
+def build_on_meta(config: PretrainedConfig, *, dtype: torch.dtype) -> Any:
+    """Return the frozen model on the meta device, its numbers in ``dtype``."""
     with torch.device("meta"):
-        model = _auto(config).from_config(config, dtype=dtype, trust_remote_code=False)
+        model = _auto_class(config).from_config(config, dtype=dtype, trust_remote_code=False)
     head = model.get_output_embeddings()
     if getattr(config, OWN_HEAD, False) and head.weight is model.get_input_embeddings().weight:
         head.weight = nn.Parameter(torch.empty_like(head.weight))
@@ -70,7 +70,7 @@ def skeleton(config: PretrainedConfig, *, dtype: torch.dtype) -> Any:
 def quantised_names(model: Any, quantise: Quantise) -> list[str]:
     """Return the modules whose weights are quantised, by the rule of transformers' own loader.
 
-    That is every linear layer but the head, what is tied to it, and what the model keeps back (T5: ``wo``).
+    These are all linear layers except the head, what is tied to it, and what the model keeps (T5: ``wo``).
     """
     if quantise == "none":
         return []
@@ -79,35 +79,27 @@ def quantised_names(model: Any, quantise: Quantise) -> list[str]:
     return [name for name in linear if should_convert_module(name, kept)]
 
 
-def depths(config: PretrainedConfig) -> tuple[int, int]:
-    """Return how many layers encoder and decoder have; a decoder-only model has no encoder."""
+def layer_counts(config: PretrainedConfig) -> tuple[int, int]:
+    """Return the number of layers of encoder and decoder; a decoder-only model has no encoder."""
     if not config.is_encoder_decoder:
         return 0, config.num_hidden_layers
     encoder = getattr(config, "encoder_layers", None) or config.num_layers
     return encoder, getattr(config, "decoder_layers", None) or config.num_decoder_layers
 
 
-def shortened(config: PretrainedConfig, *, encoder: int, decoder: int, positions: int) -> PretrainedConfig:
-    """Return the config with so many layers, at least so many positions, and a vocabulary of a few words.
+def shortened(config: PretrainedConfig, *, layers: int) -> PretrainedConfig:
+    """Return the config with ``layers`` layers in each stack and a vocabulary of special tokens.
 
-    What one layer does is that of the real one.
+    The layers themselves have the shapes of the real ones.
     """
     entries = config.to_dict()
-    for name in _DEPTHS:
-        if isinstance(entries.get(name), int):
-            entries[name] = encoder if config.is_encoder_decoder and name in _ENCODER_DEPTHS else decoder
+    entries |= {name: layers for name in _DEPTHS if isinstance(entries.get(name), int)}
     if isinstance(entries.get("layer_types"), list):
-        entries["layer_types"] = entries["layer_types"][: max(encoder, decoder)]
-    if isinstance(entries.get("max_position_embeddings"), int):
-        entries["max_position_embeddings"] = max(positions, entries["max_position_embeddings"])
-    entries["vocab_size"] = 1 + max(_ids_in(entries), default=0)
+        entries["layer_types"] = entries["layer_types"][:layers]
+    special = [v for name, v in entries.items() if name.endswith("token_id") and isinstance(v, int)]
+    entries["vocab_size"] = 1 + max(special, default=0)
     return config_from(entries, name=config.model_type)
 
 
-def _ids_in(entries: dict[str, Any]) -> list[int]:
-    """Return the special tokens, which the vocabulary must hold: real ones may be far up."""
-    return [v for name, v in entries.items() if name.endswith("token_id") and isinstance(v, int)]
-
-
-def _auto(config: PretrainedConfig) -> Any:
+def _auto_class(config: PretrainedConfig) -> Any:
     return AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM

@@ -11,10 +11,11 @@ import torch
 from bitsandbytes.nn import Linear8bitLt
 
 from fla_llm.core.errors import ModelError
-from fla_llm.finetune.config import LoraSettings, TuneConfig
+from fla_llm.finetune.config import TuneConfig
+from fla_llm.llm.config import LoraSettings
 from fla_llm.llm.load import load_llm
 from fla_llm.llm.trim import trim
-from fla_llm.planning.skeleton import config_from, read_config
+from fla_llm.planning.model_shapes import config_from, read_config
 from fla_llm.planning.weights import measure_weights, moment_bytes
 from fla_llm.training.optimisers import make_optimiser
 
@@ -147,3 +148,12 @@ def test_what_has_no_shape_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         config_from({"model_type": "lama"}, name="x")
     with pytest.raises(ModelError, match="x must be a language model of text, but is a vit"):
         config_from({"model_type": "vit"}, name="x")
+
+
+def test_a_file_that_does_not_exist_is_no_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*_: object, **__: object) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("fla_llm.planning.model_shapes.load_pretrained", asked)
+    with pytest.raises(ModelError, match="--llm nope.json: there is no such directory"):
+        read_config("nope.json")

@@ -1,0 +1,133 @@
+"""Lengths of a run's clips and sentences: by the model's tokenizer, by bytes of text, or assumed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from transformers import AutoTokenizer, PretrainedConfig
+
+from ..core.hub import find_source, load_pretrained
+from ..finetune.config import TuneConfig
+from ..finetune.data import FeatureItems
+from ..llm.prompt import whole_prompt
+from ..llm.text_codec import TextCodec, draw_examples
+from ..llm.vocabulary import needed_ids
+
+BYTES_PER_TOKEN = 3
+"""Bytes of UTF-8, assumed where no tokenizer is known: a Chinese character, or half a German word."""
+BYTES_PER_WORD = 6  # PHOENIX14T's training sentences, the space included
+AROUND = 2  # a begin token, and one of the language
+PREFIX_TOKENS = 2
+"""First tokens of a decoder: mBART-50 and NLLB start from ``</s>`` and the language, the most of any."""
+PHOENIX_STEPS, PHOENIX_WORDS = 119, 53
+"""Longest clip (475 frames, every fourth) and longest sentence of PHOENIX14T's training split."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipLength:
+    """Lengths of one clip that decide about memory."""
+
+    steps: tuple[int, ...]
+    """Feature steps of each stream."""
+    labels: int
+    """Tokens of the sentence, the end token included."""
+    prompt: int
+    """Tokens around the features."""
+    prefix: int = PREFIX_TOKENS
+    """First tokens of the decoder; a decoder-only model does not read them."""
+
+
+class TokenCounter:
+    """Token counts of sentences and prompts: exact with a tokenizer, else estimated from bytes."""
+
+    def __init__(
+        self, llm: str | None, config: PretrainedConfig, *, tune: TuneConfig, train: FeatureItems
+    ) -> None:
+        """Read the tokenizer of ``llm``; None or a bare ``config.json`` has no tokenizer.
+
+        Raises:
+            ModelError: there is no tokenizer beside the config.
+        """
+        self._config, self._tune = config, tune
+        self._examples = draw_examples(train.texts, train.languages, count=tune.examples, seed=tune.seed)
+        self._codec: TextCodec | None = None
+        if llm is not None and not llm.endswith(".json"):
+            tokenizer = load_pretrained(AutoTokenizer.from_pretrained, find_source(llm))
+            self._codec = TextCodec(tokenizer, config, prompt=tune.prompt, prompts=tune.prompt_by_language)
+            self._codec.examples = self._examples
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a tokenizer is known."""
+        return self._codec is not None
+
+    def lengths(self, items: FeatureItems) -> list[ClipLength]:
+        """Return the lengths of clips."""
+        around = {language: self._around(language) for language in set(items.languages)}
+        clips = zip(items.texts, items.languages, *items.stream_lengths, strict=True)
+        return [
+            ClipLength(
+                steps=tuple(steps), labels=self._labels(text), prompt=around[language][0],
+                prefix=around[language][1],
+            )
+            for text, language, *steps in clips
+        ]  # fmt: skip
+
+    def kept_rows(self, train: FeatureItems) -> int | None:
+        """Return the tokens that a trimmed vocabulary keeps; None: all, or no tokenizer is known."""
+        if self._codec is None or not self._tune.trim_vocab:
+            return None
+        kept = needed_ids(
+            self._codec.tokenizer, self._config, prompt=self._tune.prompt,
+            prompts=self._tune.prompt_by_language, texts=train.texts,
+            languages=train.languages, examples=self._examples,
+        )  # fmt: skip
+        return len(kept)
+
+    def _labels(self, text: str) -> int:
+        return text_tokens(text) + 1 if self._codec is None else len(self._codec.target_ids(text))
+
+    def _around(self, language: str) -> tuple[int, int]:
+        """Return the tokens around the features, and the first tokens of the decoder."""
+        if self._codec is None:
+            return _prompt_tokens(language, self._tune, examples=self._examples), PREFIX_TOKENS
+        prefix = len(self._codec.decoder_prefix_ids(language))
+        return len(self._codec.lead_ids()) + len(self._codec.prompt_ids(language)), prefix
+
+
+def text_tokens(text: str) -> int:
+    """Return about how many tokens a sentence has, without a tokenizer."""
+    return -(-len(text.encode()) // BYTES_PER_TOKEN)
+
+
+def assumed_lengths(steps: int, words: int, *, clips: int, tune: TuneConfig) -> list[ClipLength]:
+    """Return a batch's worth of German clips, all as long as the longest, their examples too."""
+    labels = -(-words * BYTES_PER_WORD // BYTES_PER_TOKEN) + 1
+    prompt = assumed_prompt(tune, labels=labels)
+    return [ClipLength(steps=(steps,), labels=labels, prompt=prompt)] * clips
+
+
+def assumed_prompt(tune: TuneConfig, *, labels: int = 0) -> int:
+    """Return about how many tokens stand around the features of a German clip.
+
+    Args:
+        tune: the run's settings.
+        labels: tokens of each sentence that precedes the prompt as an example.
+    """
+    return _prompt_tokens("de", tune, examples={}) + tune.examples * labels
+
+
+def longest_of(clips: Sequence[ClipLength]) -> ClipLength:
+    """Return a clip that is as long as the longest of ``clips`` in every length."""
+    return ClipLength(
+        steps=tuple(map(max, zip(*(clip.steps for clip in clips), strict=True))),
+        labels=max(clip.labels for clip in clips),
+        prompt=max(clip.prompt for clip in clips),
+        prefix=max(clip.prefix for clip in clips),
+    )
+
+
+def _prompt_tokens(language: str, tune: TuneConfig, *, examples: Mapping[str, Sequence[str]]) -> int:
+    text = whole_prompt(
+        language, prompt=tune.prompt, prompts=tune.prompt_by_language, examples=examples.get(language, ())
+    )
+    return text_tokens(text) + AROUND

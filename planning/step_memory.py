@@ -1,0 +1,146 @@
+"""Memory of one training step, of one beam search, and of loading a model whose vocabulary is trimmed."""
+
+from ..llm.loss import BIASED, CHUNK_TOKENS, PLAIN, SCALED, SOFT_CAPPED
+from .batch_shapes import BatchShape
+from .layer_stack import Part
+from .memory import CONTEXT_BYTES, ModelMemory, StepPhase, fullest
+from .model_shapes import layer_counts
+from .weights import moment_bytes
+
+LOSS_BYTES = 12
+"""Bytes of each logit at most, in bf16; measured while loss.py ran (tests/planning/test_steps.py)."""
+CAP_BYTES = 2  # more where logits are capped, measured alike
+HEAD_BYTES = 6
+"""Bytes of each number of a trained head in the loss' backward pass: a bf16 copy and two gradients."""
+SEARCH_BYTES = 16
+"""Bytes of each logit in the search: bf16, fp32, log-probabilities, scores of the beams."""
+
+
+def training_parts(model: ModelMemory, batch: BatchShape) -> dict[str, int]:
+    """Return the parts of one training step of ``batch`` at its fullest."""
+    again = model.tune.activation_checkpointing
+    kept, working, one_layer = _activations(model, batch)
+    inputs: StepPhase = {"projector and embeddings": input_bytes(model, batch)}
+    if model.tune.training.accumulate > 1:  # set aside, in case this batch does not fit
+        inputs["gradients of earlier batches"] = model.gradients
+    # With checkpointing a layer's copies are made again, and given back with the layer.
+    copies = 0 if again else model.copies
+    projected = 4 * batch.clips * batch.projected * model.config.hidden_size
+    loss = inputs | kept | {"logits of the loss": _loss_bytes(model, batch)}
+    layer: StepPhase = {
+        "one layer, computed again" if again else "one layer, passed back": working,
+        "largest matrix, unpacked": model.weights.largest_matrix,
+    }
+    # Gradients of a word that stands at several places are added up in a copy of the embedding.
+    words = 4 * model.weights.rows * model.config.hidden_size if model.weights.embedding else 0
+    _, pages = moment_bytes(model.trained_sizes, optimiser=model.tune.training.optimiser)
+    return fullest(
+        model.standing,
+        loss | {"projected features": projected, "autocast's copies": model.copies},
+        loss | {"head, passed back": HEAD_BYTES * model.weights.head, "autocast's copies": copies},
+        inputs | kept | layer | {"autocast's copies": copies, "gradients": 4 * model.weights.head},
+        inputs | layer | {"first layer's activations": one_layer, "gradients": model.gradients},
+        {"gradients": model.gradients, "embedding's gradient, added up": words},
+        {"gradients": model.gradients, "optimiser's pages": pages},
+    )
+
+
+def _activations(model: ModelMemory, batch: BatchShape) -> tuple[StepPhase, float, float]:
+    """Return the bytes that all layers keep, those of a layer that passes back, and those one layer keeps."""
+    again = model.tune.activation_checkpointing
+    kept: StepPhase = {}
+    working = one_layer = 0.0
+    for part, (source, target) in _positions(model, batch).items():
+        stack, layers = model.stacks[part], layer_counts(model.config)[part == "decoder"]
+        layer = stack.layer(source, target)
+        each = stack.checkpoint(source, target) if again else layer
+        name = "checkpoints" if again else "activations"
+        kept[f"{name}, {part}"] = batch.clips * (layers * each + stack.outside(source, target))
+        working = max(working, batch.clips * (stack.in_flight(source, target) + again * layer))
+        one_layer = max(one_layer, batch.clips * each)
+    return kept, working, one_layer
+
+
+def _positions(model: ModelMemory, batch: BatchShape) -> dict[Part, tuple[int, int]]:
+    """Return the positions of source and target that each stack reads."""
+    if "encoder" not in model.stacks:
+        return {"decoder": (batch.whole, 0)}
+    return {"decoder": (batch.source, batch.labels + 1), "encoder": (batch.source, 0)}
+
+
+def input_bytes(model: ModelMemory, batch: BatchShape) -> int:
+    """Return the bytes that projectors keep of a batch in fp32, and the padded embeddings."""
+    width, projector = model.config.hidden_size, model.tune.projector
+    hidden = 8 * projector.hidden_size * (projector.kind != "linear")
+    read = 4 * sum(size * steps for size, steps in zip(model.feature_sizes, batch.steps, strict=True))
+    rows = model.held_bytes * width * (batch.source if "encoder" in model.stacks else batch.whole)
+    return batch.clips * (read + batch.projected * (hidden + 4 * width) + rows)
+
+
+def _loss_bytes(model: ModelMemory, batch: BatchShape) -> int:
+    rows, labels = model.weights.rows, batch.clips * batch.labels
+    kind = model.config.model_type
+    each = LOSS_BYTES + (CAP_BYTES if kind in SOFT_CAPPED else 0)
+    if kind in PLAIN | SOFT_CAPPED | BIASED | SCALED:
+        return min(labels, CHUNK_TOKENS) * rows * each
+    # An unknown head computes the logits of all positions.
+    everywhere = labels if "encoder" in model.stacks else batch.clips * batch.whole
+    return rows * (2 * model.number_bytes * everywhere + each * labels)
+
+
+def forward_flops(model: ModelMemory, batch: BatchShape) -> float:
+    """Return the FLOPs of one forward pass of ``batch``."""
+    layers = sum(
+        layer_counts(model.config)[part == "decoder"] * model.stacks[part].layer_flops(*positions)
+        for part, positions in _positions(model, batch).items()
+    )
+    head = 2 * model.weights.rows * model.config.hidden_size * batch.labels
+    return batch.clips * (layers + head)
+
+
+def loading_parts(model: ModelMemory) -> dict[str, int]:
+    """Return the parts of loading a model that is trimmed afterwards; empty for any other model."""
+    if not model.tune.trim_vocab:
+        return {}
+    return {
+        "CUDA context (assumed)": CONTEXT_BYTES,
+        "weights, with every token": model.weights.whole,
+        "rows that are kept": 2 * model.weights.rows * model.config.hidden_size * model.held_bytes,
+    }
+
+
+def generation_parts(model: ModelMemory, batch: BatchShape) -> dict[str, int]:
+    """Return the parts of the beam search of ``batch`` in a run's evaluation: the optimiser stays."""
+    rows = batch.clips * model.tune.decoding.num_beams
+    cache = rows * cache_bytes(model, batch)
+    throughout: StepPhase = {
+        "autocast's copies": model.copies,
+        "keys and values, one set a beam": cache,
+        "one layer's, put in order": 2 * cache / layer_counts(model.config)[1],
+        "projector and embeddings": input_bytes(model, batch),
+        "largest matrix, unpacked": model.weights.largest_matrix,
+    }
+    return fullest(
+        model.standing,
+        throughout | {"reading features and prompt": _reading(model, batch)},
+        throughout | {"logits of the beams": rows * model.weights.rows * SEARCH_BYTES},
+    )
+
+
+def cache_bytes(model: ModelMemory, batch: BatchShape) -> int:
+    """Return the bytes of one beam's keys and values; an encoder-decoder also keeps those of the source."""
+    config, new = model.config, model.tune.decoding.max_new_tokens
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or getattr(config, "d_kv", None)
+    width = width or config.hidden_size // config.num_attention_heads
+    return 2 * layer_counts(config)[1] * heads * width * (batch.source + new) * model.number_bytes
+
+
+def _reading(model: ModelMemory, batch: BatchShape) -> float:
+    """Return the most that layers take while they read the source, once for each beam."""
+    rows, decoder = batch.clips * model.tune.decoding.num_beams, model.stacks["decoder"]
+    if "encoder" not in model.stacks:
+        return rows * decoder.reading(batch.source)
+    states = 2 * rows * batch.source * model.config.hidden_size * model.number_bytes
+    encoder = batch.clips * model.stacks["encoder"].reading(batch.source)
+    return max(encoder, rows * decoder.reading(batch.source, 1) + states)
