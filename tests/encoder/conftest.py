@@ -1,11 +1,9 @@
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from fla_llm.encoder.config import EncoderConfig
 from fla_llm.encoder.model import VisualEncoder
@@ -29,29 +27,3 @@ def make_encoder() -> MakeEncoder:
 def frames() -> np.ndarray:
     """Twenty random frames (20, 40, 40, 3), uint8."""
     return np.random.default_rng(0).integers(0, 256, (20, 40, 40, 3), dtype=np.uint8)
-
-
-@pytest.fixture
-def on_fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[nn.Module], None]]:
-    """Moves a module's weights and buffers to a CUDA device that holds shapes alone.
-
-    No GPU is needed. Where an operation meets a tensor that was left on the CPU it raises an error, as on a
-    real device.
-    """
-    # Without a GPU autocast would switch itself off.
-    monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    with FakeTensorMode(allow_non_fake_inputs=True):
-
-        def move(module: nn.Module) -> None:
-            # Module.to swaps tensors, which fake ones refuse.
-            for part in module.modules():
-                for name, weight in part._parameters.items():
-                    if weight is not None:
-                        fake = torch.empty(weight.shape, dtype=weight.dtype, device="cuda")
-                        part._parameters[name] = nn.Parameter(fake, requires_grad=False)
-                for name, buffer in part._buffers.items():
-                    if buffer is not None:
-                        part._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype, device="cuda")
-
-        yield move

@@ -47,7 +47,7 @@ def test_it_reaches_the_projector_and_stands_beside_the_loss(
     aligned = build("llama", quantise="none", contrastive=ContrastiveConfig(weight=0.5)).eval()
     assert "A contrastive loss over 4 clips means little: set training.batch_clips" in capsys.readouterr().err
     batch = collate(items, codec=plain.codec)
-    source = aligned._source(batch)
+    source = aligned._conditioning(batch)
     expected = plain(**batch)["loss"] + 0.5 * aligned._alignment(source, batch["labels"])
     torch.testing.assert_close(aligned(**batch)["loss"], expected)
     gradients = [
@@ -66,3 +66,13 @@ def test_it_reaches_the_projector_and_stands_beside_the_loss(
 def test_settings_out_of_range_are_named(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ContrastiveConfig(**settings)
+
+
+def test_clips_and_sentences_are_told_apart_both_ways() -> None:
+    clips, texts = torch.randn(3, 5), torch.randn(3, 5)
+    assert loss(clips, texts) == pytest.approx(loss(texts, clips))
+    logits = (
+        torch.nn.functional.normalize(clips, dim=-1) @ torch.nn.functional.normalize(texts, dim=-1).T / 0.1
+    )
+    one_way = torch.nn.functional.cross_entropy(logits, torch.arange(3)).item()
+    assert loss(clips, texts) != pytest.approx(one_way)  # of these clips, the two ways differ
