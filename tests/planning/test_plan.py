@@ -132,7 +132,7 @@ def test_a_model_whose_shapes_depend_on_numbers_is_not_checked(
     monkeypatch.setattr("fla_llm.planning.vram_check.resolve_device", torch.device)
     monkeypatch.setattr("fla_llm.planning.vram_check.free_bytes", lambda _: 24 * GB)
     monkeypatch.setattr(
-        "fla_llm.planning.layer_stack._run", lambda _, inputs: inputs["attention_mask"].item()
+        "fla_llm.planning.layer_stack._run", lambda _, inputs: inputs["attention_mask"].sum().item()
     )
     other = replace(config, lora=replace(config.lora, rank=3))  # not measured by another test
     with pytest.raises(UnmeasurableError, match="memory of a qwen3 cannot be estimated from shapes: .*item"):
