@@ -87,7 +87,7 @@ def command(
         check_run_folder(out, resume=resume)
     find_source(llm)
     from ..finetune.train import plan, tune  # loads torch, which takes seconds
-    from ..planning.fit import check_fits
+    from ..planning.vram_check import check_fits
 
     # Out of memory would end the run after minutes of loading, or at the longest clip hours later.
     check_fits(features, llm=llm, config=config, device=device, limit=limit)

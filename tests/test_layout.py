@@ -77,6 +77,15 @@ def files_imported(path: Path) -> list[Path]:
     return found
 
 
+def test_every_import_leads_to_a_file() -> None:
+    """An import inside a function fails only when the function runs: no test may have to run it to notice."""
+    for path in (path for room in ROOMS for path in (ROOT / room).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                whole = path.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+                assert whole.with_suffix(".py").is_file() or whole.is_dir(), f"{path}: {ast.unparse(node)}"
+
+
 def test_no_files_import_one_another_in_a_circle() -> None:
     graph = {path: files_imported(path) for room in ROOMS for path in (ROOT / room).glob("*.py")}
     list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError with the files

@@ -15,7 +15,7 @@ from transformers import LlamaConfig
 from fla_llm.core.errors import ModelError
 from fla_llm.encoder.hf_video import hf_video_encoder
 from fla_llm.llm.load import load_llm
-from fla_llm.planning.skeleton import read_config, skeleton
+from fla_llm.planning.model_shapes import build_on_meta, read_config
 from fla_llm.pretrain.config import TokenizerConfig
 from fla_llm.pretrain.tokenizer import make_tokenizer
 
@@ -113,5 +113,5 @@ def test_an_architecture_of_transformers_is_not_asked_for_its_code(
     config = LlamaConfig(vocab_size=8, hidden_size=8, intermediate_size=8, num_attention_heads=1)
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict() | {"auto_map": content["auto_map"]}))
     monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 20))
-    skeleton(read_config(str(tmp_path)), dtype=torch.float32)
+    build_on_meta(read_config(str(tmp_path)), dtype=torch.float32)
     assert sys.stdin.tell() == 0
