@@ -141,12 +141,12 @@ def _hub_fault(url: str) -> str | None:
 
     def ask() -> None:
         try:
-            get_hf_file_metadata(url, timeout=PATIENCE_SECONDS)
+            get_hf_file_metadata(url, timeout=2 * PATIENCE_SECONDS)
             faults.append(None)
         except Exception as error:  # any fault of the network, proxy or hub is the answer
             faults.append(first_line(error) or type(error).__name__)
 
-    # The timeout of a request covers neither name resolution nor a second address: hence a thread.
+    # The timeout of a request covers neither name resolution nor a second address: the thread is the bound.
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(PATIENCE_SECONDS)
