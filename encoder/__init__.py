@@ -1,4 +1,4 @@
-"""The visual encoder: frames to embeddings; its training form, its inference path, its directory.
+"""Visual encoder: from frames to embeddings, in training, in extraction, and as a directory.
 
-Needs torch for everything but its settings, so nothing is handed on here: import the module you need.
+Needs torch for everything but its settings, so nothing is imported here: import the module you need.
 """

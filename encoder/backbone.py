@@ -1,4 +1,4 @@
-"""The part that sees single frames: a timm model, and how its feature map becomes one vector."""
+"""Backbone: a timm model for single frames, and the pooling of its feature map into a vector."""
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ class Backbone(nn.Module):
         self.feature_size = self._measure(config)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """Return one vector a frame."""
+        """Return a vector for each frame."""
         if self.pool == "avg":
             return self.net(pixels)  # built without a classifier: timm's own pooled features
         features = self._features(pixels)
@@ -27,36 +27,39 @@ class Backbone(nn.Module):
             return self._class_token(features)
         if self.pool == "mean":
             return self._cells(features).mean(2)  # (N, C, cells) -> (N, C)
+        # Means over a grid keep the position of a hand, which a mean over the whole map loses.
         cells = F.adaptive_avg_pool2d(self._feature_map(features), self.grid_size)
         return cells.flatten(1)  # (N, C, g, g) -> (N, C g g)
 
     def _features(self, pixels: Tensor) -> Tensor | list[Tensor]:
-        """Return what the model knows before it pools: a map, tokens, or several of them."""
+        """Return the features before pooling: a map, tokens, or a list of maps."""
         return self.net.forward_features(pixels)  # type: ignore[operator]  # timm builds by name
 
     @property
     def _num_prefix_tokens(self) -> int:
-        """How many tokens (class, distillation, registers) stand before the patches."""
+        """Number of tokens (class, distillation, registers) before the patch tokens."""
+        # Older timm models have no num_prefix_tokens.
         has_class_token = getattr(self.net, "cls_token", None) is not None
         return getattr(self.net, "num_prefix_tokens", int(has_class_token))
 
     def _class_token(self, features: Tensor | list[Tensor]) -> Tensor:
-        """Return the class token, which timm puts first: (N, P + h w, C) -> (N, C)."""
+        """Return the class token, the first of timm's tokens: (N, P + h w, C) -> (N, C)."""
         if getattr(self.net, "cls_token", None) is None or isinstance(features, list) or features.ndim != 3:
             raise ModelError(f"pool must be avg or mean for backbone {self.name}: it has no class token.")
         return features[:, 0]
 
     def _cells(self, features: Tensor | list[Tensor]) -> Tensor:
-        """Return patches or map cells in a row, (N, C, cells)."""
+        """Return patches or map cells as a sequence, (N, C, cells)."""
         if isinstance(features, Tensor) and features.ndim == 3:
             return features[:, self._num_prefix_tokens :].transpose(1, 2)
         return self._feature_map(features).flatten(2)
 
     def _feature_map(self, features: Tensor | list[Tensor]) -> Tensor:
-        """Return the last feature map as (N, C, h, w), whatever the layout of the model."""
+        """Return the last feature map as (N, C, h, w), for any memory layout of the model."""
         channels: int = self.net.num_features  # type: ignore[assignment]  # timm builds by name
         if isinstance(features, Tensor) and features.ndim == 3:
             return self._patch_map(features)
+        # Swin and similar models put channels last. The number of channels tells the layouts apart.
         if isinstance(features, Tensor) and features.ndim == 4 and features.shape[1] == channels:
             return features
         if isinstance(features, Tensor) and features.ndim == 4 and features.shape[3] == channels:
@@ -65,7 +68,7 @@ class Backbone(nn.Module):
         raise ModelError(f"pool must be avg for backbone {self.name}: its features ({shape}) are no map.")
 
     def _patch_map(self, tokens: Tensor) -> Tensor:
-        """Lay a vision transformer's patch tokens out as a map: (N, P + h w, C) -> (N, C, h, w)."""
+        """Arrange the patch tokens of a vision transformer as a map: (N, P + h w, C) -> (N, C, h, w)."""
         patches = tokens[:, self._num_prefix_tokens :]
         side = round(patches.shape[1] ** 0.5)
         if side * side != patches.shape[1]:
@@ -77,11 +80,12 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def _measure(self, config: EncoderConfig) -> int:
-        """Return F, from a trial run on one black frame that leaves BatchNorm statistics alone."""
+        """Return F, measured on a black frame."""
         trained = self.net.training
-        self.net.eval()
+        self.net.eval()  # else the black frame would enter the statistics of BatchNorm
         try:
             pixels = torch.zeros(1, 3, config.tile_size, config.tile_size)
+            # A model can ignore output_stride silently, so the size of the map is measured.
             if self.grid_size is not None or config.output_stride is not None:
                 self._check_map(self._feature_map(self._features(pixels)), config)
             return self(pixels).shape[1]

@@ -1,6 +1,6 @@
-"""An encoder that sees windows of frames: a transformers model made for clips, frozen as it is.
+"""Frozen encoder for windows of frames: a clip model of transformers.
 
-transformers itself is loaded where a model is (``hf_video.py``), for that takes seconds.
+transformers takes seconds to load, so only ``hf_video.py`` imports transformers, where a model is loaded.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ _NOT_ARCHITECTURE = (
     "label2id",
     "_name_or_path",
 )
-"""Entries of a transformers config that do not say what is computed."""
+"""Entries of a transformers config without influence on the computation."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClipEncoderConfig:
-    """How frames become the windows a clip encoder sees, and its tokens a vector."""
+    """Settings of a clip encoder: windows of frames, and pooling of tokens into a vector."""
 
     name: str
-    """What it is called: the last part of its id, or its directory's name."""
+    """Name: the last part of the id, or the name of the directory."""
     window_frames: int
-    """Frames of a window: as many as the model was made for."""
+    """Frames of a window, fixed by the model."""
     window_stride: int
-    """Frames from one window's beginning to the next one's, in 1..``window_frames``."""
+    """Frames from the beginning of one window to the next, in 1..``window_frames``."""
     pool: ClipPool = "mean"
-    """``mean``: over all tokens but the class token; ``token``: the class token."""
+    """``mean``: mean over all tokens without the class token, ``token``: class token."""
     image_size: int = 224
-    """Side in pixels of what the model sees: the middle of a frame."""
+    """Side in pixels of the model's input, the centre of a frame."""
     resize_size: int = 224
-    """Side in pixels frames are read at."""
+    """Side in pixels of decoded frames."""
     fit: ResizeMode = "crop"
-    """How frames become square when they are read."""
+    """Conversion of decoded frames to squares."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
-    """Subtracted from the colours red, green, blue, of 0..1."""
+    """Mean of red, green and blue in 0..1, subtracted from colours."""
     std: tuple[float, float, float] = IMAGENET_STD
-    """Divides the colours after that."""
+    """Standard deviation of red, green and blue, the divisor of centred colours."""
     sampling: FrameSampling = FrameSampling(stride=1, max_frames=1000)
-    """Which frames are looked at, before windows are cut."""
+    """Sampling of frames, before windows are cut."""
 
     def __post_init__(self) -> None:
         Windows(frames=self.window_frames, stride=self.window_stride)
@@ -68,13 +68,13 @@ class ClipEncoderConfig:
 
 
 class ClipEncoder(nn.Module):
-    """Windows of frames -> a sequence of embeddings, one a window; level "frame" only.
+    """Clip encoder: a sequence of embeddings, one for each window of frames. Level "frame" only.
 
     Shapes: U windows of W frames, S = ``image_size``, F = ``frame_size``.
     """
 
     def __init__(self, model: PreTrainedModel, config: ClipEncoderConfig) -> None:
-        """Take a model whose ``last_hidden_state`` are tokens (U, tokens, F), the class token first if any.
+        """Wrap a model with a ``last_hidden_state`` of tokens (U, tokens, F), the class token first if any.
 
         Raises:
             ModelError: ``config.pool`` is ``token`` and the model has no class token.
@@ -85,23 +85,25 @@ class ClipEncoder(nn.Module):
         self.windows = Windows(frames=config.window_frames, stride=config.window_stride)
         self.frame_size: int = model.config.hidden_size
         self.output_size = self.frame_size
-        self.temporal = None
+        self.temporal = None  # the model itself covers time, within a window
         self._has_class_token = hasattr(model.embeddings, "cls_token")
         if config.pool == "token" and not self._has_class_token:
             raise ModelError(f"pool must be mean for {config.name}: a {self.kind} has no class token.")
         self.mean: Tensor
         self.std: Tensor
+        # Not persistent: the settings have these values, and the fingerprint covers the settings.
         self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(3, 1, 1), persistent=False)
 
     @property
     def kind(self) -> str:
-        """What transformers calls models of this kind, such as ``videomae``."""
+        """Model type in transformers, such as ``videomae``."""
         return self.model.config.model_type
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings, the model's own where they are not its kind's defaults too, as JSON can hold them."""
+        """All settings as JSON values, of the model those that differ from transformers' defaults."""
+        # The round trip turns tuples into lists, as they are read back from a file.
         own = json.loads(json.dumps(self.model.config.to_diff_dict()))
         architecture = {key: own[key] for key in sorted(own) if key not in _NOT_ARCHITECTURE}
         return {"source": "hf-video", **config_to_dict(self.config), "architecture": architecture}
@@ -111,8 +113,9 @@ class ClipEncoder(nn.Module):
         self.eval().to(device)
 
     def unit_features(self, frames: Tensor) -> Tensor:
-        """Return a vector a window: (U W, 3, S, S) uint8, window by window -> (U, F)."""
+        """Return a vector for each window: (U W, 3, S, S) uint8, window by window -> (U, F)."""
         pixels = (frames.to(self.mean.dtype) / 255 - self.mean) / self.std
+        # Batches have channels innermost, and the models take windows as (U, W, 3, S, S).
         windows = pixels.contiguous(memory_format=torch.contiguous_format).unflatten(
             0, (-1, self.windows.frames)
         )

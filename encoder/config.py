@@ -1,4 +1,4 @@
-"""The visual encoder's settings; they are written beside its weights and make it again."""
+"""Settings of the visual encoder, stored beside its weights."""
 
 import re
 from dataclasses import dataclass
@@ -15,42 +15,42 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """A backbone that sees single frames, and a temporal module that sees their neighbours.
+    """Settings of a backbone for single frames and a temporal module over neighbouring frames.
 
-    Defaults are the paper's where it speaks: ResNet-18, 224 pixels, every fourth frame, one Conv1d. Kernel 5,
-    256 pixels before the crop and at most 300 frames are GFSLT-VLP's and its successors'.
+    Defaults of the paper: ResNet-18, 224 pixels, every fourth frame, one Conv1d. Defaults of GFSLT-VLP and
+    its successors: kernel 5, 256 pixels before the crop, at most 300 frames.
     """
 
     backbone: str = "resnet18"
-    """A timm model, by name."""
+    """Name of a timm model."""
     pretrained: bool = False
-    """Begin from timm's weights (fetched when not on disk) instead of random ones."""
+    """Start from timm's weights (fetched when not on disk) instead of random weights."""
     pool: str = "avg"
-    """``avg``: timm's own pooling; ``token``: the class token; ``mean``: the mean over patches or map cells;
-    ``grid-N``: means over an N x N grid, which keep where a hand is."""
+    """``avg``: timm's pooling, ``token``: class token, ``mean``: mean over patches or map cells, ``grid-N``:
+    means over an N x N grid, which keep the position of a hand."""
     output_stride: int | None = None
-    """Pixels of the picture per cell of the feature map, for backbones that can be dilated; None: its own."""
+    """Pixels of the picture per cell of the feature map, for backbones with dilation. None: no change."""
     temporal: bool = True
-    """Whether there is a temporal module; without it only frame features can be had."""
+    """Whether the encoder has a temporal module. Without a temporal module there are frame features alone."""
     hidden_size: int = 512
-    """Width of the temporal module's output."""
+    """Output size of the temporal module."""
     kernel_size: int = 5
-    """Steps the temporal module sees at once, odd."""
+    """Steps in the receptive field of the temporal module, odd."""
     image_size: int = 224
-    """Side in pixels of what the backbone sees: a crop, central in evaluation, random in training."""
+    """Side in pixels of the backbone's input: a crop, central in evaluation, random in training."""
     resize_size: int = 256
-    """Side in pixels frames are read at."""
+    """Side in pixels of decoded frames."""
     fit: ResizeMode = "crop"
-    """How frames become square when they are read."""
+    """Conversion of decoded frames to squares."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
-    """Subtracted from the colours red, green, blue, of 0..1."""
+    """Mean of red, green and blue in 0..1, subtracted from colours."""
     std: tuple[float, float, float] = IMAGENET_STD
-    """Divides the colours after that."""
+    """Standard deviation of red, green and blue, the divisor of centred colours."""
     sampling: FrameSampling = FrameSampling()
-    """Which frames are looked at."""
+    """Sampling of frames."""
     scales: tuple[int, ...] | None = None
-    """At scale s the frame is seen in s x s tiles of one size, whose features are averaged; the scales'
-    features are joined. ``image_size`` is the side at the largest scale. None: the whole frame, once.
+    """Scales of a frame. At scale s the features of s x s tiles of one size are averaged, and the features of
+    all scales are concatenated. ``image_size`` is the side at the largest scale. None: the whole frame, once.
     (S2: Shi et al., "When Do We Not Need Larger Vision Models?", ECCV 2024)"""
 
     def __post_init__(self) -> None:
@@ -68,21 +68,19 @@ class EncoderConfig:
 
     @property
     def grid_size(self) -> int | None:
-        """Cells along each side of the pooling grid; None without one."""
+        """Cells along each side of the pooling grid. None without a grid."""
         return int(self.pool.removeprefix("grid-")) if self.pool.startswith("grid-") else None
 
     @property
     def tile_size(self) -> int:
-        """Side in pixels of what the backbone sees: a tile, which without ``scales`` is the frame."""
+        """Side in pixels of the backbone's input: of a tile, or of the frame without ``scales``."""
         return self.image_size // max(self.scales or (1,))
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings as JSON can hold them; ``scales`` only where there are any.
-
-        Without them an encoder is described, and so fingerprinted, as before there were scales.
-        """
+        """All settings as JSON values, ``scales`` only if set."""
         settings = config_to_dict(self)
+        # Without scales the fingerprint is the same as before this setting existed.
         return settings if self.scales else {key: settings[key] for key in settings if key != "scales"}
 
     def _scale_faults(self) -> list[str]:

@@ -95,6 +95,7 @@ class BatchEncoder(Generic[K]):
         self._device, self._dtype = device, dtype
         self._forward = torch.compile(encoder.unit_features) if compile else encoder.unit_features
         size, windows = encoder.config.image_size, encoder.windows
+        # Allocation is where a device without room fails first.
         kind = Prefetcher if device.type == "cuda" else Transfer
         with _memory_for(frame_batch, device):
             encoder.prepare(device)
@@ -129,7 +130,7 @@ class BatchEncoder(Generic[K]):
             yield from self._run_batch(batch, spans)
 
     def finish(self) -> Iterator[tuple[K, np.ndarray]]:
-        """Encode the last batch and yield the clips that remain; see :meth:`add`."""
+        """Encode the last batch and yield the remaining clips (see :meth:`add`)."""
         for batch, spans in self._packer.finish():
             yield from self._run_batch(batch, spans)
         for clip in self._under_way:
@@ -146,6 +147,7 @@ class BatchEncoder(Generic[K]):
                 completed.append(_Completed(key, transfer.fetch(kept), transfer.fetch(largest)))
             arrival = transfer.arrival()
         self._skipped = 0
+        # One event behind the copies of all clips, instead of an event for each.
         for clip in completed:
             clip.arrival = arrival
         if transfer.runs_ahead:  # the device is busy with this batch: take the clips of the one before
@@ -153,7 +155,7 @@ class BatchEncoder(Generic[K]):
         return [clip.result() for clip in completed]
 
     def _split(self, features: Tensor, spans: list[UnitSpan[K]]) -> Iterator[tuple[K, Tensor]]:
-        """Yield the clips that end in this batch; keep the features of a clip that goes on."""
+        """Yield the clips that end in this batch. Keep the features of a clip that continues."""
         start = 0
         for span in spans:
             self._pieces.append(features[start : start + span.count])
@@ -180,12 +182,13 @@ class BatchEncoder(Generic[K]):
                 features.device.type, dtype=self._dtype, enabled=self._dtype != torch.float32
             ):
                 features = self._encoder.sign_features(features)
+        # Magnitude: values below -65504 become -inf in float16 just as large ones become inf.
         return features.to(torch.float16), features.abs().max()
 
 
 @dataclass
 class _Completed(Generic[K]):
-    """Features of a clip on their way to the CPU."""
+    """Features of a completed clip, on the way to the CPU."""
 
     key: K
     features: Tensor
@@ -193,7 +196,7 @@ class _Completed(Generic[K]):
     arrival: torch.cuda.Event | None = None
 
     def result(self) -> tuple[K, np.ndarray]:
-        """Wait for the features, check that float16 holds them, and return them with the clip's key."""
+        """Wait for the features, check the range of float16, and return the key and the features."""
         if self.arrival is not None:
             self.arrival.synchronize()
         largest = self.largest.item()  # NaN if any feature is

@@ -1,4 +1,4 @@
-"""The files of an encoder directory: their names, and whether they are there and whole, without torch."""
+"""Files of an encoder directory: names and checks, without torch."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ WEIGHTS_FILE = "model.safetensors"
 
 
 def find_encoder(folder: Path) -> Path:
-    """Return the encoder directory that ``folder`` is or holds.
+    """Return the encoder directory: ``folder``, or ``encoder/`` in a run directory.
 
     Raises:
-        ModelError: it is neither, and what is missing.
+        ModelError: a file of the encoder directory is missing. The error names the file.
     """
     inner = folder / "encoder"
     found = inner if inner.is_dir() else folder
@@ -36,7 +36,7 @@ def read_settings(folder: Path) -> EncoderConfig:
 
     Raises:
         ModelError: ``config.json`` describes something else.
-        ConfigError: the settings are not an encoder's.
+        ConfigError: the settings are not settings of an encoder.
     """
     path = folder / CONFIG_FILE
     content = read_json(path)
@@ -49,8 +49,8 @@ def check_encoder(folder: Path) -> None:
     """Check an encoder directory without loading the weights.
 
     Raises:
-        ModelError: a part is missing, damaged, or of something else.
-        ConfigError: the settings are not an encoder's.
+        ModelError: a file is missing, damaged, or of another kind.
+        ConfigError: the settings are not settings of an encoder.
     """
     found = find_encoder(folder)
     read_settings(found)

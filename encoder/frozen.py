@@ -1,4 +1,4 @@
-"""What :func:`~.encode.encode` and an extraction need of an encoder, whatever it is made of."""
+"""Protocol of frozen encoders, as :class:`~.encode.BatchEncoder` and an extraction use it."""
 
 from typing import Any, Protocol
 
@@ -11,75 +11,75 @@ from .windows import Windows
 
 
 class FrozenConfig(Protocol):
-    """How frames are read for an encoder."""
+    """Settings for decoding frames for an encoder."""
 
     @property
     def image_size(self) -> int:
-        """Side in pixels of what it sees."""
+        """Side in pixels of the input."""
         ...
 
     @property
     def resize_size(self) -> int:
-        """Side in pixels frames are read at; the middle is seen."""
+        """Side in pixels of decoded frames. The encoder takes the centre."""
         ...
 
     @property
     def fit(self) -> ResizeMode:
-        """How frames become square."""
+        """Conversion of decoded frames to squares."""
         ...
 
     @property
     def sampling(self) -> FrameSampling:
-        """Which frames are looked at."""
+        """Sampling of frames."""
         ...
 
 
 class FrozenEncoder(Protocol):
-    """An encoder that gives a vector for each unit of a clip: a frame, or a window of frames.
+    """Encoder with a vector for each unit of a clip. A unit is a frame, or a window of frames.
 
-    :class:`~.model.VisualEncoder` (stage one's, or a timm backbone) and
-    :class:`~.clip_encoder.ClipEncoder` are such.
+    Implementations: :class:`~.model.VisualEncoder` (of stage one, or a timm backbone) and
+    :class:`~.clip_encoder.ClipEncoder`.
 
     Shapes: U units of W = ``windows.frames`` frames, T units of one clip, F = ``frame_size``,
     D = ``output_size``.
     """
 
     frame_size: int
-    """Numbers in a unit's vector."""
+    """Size of the vector of a unit."""
     output_size: int
-    """Numbers in a step's vector after the temporal module; ``frame_size`` where there is none."""
+    """Size of a vector after the temporal module, ``frame_size`` without a temporal module."""
     windows: Windows
-    """How a clip's frames are cut into units."""
+    """Cut of a clip into units."""
 
     @property
     def config(self) -> FrozenConfig:
-        """How frames are read."""
+        """Settings for decoding frames."""
         ...
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything it was made by but its weights, as JSON can hold it."""
+        """All settings as JSON values. Settings and weights determine the encoder."""
         ...
 
     def prepare(self, device: torch.device) -> None:
-        """Move to ``device``, in evaluation mode, laid out for speed."""
+        """Move to ``device``, in evaluation mode, with the fastest memory layout."""
         ...
 
     def unit_features(self, frames: Tensor) -> Tensor:
-        """Return a vector a unit: (U W, 3, S, S) uint8, unit by unit -> (U, F)."""
+        """Return a vector for each unit: (U W, 3, S, S) uint8, unit by unit -> (U, F)."""
         ...
 
     def sign_features(self, frame_features: Tensor) -> Tensor:
-        """Return one clip's features after the temporal module: (T, F) -> (T, D)."""
+        """Apply the temporal module to a clip: (T, F) -> (T, D)."""
         ...
 
     @property
     def temporal(self) -> nn.Module | None:
-        """The temporal module, where there is one."""
+        """Temporal module, if the encoder has one."""
         ...
 
     def require_temporal(self) -> nn.Module:
-        """Return the temporal module, or raise a ModelError where there is none."""
+        """Return the temporal module, or raise a ModelError if there is none."""
         ...
 
     def state_dict(self) -> dict[str, Any]:

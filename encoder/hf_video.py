@@ -1,6 +1,6 @@
-"""Loading a clip encoder from a directory in transformers' form, or from the hub by its id.
+"""Loading of a clip encoder from a directory in transformers' layout, or from the hub by id.
 
-Weights are read from safetensors alone, and code that comes with a model is never run.
+Weights are read from safetensors alone. Code in a model directory is never run.
 """
 
 import logging
@@ -25,7 +25,7 @@ from .config import IMAGENET_MEAN, IMAGENET_STD
 logger = logging.getLogger(__name__)
 
 KINDS = ("videomae", "vivit", "timesformer")
-"""transformers' kinds of clip encoders that take ``pixel_values`` (windows, frames, 3, side, side)."""
+"""Model types of transformers with the input ``pixel_values`` (windows, frames, 3, side, side)."""
 _PREPROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")
 _NAMED = "hf-video:{}"
 
@@ -42,13 +42,13 @@ def hf_video_encoder(
 
     Args:
         source: a directory, or an id on the hub such as ``MCG-NJU/videomae-base``.
-        window_stride: frames from one window to the next; None: half a window.
-        pool: how a window's tokens become a vector.
-        sampling: which frames are looked at; None: every one, an even subset of more than 1000.
-        fetch: fetch by its id what is not on disk; else it must be there.
+        window_stride: frames from one window to the next. None: half a window.
+        pool: pooling of a window's tokens into a vector.
+        sampling: sampling of frames. None: every frame, and 1000 frames evenly of a longer clip.
+        fetch: fetch missing files from the hub.
 
     Raises:
-        ModelError: there is no such model, it is of no kind known here, or its weights are incomplete or
+        ModelError: the model does not exist, its type is not in ``KINDS``, or its weights are incomplete or
             pickled.
         ConfigError: ``window_stride`` is longer than a window.
     """
@@ -79,7 +79,8 @@ def hf_video_encoder(
 
 
 def _weights(load: Any, source: str) -> PreTrainedModel:
-    """Return the model, all its weights from the file: transformers would leave missing ones random."""
+    """Return the model with all weights from the file."""
+    # transformers gives missing weights random values, and only tells so in the loading info.
     model, info = load(
         AutoModel.from_pretrained,
         use_safetensors=True,
@@ -97,7 +98,7 @@ def _weights(load: Any, source: str) -> PreTrainedModel:
 
 
 def _preprocessor(source: str, *, may_fetch: bool) -> dict[str, Any]:
-    """Return what the model says of how pictures are prepared; nothing, where it does not."""
+    """Return the preprocessing settings of a model, empty if there are none."""
     for name in _PREPROCESSORS:
         if (path := _find(source, name, may_fetch=may_fetch)) is not None:
             return read_json(path)
@@ -106,7 +107,7 @@ def _preprocessor(source: str, *, may_fetch: bool) -> dict[str, Any]:
 
 
 def _find(source: str, name: str, *, may_fetch: bool) -> Path | None:
-    """Return one of the source's files; None where it has none of that name."""
+    """Return the path of a file of the source, or None if the source has no such file."""
     ask: dict[str, Any] = {"_raise_exceptions_for_missing_entries": False}
     path = cached_file(
         source, name, local_files_only=True, _raise_exceptions_for_connection_errors=False, **ask
@@ -118,7 +119,7 @@ def _find(source: str, name: str, *, may_fetch: bool) -> Path | None:
 
 
 def _side(value: int | Sequence[int], source: str) -> int:
-    """Return the side in pixels of the squares a model was made for."""
+    """Return the side in pixels of a model's square input."""
     sides = {value} if isinstance(value, int) else set(value)
     if len(sides) != 1:
         raise ModelError(f"hf-video:{source} must see squares, but sees {value}.")
@@ -126,16 +127,16 @@ def _side(value: int | Sequence[int], source: str) -> int:
 
 
 def _prepared(told: dict[str, Any], *, image_size: int, is_vivit: bool) -> dict[str, Any]:
-    """Return sizes and colours as :class:`ClipEncoderConfig` has them.
-
-    transformers computes ``(factor x - offset - mean) / std`` of colours x in 0..255; here they lie in 0..1.
-    """
+    """Convert the preprocessing settings of transformers to fields of :class:`ClipEncoderConfig`."""
+    # transformers computes (factor x - offset - mean) / std for colours x in 0..255. Here colours lie in
+    # 0..1, and factor and offset become part of mean and std.
     factor = 255 * told.get("rescale_factor", 1 / 127.5 if is_vivit and told else 1 / 255)
     offset = float(told.get("offset", is_vivit and bool(told)))
     mean, std = told.get("image_mean", IMAGENET_MEAN), told.get("image_std", IMAGENET_STD)
-    if not told.get("do_normalize", True):
+    if not told.get("do_normalize", True):  # the model takes colours as they are
         mean, std = (0.0,) * 3, (1.0,) * 3
     size = told.get("size", image_size)
+    # A size with height and width is a target shape. A size with one number is the shorter side.
     fit: ResizeMode = "stretch" if isinstance(size, dict) and "height" in size else "crop"
     side = size if isinstance(size, int) else size.get("shortest_edge", size.get("height", image_size))
     return {

@@ -1,4 +1,4 @@
-"""The visual encoder: a backbone over single frames, then a local temporal module."""
+"""Visual encoder: a backbone over single frames, then a local temporal module."""
 
 from typing import Any
 
@@ -14,14 +14,14 @@ from .windows import Windows
 
 
 class VisualEncoder(nn.Module):
-    """Frames -> a sequence of embeddings, one a frame.
+    """Visual encoder: a sequence of embeddings, one for each frame.
 
     Shapes: N frames of all clips packed, B clips, T steps of the longest, F = ``frame_size``,
     D = ``output_size``.
     """
 
     windows = Windows()
-    """A unit is one frame."""
+    """Single frames as units."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -38,6 +38,7 @@ class VisualEncoder(nn.Module):
         )
         self.mean: Tensor
         self.std: Tensor
+        # Not persistent: the settings have these values, and the fingerprint covers the settings.
         self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(3, 1, 1), persistent=False)
 
@@ -45,11 +46,11 @@ class VisualEncoder(nn.Module):
         """Encode several clips.
 
         Args:
-            frames: their frames, one clip behind the other (N, 3, H, W), uint8.
+            frames: the frames of all clips, one clip behind the other (N, 3, H, W), uint8.
             lengths: frames per clip (B,), int64, each at least 1, summing to N.
 
         Returns:
-            Embeddings (B, T, D), zero past each end; of level "sign", or "frame" without temporal module.
+            Embeddings (B, T, D), zero past each end, of level "sign", or "frame" without temporal module.
 
         Raises:
             ValueError: the lengths do not sum to N.
@@ -64,29 +65,30 @@ class VisualEncoder(nn.Module):
         return self.temporal(features, lengths)
 
     def frame_features(self, frames: Tensor) -> Tensor:
-        """Return what the backbone sees in single frames: (N, 3, H, W) uint8 -> (N, F)."""
+        """Normalise frames and apply the backbone: (N, 3, H, W) uint8 -> (N, F)."""
         pixels = (frames.to(self.mean.dtype) / 255 - self.mean) / self.std
+        # Convolutions are faster with channels innermost, on CPUs and on GPUs with tensor cores.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         if self.config.scales is None:
             return self.backbone(pixels)
         return multi_scale(self.backbone, pixels, scales=self.config.scales, tile_size=self.config.tile_size)
 
     def unit_features(self, frames: Tensor) -> Tensor:
-        """Return :meth:`frame_features`: here a unit is a frame."""
+        """Return :meth:`frame_features`, because a unit is a frame."""
         return self.frame_features(frames)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All settings as JSON can hold them."""
+        """All settings as JSON values."""
         return self.config.settings
 
     def prepare(self, device: torch.device) -> None:
-        """Move to ``device``, in evaluation mode, the backbone's weights with channels innermost."""
+        """Move to ``device``, in evaluation mode, with the weights of the backbone channels-last."""
         self.eval().to(device)
         self.backbone.to(memory_format=torch.channels_last)
 
     def sign_features(self, frame_features: Tensor) -> Tensor:
-        """Return one clip's sign features, at its own length: (T, F) -> (T, D).
+        """Return the sign features of one clip: (T, F) -> (T, D).
 
         Raises:
             ModelError: the encoder has no temporal module.
@@ -94,10 +96,10 @@ class VisualEncoder(nn.Module):
         return self.require_temporal().single(frame_features)
 
     def require_temporal(self) -> TemporalModule:
-        """Return the temporal module, which level "sign" needs.
+        """Return the temporal module, for level "sign".
 
         Raises:
-            ModelError: there is none.
+            ModelError: the encoder has no temporal module.
         """
         if self.temporal is None:
             raise ModelError(

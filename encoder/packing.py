@@ -16,7 +16,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True)
 class UnitSpan(Generic[K]):
-    """Units of one clip that lie side by side in one batch."""
+    """Consecutive units of a clip in a batch."""
 
     key: K
     """The clip's key."""
@@ -51,7 +51,7 @@ class BatchPacker(Generic[K]):
             windows: the cut of clips into units.
             filled: units of zeros at the beginning of the first batch.
             new_batch: returns the tensor to fill (N, 3, size, size), uint8, zero where nothing was written
-                yet; None: a new tensor every time.
+                yet. None: a new tensor every time.
 
         Raises:
             ConfigError: a window has more frames than a batch.
@@ -84,6 +84,7 @@ class BatchPacker(Generic[K]):
         while packed < total:
             count = min(total - packed, self._room - self._filled)
             rows = self._windows.rows(packed, count, num_frames=len(frames))
+            # Windows are gathered here, into the batch: overlapping windows of a whole clip would be larger.
             self._batch[self._filled * length : (self._filled + count) * length] = squares[rows]
             packed, self._filled = packed + count, self._filled + count
             self._spans.append(UnitSpan(key, count, is_last=packed == total))
@@ -92,7 +93,7 @@ class BatchPacker(Generic[K]):
                 self._batch, self._spans, self._filled = self._new_batch(), [], 0
 
     def finish(self) -> Iterator[tuple[Tensor, list[UnitSpan[K]]]]:
-        """Yield the last batch, if it has frames; see :meth:`add`."""
+        """Yield the last batch, if there are frames left (see :meth:`add`)."""
         if self._spans:
             # A batch that is used again still holds older frames there.
             self._batch[self._filled * self._windows.frames :] = 0

@@ -32,17 +32,17 @@ class Transfer:
         return features.cpu()
 
     def arrival(self) -> torch.cuda.Event | None:
-        """Return an event that marks the arrival of all features fetched so far; None: they have arrived."""
+        """Return an event for the arrival of all features fetched so far. None: the features have arrived."""
         return None
 
 
 class Prefetcher(Transfer):
-    """Transfer with prefetching on CUDA: two pinned batches in turn, and a copy stream of their own."""
+    """Transfer with prefetching on CUDA: two pinned batches in turn, and a separate copy stream."""
 
     runs_ahead = True
 
     def __init__(self, *, num_frames: int, size: int, device: torch.device) -> None:
-        """Allocate both batches; see :class:`Transfer`."""
+        """Allocate both batches (see :class:`Transfer`)."""
         super().__init__(num_frames=num_frames, size=size, device=device)
         self._batches = [blank_frames(num_frames, size, pin=True) for _ in range(2)]
         self._copied = [torch.cuda.Event() for _ in self._batches]
@@ -66,7 +66,7 @@ class Prefetcher(Transfer):
         return there
 
     def fetch(self, features: Tensor) -> Tensor:
-        """Return features on their way to pinned memory; see :meth:`Transfer.fetch`."""
+        """Start the copy of features to pinned memory (see :meth:`Transfer.fetch`)."""
         return features.to("cpu", non_blocking=True)
 
     def arrival(self) -> torch.cuda.Event:

@@ -1,6 +1,6 @@
-"""The encoder directory: ``config.json`` and ``model.safetensors``. Nothing else, nothing pickled.
+"""Encoder directory: ``config.json`` and ``model.safetensors``, without pickles.
 
-Its fingerprint says which encoder made a feature: it changes with any setting and any weight.
+The fingerprint identifies an encoder. Any other setting or weight gives another fingerprint.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from .model import VisualEncoder
 
 
 def save_encoder(encoder: VisualEncoder, folder: Path) -> None:
-    """Write an encoder directory; each file is whole or not there."""
+    """Write an encoder directory, each file atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / WEIGHTS_FILE) as temporary:
         temporary.write_bytes(_weights_bytes(encoder))
@@ -32,8 +32,8 @@ def load_encoder(folder: Path) -> VisualEncoder:
         folder: an encoder directory, or a run directory that holds one as ``encoder/``.
 
     Raises:
-        ModelError: a part is missing, damaged, or of something else.
-        ConfigError: the settings are not an encoder's.
+        ModelError: a file is missing, damaged, or of another kind.
+        ConfigError: the settings are not settings of an encoder.
     """
     folder = find_encoder(folder)
     config = read_settings(folder)
@@ -43,30 +43,32 @@ def load_encoder(folder: Path) -> VisualEncoder:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return the SHA-256 over an encoder directory's settings and weights.
+    """Return the SHA-256 of the settings and weights in an encoder directory.
 
     Raises:
-        ModelError: a part is missing.
+        ModelError: a file is missing.
     """
     folder = find_encoder(folder)
     return _sha256_of([sha256_file(folder / CONFIG_FILE), sha256_file(folder / WEIGHTS_FILE)])
 
 
 def fingerprint_of(encoder: FrozenEncoder) -> str:
-    """Return the SHA-256 over an encoder's settings and weights: of a visual encoder, as on disk."""
+    """Return the SHA-256 of an encoder's settings and weights, the same as that of its directory."""
     parts = (_config_bytes(encoder), _weights_bytes(encoder))
     return _sha256_of([hashlib.sha256(part).hexdigest() for part in parts])
 
 
 def _config_bytes(encoder: FrozenEncoder) -> bytes:
-    """Return config.json: without the wish for pretrained weights, for the weights lie beside it."""
+    """Return the contents of config.json."""
     settings = encoder.settings
+    # Stored weights replace pretrained ones: loading must not ask for those.
     if "pretrained" in settings:
         settings["pretrained"] = False
     return (json.dumps({"format": FORMAT, **settings}, indent=2) + "\n").encode()
 
 
 def _weights_bytes(encoder: FrozenEncoder) -> bytes:
+    # On the CPU and contiguous, so that the bytes are the same from any device and memory layout.
     state = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
     return safetensors.torch.save(state)
 

@@ -1,4 +1,4 @@
-"""The part that sees a frame's neighbours: from frame-wise to sign-wise features (paper, section 3.2)."""
+"""Temporal module over neighbouring frames: from frame features to sign features (paper, section 3.2)."""
 
 import torch
 import torch.nn.functional as F
@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 
 class TemporalModule(nn.Module):
-    """One Conv1d, BatchNorm and ReLU; as many steps come out as went in.
+    """Conv1d, BatchNorm and ReLU, with as many steps in the output as in the input.
 
-    What lies past a clip's end is zero before the convolution and never enters the statistics, so that
-    padding changes nothing, in training too.
+    Padding changes no value, in training too: steps past the end of a clip are zero before the convolution
+    and never enter the statistics.
     """
 
     def __init__(self, *, frame_size: int, hidden_size: int, kernel_size: int) -> None:
@@ -18,14 +18,14 @@ class TemporalModule(nn.Module):
         self.norm = nn.BatchNorm1d(hidden_size)
 
     def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
-        """Mix each step with its neighbours.
+        """Mix each step with neighbouring steps.
 
         Args:
             frames: frame features of B clips, one behind the other (N, F).
             lengths: steps per clip (B,), int64, summing to N.
 
         Returns:
-            Sign features (B, T, D), zero past each end; T is the longest length.
+            Sign features (B, T, D), zero past each end. T is the longest length.
         """
         padded, valid = pad_packed(frames, lengths)
         mixed = self.conv(padded.transpose(1, 2)).transpose(1, 2)  # (B, T, F) -> (B, T, D)
@@ -33,10 +33,8 @@ class TemporalModule(nn.Module):
         return pad_packed(packed, lengths)[0]
 
     def single(self, frames: Tensor) -> Tensor:
-        """Mix one clip's steps, (T, F) -> (T, D): :meth:`forward` of it alone, bit for bit.
-
-        Nothing here waits for a device, which telling steps from padding does.
-        """
+        """Return the same as :meth:`forward` of one clip, bit for bit: (T, F) -> (T, D)."""
+        # Without padding there is no mask, and nothing waits for the device.
         mixed = self.conv(frames[None].transpose(1, 2))[0].T  # (1, T, F) -> (T, D)
         return F.relu(self._normalise(mixed.contiguous()))
 
@@ -50,7 +48,7 @@ class TemporalModule(nn.Module):
 
 
 def pad_packed(packed: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Lay clips side by side: (N, C) -> (B, T, C), zero past each end, and where there are steps (B, T)."""
+    """Pad packed clips: (N, C) -> (B, T, C), zero past each end, and the mask of steps (B, T)."""
     steps = torch.arange(int(lengths.max()), device=packed.device)
     valid = steps < lengths.to(packed.device)[:, None]  # (B, T)
     padded = packed.new_zeros(*valid.shape, packed.shape[1])

@@ -1,4 +1,4 @@
-"""timm's models by name: built without classifier, with timm's weights, a file's, or random ones."""
+"""timm models by name, without classifier, with timm's weights, given weights, or random weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,12 +25,12 @@ def create_timm_model(config: EncoderConfig, *, state: Mapping[str, Tensor] | No
     """Build a timm model without classifier.
 
     Args:
-        config: which model, and what it sees.
-        state: the weights; None: timm's own where ``config.pretrained`` says so, else random ones.
+        config: name and input of the model.
+        state: the weights. None: timm's weights if ``config.pretrained``, else random weights.
 
     Raises:
-        ModelError: the name is unknown, the model has no such option, its weights cannot be fetched, or
-            ``state`` holds another model's.
+        ModelError: the name is unknown, the model lacks an option, the weights cannot be fetched, or
+            ``state`` belongs to another model.
     """
     check_timm_name(config.backbone)
     if state is not None:
@@ -47,7 +47,7 @@ def create_timm_model(config: EncoderConfig, *, state: Mapping[str, Tensor] | No
 
 
 def check_weights_at_hand(name: str, *, key: str) -> None:
-    """Check that timm's weights of a model are on this disk, or that the hub has them: it is asked once.
+    """Check that timm's weights of a model are on this disk, or else, by one request, on the hub.
 
     Args:
         name: the model.
@@ -73,6 +73,7 @@ def _create(config: EncoderConfig, *, pretrained: bool, overlay: dict[str, Any] 
     if config.output_stride is not None:
         options["output_stride"] = config.output_stride
     pretrained_cfg = timm.get_pretrained_cfg(config.backbone)
+    # Models of a fixed size, such as vision transformers, adapt their position embedding.
     if pretrained_cfg is not None and pretrained_cfg.fixed_input_size:
         options["img_size"] = config.tile_size
     try:
@@ -84,12 +85,11 @@ def _create(config: EncoderConfig, *, pretrained: bool, overlay: dict[str, Any] 
 
 
 def _create_with(config: EncoderConfig, state: Mapping[str, Tensor]) -> nn.Module:
-    """Build a model with given weights, every one of them.
-
-    timm forgives what is missing as soon as a classifier is left out, and then leaves it random. So the
-    classifier is left out here, and timm is told that there is none.
-    """
+    """Build a model with given weights, none of them missing."""
+    # When timm drops a classifier it also ignores other missing weights, which stay random. So the classifier
+    # is dropped here, and timm is told that there is none.
     cfg = timm.get_pretrained_cfg(config.backbone)
+    # Models with a distillation token have two classifiers.
     heads = (cfg.classifier if cfg is not None else None) or ()
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     dropped = {f"{head}.{part}" for head in heads for part in ("weight", "bias")}
@@ -100,6 +100,7 @@ def _create_with(config: EncoderConfig, state: Mapping[str, Tensor]) -> nn.Modul
     except RuntimeError as error:  # a heading, then a line for each kind of fault
         first = (str(error).splitlines() + [""])[1].strip()
         raise ModelError(f"The weights do not fit backbone {config.backbone}: {first or error}") from error
+    # timm keeps the weights that were given in these entries: a second copy in memory.
     net.pretrained_cfg = net.default_cfg = {  # type: ignore[assignment]  # timm keeps plain dicts there
         key: value for key, value in vars(net)["pretrained_cfg"].items() if key != "state_dict"
     }
@@ -107,10 +108,10 @@ def _create_with(config: EncoderConfig, state: Mapping[str, Tensor]) -> nn.Modul
 
 
 def check_timm_name(name: str) -> None:
-    """Refuse a name, or the tag behind its dot, that timm does not know.
+    """Refuse a model name or a tag (behind the dot) that is unknown to timm.
 
     Raises:
-        ModelError: with the nearest name timm knows.
+        ModelError: the name is unknown. The error has the most similar name.
     """
     model, _, tag = name.partition(".")
     known = timm.list_models()

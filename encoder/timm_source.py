@@ -1,4 +1,4 @@
-"""A timm backbone as an encoder, frozen as it is; its weights timm's own, or a local file's."""
+"""Frozen timm backbone as an encoder, with timm's weights or the weights of a local file."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -35,17 +35,17 @@ def timm_encoder(
 
     Args:
         name: a timm model, as in ``resnet18`` or ``vit_base_patch16_224.augreg_in21k``.
-        image_size: the side the backbone sees; None: the one it was trained at.
-        resize_size: the side frames are read at, at scale 1; None: such that timm's own share is cropped.
-        pretrained: with timm's weights, fetched when not on disk; else random ones.
-        weights: a ``.safetensors`` file to take instead, or a directory as timm's models have it on the hub.
-        pool: as :class:`EncoderConfig` has it.
-        scales: multiples of ``image_size`` the frame is seen at; frames are read at the largest.
-        sampling: which frames are looked at; None: as :class:`FrameSampling` has it.
+        image_size: side of the input. None: the side in the training of the backbone.
+        resize_size: side of decoded frames at scale 1. None: the side that leads to timm's crop.
+        pretrained: use timm's weights, fetched when not on disk, instead of random weights.
+        weights: a ``.safetensors`` file with other weights, or a directory as timm's hub models have.
+        pool: pooling, as in :class:`EncoderConfig`.
+        scales: scales of a frame, as multiples of ``image_size``. Frames are decoded at the largest scale.
+        sampling: sampling of frames. None: the defaults of :class:`FrameSampling`.
 
     Raises:
-        ModelError: the name is unknown, the weights cannot be fetched, do not fit or are pickled.
-        ConfigError: ``pool`` or ``scales`` are none.
+        ModelError: the name is unknown, or the weights cannot be fetched, do not fit or are pickled.
+        ConfigError: ``pool`` or ``scales`` is not valid.
     """
     check_timm_name(name)
     if pretrained and weights is None:
@@ -73,7 +73,8 @@ def timm_encoder(
 
 
 def _trained_as(name: str, weights: Path | None) -> dict[str, Any]:
-    """Return how pictures were prepared in training: as the weights' directory says, else as timm does."""
+    """Return the preprocessing in training, from the directory of the weights, else from timm."""
+    # timm crops after it resizes: crop_pct is the share of the resized side that the crop keeps.
     known = timm.get_pretrained_cfg(name)
     if known is None:
         raise ModelError(f"timm does not say how pictures are prepared for {name}.")

@@ -14,11 +14,11 @@ from ..encoder.frozen import FrozenEncoder
 SIZES = (16, 32, 64, 128, 256, 512, 1024)
 """Frame batches to try, in this order."""
 WORTHWHILE = 1.05
-"""Speed-up over the last frame batch that makes a larger one worth its memory."""
+"""Smallest speed-up for which a larger frame batch is taken."""
 _BATCHES = 4
-"""Batches encoded for each size, enough that one is packed while another is computed."""
+"""Batches per trial: enough to pack a batch while the device computes another."""
 _CLIP_FRAMES = 256
-"""Frames of a trial clip, about as many as the longest real clips have."""
+"""Frames of a trial clip, similar to the longest real clips."""
 
 
 def choose_frame_batch(seconds: Callable[[int], float]) -> int:
@@ -28,8 +28,8 @@ def choose_frame_batch(seconds: Callable[[int], float]) -> int:
     128
 
     Args:
-        seconds: returns the cost of a frame at a frame batch; raises torch.OutOfMemoryError, itself or as the
-            cause of a ConfigError, where memory is too small.
+        seconds: returns the cost of a frame at a frame batch. Where memory is too small, it raises
+            torch.OutOfMemoryError, or a ConfigError with this cause.
 
     Raises:
         ConfigError: not even the smallest fits.

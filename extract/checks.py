@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 
 def check(extraction: Extraction) -> None:
-    """Refuse an extraction that cannot end well; print what views cost on disk.
+    """Refuse an extraction that cannot end well, and log the disk space of views.
 
     Raises:
         CacheError: the disk has too little room, or the folder holds shards of another set.
@@ -39,7 +39,7 @@ def check(extraction: Extraction) -> None:
 
 
 def describe(extraction: Extraction) -> tuple[dict[str, Any], str]:
-    """Return the plan as JSON can hold it, and as lines for people."""
+    """Return the plan as JSON values, and as text."""
     plans = extraction.plans
     content = {
         "shards": [
@@ -67,7 +67,7 @@ def describe(extraction: Extraction) -> tuple[dict[str, Any], str]:
 
 
 def views_cost(plans: Sequence[ShardPlan]) -> list[str]:
-    """Return a line with the disk space that views take; without views, none."""
+    """Return a line about the disk space of views, or no line without views."""
     most = max((view.number for plan in plans for view in plan.views), default=0)
     if not most:
         return []
@@ -76,7 +76,8 @@ def views_cost(plans: Sequence[ShardPlan]) -> list[str]:
 
 
 def disk_needed(plans: Sequence[ShardPlan]) -> int:
-    """Return the bytes that the unfinished shards still need, with the journal of the largest shard."""
+    """Return the disk space of the unfinished shards, with the journal of the largest shard."""
+    # While a shard is written its journal and the file exist side by side.
     unfinished = [plan for plan in plans if plan.finished is None]
     journals = [partial_folder(plan.path) / "features.bin" for plan in unfinished]
     there = sum(journal.stat().st_size for journal in journals if journal.exists())
@@ -85,7 +86,8 @@ def disk_needed(plans: Sequence[ShardPlan]) -> int:
 
 
 def disk_free(folder: Path) -> int:
-    """Return the free bytes of the disk that ``folder`` is on or will be on."""
+    """Return the free bytes of the disk of ``folder``."""
+    # The folder itself is made later, so the nearest folder that exists tells the disk.
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     return shutil.disk_usage(there).free
 
@@ -104,6 +106,7 @@ def _check_set(plans: Sequence[ShardPlan], out: Path) -> None:
 
 
 def _check_videos(plan: ShardPlan, manifest: Manifest) -> None:
+    # A single missing video is rejected later. If all are missing the corpus is elsewhere.
     if any(manifest.path(sample).exists() for sample in plan.samples):
         return
     first = plan.samples[0]

@@ -1,4 +1,4 @@
-"""Clips by number, decoded into the frames that the encoder takes."""
+"""Clips by number, decoded into frames for the encoder."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from .config import ExtractConfig
 from .views import View, augmented
 
 Item = tuple[int, np.ndarray | str]
-"""Number of a clip, and its frames or the reason why it cannot be read."""
+"""Number of a clip, with the frames, or with the reason why the clip cannot be read."""
 
 
 class ClipDataset(Dataset[Item]):
@@ -39,11 +39,11 @@ class ClipDataset(Dataset[Item]):
         return len(self._views)
 
     def __getitem__(self, index: int) -> Item:
-        """Decode a view; S is the image size of the encoder."""
+        """Decode a view, cropped to the image size S of the encoder."""
         config, view = self.config, self._views[index]
         try:
             frames = self._decode(view)
-        except DataError as error:
+        except DataError as error:  # a value, because one damaged video must not end the extraction
             return index, str(error)
         if view.number:
             return index, augmented(frames, view, size=config.image_size, config=self._extraction)
@@ -52,7 +52,7 @@ class ClipDataset(Dataset[Item]):
         return index, np.ascontiguousarray(frames[:, centre, centre])  # the border need not travel
 
     def id_of(self, index: int) -> str:
-        """Return the id of the clip that a view is of."""
+        """Return the id of the clip of a view."""
         return self._views[index].sample.id
 
     def _decode(self, view: View) -> np.ndarray:

@@ -10,27 +10,27 @@ from ..video.sampling import FrameSampling
 from .threads import available_cores, default_threads
 
 FRAME_BATCH = 32
-"""Frames the backbone sees at a time where nothing else is said and nothing is gained by more: on a CPU."""
+"""Frame batch on a CPU, where a larger one gains nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimmConfig:
-    """How a backbone given as ``timm:NAME`` is made."""
+    """Settings of a backbone given as ``timm:NAME``."""
 
     pretrained: bool = True
-    """Take timm's weights, fetched when not on disk; else random ones."""
+    """Use timm's weights (fetched when not on disk) instead of random weights."""
     weights: str | None = None
-    """Take these instead: a .safetensors file, or a directory as timm's models have it on the hub."""
+    """Use these weights: a .safetensors file, or a directory with the layout of timm's models on the hub."""
     image_size: int | None = None
-    """Pixels of a side it sees; None: those it was trained at."""
+    """Side of the input in pixels. None: the side in the backbone's training."""
     pool: str = "avg"
-    """``avg``: as timm pools; ``token``: the class token; ``mean``: over patches or map cells; ``grid-N``."""
+    """``avg`` (as timm), ``token`` (class token), ``mean`` (of patches or map cells), or ``grid-N``."""
     scales: tuple[int, ...] = (1,)
-    """Multiples of ``image_size`` a frame is seen at, in tiles; their features are joined."""
+    """Scales of a frame, as multiples of ``image_size``, each in tiles. The features are concatenated."""
     frame_stride: int = 4
-    """Every so many-th frame is looked at."""
+    """Distance between sampled frames."""
     max_frames: int = 300
-    """Of a clip with more such frames an even subset of so many."""
+    """Largest number of sampled frames. A longer clip is sampled evenly."""
 
     def __post_init__(self) -> None:
         if self.weights is not None and not self.pretrained:
@@ -38,65 +38,65 @@ class TimmConfig:
 
     @property
     def sampling(self) -> FrameSampling:
-        """Which frames are looked at."""
+        """Sampling of frames."""
         return FrameSampling(stride=self.frame_stride, max_frames=self.max_frames)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HfVideoConfig:
-    """How a clip encoder given as ``hf-video:NAME`` is made."""
+    """Settings of a clip encoder given as ``hf-video:NAME``."""
 
     window_stride: int | None = None
-    """Looked-at frames from one window's beginning to the next one's; None: half a window."""
+    """Sampled frames from the beginning of one window to the next. None: half a window."""
     pool: Literal["mean", "token"] = "mean"
-    """``mean``: over a window's tokens but the class token; ``token``: the class token."""
+    """``mean``: mean over the tokens of a window, without the class token, ``token``: class token."""
     frame_stride: int = 1
-    """Every so many-th frame is looked at."""
+    """Distance between sampled frames."""
     max_frames: int = 1000
-    """Of a clip with more such frames an even subset of so many: windows then span more time."""
+    """Largest number of sampled frames. A longer clip is sampled evenly, and a window spans more time."""
     fetch: bool = True
-    """Fetch by its id what is not on disk; else only look there."""
+    """Fetch missing files from the hub instead of using the disk alone."""
 
     @property
     def sampling(self) -> FrameSampling:
-        """Which frames are looked at."""
+        """Sampling of frames."""
         return FrameSampling(stride=self.frame_stride, max_frames=self.max_frames)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractConfig:
-    """How the frozen encoder is run over the videos."""
+    """Settings of an extraction."""
 
     level: Literal["sign", "frame"] | None = None
-    """Features after the temporal module or before it; None: after it, where the encoder has one."""
+    """``sign``: features after the temporal module, ``frame``: before. None: the highest of the encoder."""
     frame_batch: int | None = None
-    """Frames the backbone sees at a time, part of what decides the last bits of a feature; None: as the cache
-    has it already, else the fastest on CUDA (tried before the first clip), 32 elsewhere."""
+    """Frames in a batch of the encoder, which decide the last bits of a feature. None: the frame batch of the
+    cache if there is one, else the fastest on CUDA (by a search before the first clip), 32 elsewhere."""
     precision: Precision = "auto"
-    """Number format to compute in; auto: bf16 where it is quicker, else fp32."""
+    """Number format of the computation. ``auto``: bf16 where bf16 is faster, else fp32."""
     phase: int = 0
-    """The first frame kept of each clip, below the encoder's ``sampling.stride``."""
+    """First sampled frame of each clip, below the encoder's ``sampling.stride``."""
     workers: int | None = None
-    """Processes that decode; 0: none besides the one that encodes; None: one a core, at most 16."""
+    """Number of processes for decoding. 0: decode in the encoding process. None: one per core, at most 16."""
     threads: int | None = None
-    """Threads the encoder computes with on a CPU, part of what decides the last bits of a feature; None: as
-    the shard was begun with, else what OMP_NUM_THREADS says, else one a core."""
+    """CPU threads of the encoder, which decide the last bits of a feature. None: the number in the journal of
+    the shard, else OMP_NUM_THREADS, else one per core."""
     compile: bool = False
-    """Let torch compile the encoder: quicker after a minute on some GPUs; last bits may differ."""
+    """Compile the encoder: faster after a minute on some GPUs. The last bits may differ."""
     fps: float | None = None
-    """Look at so many frames a second by each clip's own clock, instead of as the encoder samples."""
+    """Sample by target frame rate, by the timestamps of each clip, instead of by the encoder's stride."""
     keep_partial: bool = False
-    """Of a damaged video take the frames before its fault, instead of leaving it out."""
+    """Keep the frames before the first decoding error of a damaged video, instead of rejecting the video."""
     timm: TimmConfig = TimmConfig()
-    """For ``--encoder timm:NAME`` alone."""
+    """Settings for ``--encoder timm:NAME``."""
     hf_video: HfVideoConfig = HfVideoConfig()
-    """For ``--encoder hf-video:NAME`` alone."""
+    """Settings for ``--encoder hf-video:NAME``."""
     views: int = 0
-    """Augmented passes of each training video that are kept besides the clean one."""
+    """Number of augmented passes over each training video, besides the clean pass."""
     augment: AugmentConfig = AugmentConfig()
-    """How far a view may be moved and its light changed."""
+    """Limits of the augmentation of a view."""
     seed: int = 0
-    """Draws the views, and the random weights of a timm backbone that is not pretrained."""
+    """Seed of the views, and of the random weights of a timm backbone without pretraining."""
 
     def __post_init__(self) -> None:
         for name in ("frame_batch", "threads"):
@@ -112,15 +112,16 @@ class ExtractConfig:
             raise ConfigError(f"workers must be 0 or more, but is {self.workers}.")
 
     def sampling(self, own: FrameSampling) -> FrameSampling:
-        """Return which frames are looked at, where the encoder itself would look at ``own``."""
+        """Return the sampling of frames, for an encoder with the sampling ``own``."""
         return own if self.fps is None else replace(own, fps=self.fps)
 
     @property
     def num_workers(self) -> int:
-        """The number of processes that decode."""
+        """Number of processes for decoding."""
+        # At most 16: on a large machine each process holds decoded clips in memory.
         return min(available_cores(), 16) if self.workers is None else self.workers
 
     @property
     def num_threads(self) -> int:
-        """The number of threads the encoder computes with on a CPU."""
+        """Number of CPU threads of the encoder."""
         return self.threads or default_threads()

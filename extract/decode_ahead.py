@@ -21,11 +21,11 @@ from ..training.workers import LOADER_ERRORS, prepare_worker
 from .clips import ClipDataset, Item
 
 CLIPS_AHEAD = 2
-"""Clips that each worker decodes in advance; clips of 300 frames of 224 pixels take 90 MB."""
+"""Clips that each worker decodes in advance. Two clips of 300 frames of 224 pixels take 90 MB."""
 _NICENESS = 10
-"""Priority of workers: decoding takes the cores that the encoder leaves. With an even share the threads of
-the encoder would wait for one another (docs/extract.md has figures). At 19 everything else on a busy machine
-would go first."""
+"""Niceness of workers: decoding takes the cores left by the encoder. With equal priority the threads of the
+encoder would wait for each other (docs/extract.md has figures). At 19 everything else on a busy machine would
+go first."""
 _SECONDS_TO_DIE = 5.0
 _SHARED_MEMORY = Path("/dev/shm")
 
@@ -36,12 +36,12 @@ def decode_ahead(clips: ClipDataset, *, workers: int) -> Iterator[Iterator[Item]
 
     Args:
         clips: the clips to decode.
-        workers: number of processes that decode; 0: this process.
+        workers: number of processes that decode. 0: this process.
 
     Raises:
         DataError: a worker process died, or could not send a clip; the error names the clip.
     """
-    workers = min(workers, len(clips))
+    workers = min(workers, len(clips))  # more would have nothing to read
     if not workers:
         yield (clips[number] for number in range(len(clips)))
         return
@@ -50,6 +50,7 @@ def decode_ahead(clips: ClipDataset, *, workers: int) -> Iterator[Iterator[Item]
         _SentClips(clips, reading, shared=_fits_shared_memory(clips, workers=workers)), batch_size=None,
         num_workers=workers, collate_fn=_unchanged, worker_init_fn=_begin, prefetch_factor=CLIPS_AHEAD,
     )  # fmt: skip
+    # The loader does not name its processes: they are the children that iter() adds.
     before = set(active_children())
     items = iter(loader)
     processes = [process for process in active_children() if process not in before]
@@ -67,6 +68,7 @@ def decode_ahead(clips: ClipDataset, *, workers: int) -> Iterator[Iterator[Item]
         read = dict(zip(reading[::2], reading[1::2], strict=True))
         raise DataError(_death_report(clips, dead, read)) from error
     finally:
+        # Also after the last clip: the loader itself would give a process five seconds.
         for process in processes:
             process.terminate()
         for process in processes:
@@ -74,7 +76,7 @@ def decode_ahead(clips: ClipDataset, *, workers: int) -> Iterator[Iterator[Item]
 
 
 class _SentClips(Dataset[Any]):
-    """Clips as a worker process sends them. The worker notes its clip: a crash leaves no other trace."""
+    """Clips on the way out of a worker, which notes the clip first: a crash leaves no other trace."""
 
     def __init__(self, clips: ClipDataset, reading: Any, *, shared: bool) -> None:
         self._clips, self._reading, self._shared = clips, reading, shared
@@ -92,13 +94,11 @@ class _SentClips(Dataset[Any]):
 
 
 def _fits_shared_memory(clips: ClipDataset, *, workers: int) -> bool:
-    """Tell whether clips can travel through shared memory, which is four times as fast as a pipe.
-
-    Shared memory is often too small in containers, and a process that writes beyond its end is killed. It
-    must hold twice all clips that can be on their way.
-    """
+    """Return whether shared memory has room for clips. A pipe is four times slower."""
     if not _SHARED_MEMORY.is_dir():
         return False
+    # In containers shared memory is often too small, and a process that writes beyond its end is killed.
+    # Hence room for twice all clips that can be on their way.
     config = clips.config
     clip_bytes = config.sampling.max_frames * config.image_size**2 * 3
     return shutil.disk_usage(_SHARED_MEMORY).free > 2 * workers * (CLIPS_AHEAD + 1) * clip_bytes
@@ -112,7 +112,7 @@ def _begin(worker: int) -> None:
 
 
 def _unchanged(item: Any) -> Any:
-    """Return a clip as it is: arrays stay arrays."""
+    """Return the clip, without torch's conversion of arrays to tensors."""
     return item
 
 
@@ -121,7 +121,7 @@ def _as_array(frames: Any) -> Any:
 
 
 def _death_report(clips: ClipDataset, dead: Sequence[BaseProcess], read: dict[int, int]) -> str:
-    """Return the error for worker processes that died.
+    """Return the error for dead worker processes.
 
     Args:
         clips: all clips.

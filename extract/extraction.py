@@ -34,6 +34,7 @@ def extract(extraction: Extraction) -> Extracted:
     check(extraction)
     result = Extracted()
     with interrupted_by_signals():
+        # One shard after the other, so that a run that is ended leaves most shards finished.
         for plan in extraction.plans:
             if plan.finished is None:
                 with torch_threads(plan.config.num_threads):
@@ -50,7 +51,7 @@ def extract(extraction: Extraction) -> Extracted:
 
 
 def _write_shard(plan: ShardPlan, extraction: Extraction, result: Extracted) -> None:
-    """Decode, encode and write the clips of one shard."""
+    """Decode, encode and write the clips of a shard."""
     with _open_writer(plan) as writer:
         views = plan.views[writer.num_written :]
         clips = ClipDataset(
@@ -69,6 +70,7 @@ def _write_shard(plan: ShardPlan, extraction: Extraction, result: Extracted) -> 
                     output.put(done, features)
             for done, features in result.timed_each("encode", batches.finish()):
                 output.put(done, features)
+        # The journal has the reasons of earlier runs too, and finish() removes the journal.
         result.add_rejected(plan.split, {entry.id: entry.rejected or "" for entry in writer.rejected})
         with result.timed("write"):
             writer.finish()

@@ -1,4 +1,4 @@
-"""``--devices``: one process for each device of this machine; each writes some of the shards.
+"""``--devices``: a process for each device of this machine, with some of the shards.
 
 The processes need nothing of each other. When one fails, the others finish their shards. When this process
 ends, all end. Each process starts without a fork, because a fork could not use CUDA, and loads the encoder.
@@ -33,28 +33,29 @@ logger = logging.getLogger(__name__)
 
 Outcome = Extracted | Exception
 PATIENCE_SECONDS = 30.0
-"""Time that a process may take to end after it was asked to."""
+"""Time for a process to end after a request."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceAssignment:
-    """Device and shards of one process."""
+    """Device and shards of a process."""
 
     name: str
-    """Prefix of the lines that the process prints, such as ``1 cuda:1``."""
+    """Name of the process in the output, for instance ``1 cuda:1``."""
     device: str
     shards: tuple[Shard, ...]
     threads: int | None
-    """CPU threads of a computation; None: torch's default."""
+    """CPU threads of a computation. None: torch's default."""
 
 
 def parse_devices(text: str) -> list[str]:
-    """Return the devices that ``--devices`` names: ``cuda:0,cuda:1``, ``cpu,cpu``, or ``all`` CUDA devices.
+    """Return the devices of ``--devices``: ``cuda:0,cuda:1``, ``cpu,cpu``, or ``all`` CUDA devices.
 
     Raises:
-        ConfigError: one is not on this machine, or they are of several kinds.
+        ConfigError: a device does not exist on this machine, or the devices are of several kinds.
     """
     if text == "all":
+        # Only visible devices are counted: CUDA_VISIBLE_DEVICES limits the processes too.
         names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
         if not names:
             raise ConfigError("--devices all must find a CUDA device, but there is none.\nRun: fla doctor")
@@ -75,19 +76,20 @@ def extract_on_devices(
     devices: Sequence[str],
     method: Literal["spawn", "fork"] = "spawn",
 ) -> Extracted:
-    """Write shards in one process for each of D devices: process k writes shards k, k + D, k + 2 D, ...
+    """Write shards, each of D devices in a process: process k writes shards k, k + D, k + 2 D, ...
 
     Args:
         request: what is encoded, by which encoder, to where.
-        shards: (i, n) of each.
+        shards: (i, n) of each shard.
         devices: the device of each process; a device may come several times.
-        method: start method of the processes; ``fork`` is quicker and works on the CPU alone.
+        method: start method of the processes, ``fork`` is quicker and works on the CPU alone.
 
     Raises:
         FlaError: the first error of a process, after the others have finished.
         CacheError: a process was killed.
     """
     begin, assignments = time.monotonic(), _assign(shards, devices)
+    # Every process would start decoders for all cores of the machine.
     own = request.sharing_cores(len(assignments))
     usual = multiprocessing.get_start_method()
     context: Any = multiprocessing.get_context(method)  # its type lacks what all contexts have
@@ -106,7 +108,7 @@ def extract_on_devices(
                 writer.close()  # else the end of the process would not end the pipe
                 processes.append(process)
                 readers[reader] = assignment
-            outcomes = _collect(readers)
+            outcomes = _collect(readers)  # all, so that one failure does not waste the work of the others
             for process in processes:
                 process.join(PATIENCE_SECONDS)
         finally:
@@ -148,6 +150,7 @@ def _collect(readers: Mapping[Connection, DeviceAssignment]) -> dict[str, Outcom
 
 
 def _receive(reader: Connection, assignment: DeviceAssignment) -> Outcome:
+    # A process that is killed closes its end of the pipe without an outcome.
     try:
         return reader.recv()
     except EOFError:
@@ -172,13 +175,14 @@ def _work(request: ExtractionRequest, assignment: DeviceAssignment, writer: Conn
         )
     except (FlaError, OSError) as error:
         outcome = error
-    except Exception as error:
+    except Exception as error:  # may not survive pickling, so its text is sent
         traceback.print_exc()
         outcome = RuntimeError(f"the process on {assignment.device} failed: {error!r}")
     writer.send(outcome)
 
 
 def _end_with_parent() -> None:
+    # A parent that is killed cannot end its children, which would hold the locks of their shards.
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -186,7 +190,7 @@ def _end_with_parent() -> None:
 
 
 def _end(processes: Sequence[BaseProcess]) -> None:
-    """End the processes that still run; the journals keep finished clips."""
+    """End the running processes. The journals keep finished clips."""
     for process in processes:
         if process.is_alive():
             process.terminate()

@@ -1,7 +1,7 @@
-"""``--engine ray``: the shards as Ray tasks, on this machine or on a cluster.
+"""``--engine ray``: shards as Ray tasks, on this machine or on a cluster.
 
-Only paths and settings travel: every task reads the manifest, the encoder and the videos, and writes its
-shard, where it runs. So the paths must be the same on all machines.
+Only paths and settings are sent. Every task reads the manifest, the encoder and the videos, and writes its
+shard, on the machine where the task runs. The paths must be the same on all machines.
 """
 
 import logging
@@ -20,29 +20,31 @@ from .shards import Shard
 logger = logging.getLogger(__name__)
 
 LOCAL = {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
-"""How a Ray of our own is started: the tasks are all it does, so they are not put last (Ray's 15)."""
+"""Arguments to start a local Ray. The niceness replaces Ray's 15, because nothing else runs there."""
 
 
 def extract_on_ray(request: ExtractionRequest, shards: Sequence[Shard], *, device: str) -> Extracted:
-    """Write each shard in a Ray task: on the cluster at ``RAY_ADDRESS``, else on one started here.
+    """Write each shard in a Ray task, on the cluster at ``RAY_ADDRESS`` or on a local Ray.
 
-    A task takes a GPU where ``device`` is one, and the CPUs that are then its share. When one fails, the
-    others finish.
+    A task uses one GPU if ``device`` is ``cuda``, and its part of the CPUs. When a task fails, the other
+    tasks finish.
 
     Args:
         request: what is encoded, by which encoder, to where.
-        shards: (i, n) of each.
+        shards: (i, n) of each shard.
         device: ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
         ModelError: Ray is not installed.
-        FlaError: the first that a task ended with, after the others have finished.
+        FlaError: the first error of a task, after the other tasks have finished.
         CacheError: a task was lost with its process or machine.
     """
     ray, begin = _import_ray(), time.monotonic()
     with _cluster(ray):
+        # Ray schedules as many tasks as these numbers allow at a time.
         cpus, gpus = _share(ray.cluster_resources(), tasks=len(shards), on_gpu=device == "cuda")
         task = ray.remote(num_cpus=cpus, num_gpus=gpus)(call_with_logging)
+        # Tasks run in other folders, and divide the cores of a machine.
         own = request.absolute().sharing_cores(max(1, (os.cpu_count() or 1) // cpus))
         pending = {
             task.remote(
@@ -73,10 +75,11 @@ def _import_ray() -> Any:
 
 @contextmanager
 def _cluster(ray: Any) -> Iterator[None]:
-    """Be connected to a cluster: to the one there is, to ``RAY_ADDRESS``, or to one of our own."""
+    """Connect to the cluster of this process, to ``RAY_ADDRESS``, or to a local Ray."""
     if ray.is_initialized():
         yield
         return
+    # Without "local" Ray would connect to any cluster that it finds on this machine.
     address = os.environ.get("RAY_ADDRESS") or "local"
     ray.init(address=address, logging_level="ERROR", **(LOCAL if address == "local" else {}))
     try:
@@ -86,13 +89,13 @@ def _cluster(ray: Any) -> Iterator[None]:
 
 
 def _share(resources: dict[str, float], *, tasks: int, on_gpu: bool) -> tuple[int, int]:
-    """Return the CPUs and GPUs of one task: the CPUs are shared by as many tasks as can run at a time."""
+    """Return the CPUs and GPUs of a task. Parallel tasks divide the CPUs."""
     at_a_time = min(tasks, int(resources.get("GPU", 1)) if on_gpu else tasks)
     return max(1, int(resources.get("CPU", 1)) // max(1, at_a_time)), int(on_gpu)
 
 
 def _collect(ray: Any, pending: dict[Any, Shard]) -> dict[Shard, Extracted]:
-    """Wait for every task; raise the first failure once all have ended."""
+    """Wait for every task, then raise the first failure."""
     results: dict[Shard, Extracted] = {}
     failure: BaseException | None = None
     while pending:

@@ -1,4 +1,4 @@
-"""Plan of an extraction: one object that is built once, then read by the checks and by the work."""
+"""Plan of an extraction: an object, built once, for checks and work."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,12 +21,12 @@ from .shards import WHOLE, Shard
 from .views import View, views_of
 
 _ROW_BYTES = 1024
-"""Bytes of a row besides its features (HDF5 headers, index, text), rounded up."""
+"""Bytes of a row without features (HDF5 headers, index, text), rounded up."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPlan:
-    """Contents and settings of one shard of one split."""
+    """Contents and settings of a shard."""
 
     path: Path
     """File of the finished shard."""
@@ -34,7 +34,7 @@ class ShardPlan:
     index: int
     count: int
     config: ExtractConfig
-    """Settings with ``frame_batch`` resolved, and ``threads`` where the shard's journal has them."""
+    """Settings with ``frame_batch`` resolved, and ``threads`` from the shard's journal if there is one."""
     provenance: Provenance
     samples: tuple[Sample, ...]
     views: tuple[View, ...]
@@ -43,7 +43,7 @@ class ShardPlan:
     steps: tuple[int, ...]
     """Steps of each row, by the frame counts of the manifest."""
     finished: ShardIndex | None
-    """Index of the shard that an earlier run has finished."""
+    """Index of the shard on disk, if an earlier run has finished the shard."""
 
     @property
     def size_bytes(self) -> int:
@@ -59,7 +59,7 @@ class ShardPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Extraction:
-    """One extraction in this process: what is encoded, by which encoder, to where."""
+    """Extraction in this process: manifest, encoder, cache, shards, settings."""
 
     manifest: Manifest
     encoder: FrozenEncoder
@@ -68,13 +68,13 @@ class Extraction:
     out: Path
     """Folder of the cache. Other files in the folder are left alone."""
     splits: tuple[str, ...] = ()
-    """Splits to encode; empty: all."""
+    """Splits to encode. Empty: all."""
     shards: tuple[Shard, ...] = (WHOLE,)
     """(i, n) of each shard to write: every n-th sample of a split, from the i-th."""
     config: ExtractConfig
-    """Settings as the user gave them."""
+    """Settings of the user."""
     device: torch.device
-    """Where the encoder computes."""
+    """Device of the encoder."""
     dry_run: bool = False
     """Leave nothing in the folder."""
 
@@ -104,8 +104,9 @@ class Extraction:
         return tuple(plans)
 
     def _plan_shard(self, split: str, shard: Shard, config: ExtractConfig) -> ShardPlan:
-        """Return the plan of a shard of one split, for resolved settings."""
+        """Return the plan of a shard of a split, for resolved settings."""
         index, count = shard
+        # Every n-th sample: each shard has clips of the whole corpus, so that shards take equal times.
         sampling = config.sampling(self.encoder.config.sampling)
         everything = self.manifest.split(split)
         samples = tuple(everything[index::count])

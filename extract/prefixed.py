@@ -1,11 +1,11 @@
-"""A stream whose lines say which process they are of."""
+"""Output of several processes: each line begins with the name of the process."""
 
 import io
 from typing import TextIO
 
 
 class Prefixed(io.TextIOBase):
-    """Writes whole lines to another stream, each with a prefix. It is no terminal: bars become lines."""
+    """Stream with a prefix before each line. Not a terminal: progress bars become lines."""
 
     def __init__(self, stream: TextIO, *, prefix: str) -> None:
         """Write to ``stream``, and begin each line with ``prefix``."""
@@ -17,7 +17,7 @@ class Prefixed(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        r"""Keep the text; pass on the lines that ``\n`` has ended, in one piece so that they stay whole."""
+        r"""Write all lines ended by ``\n`` in a single write, so that lines stay whole. Keep the rest."""
         *lines, self._rest = (self._rest + text).split("\n")
         if lines:
             self._stream.write("".join(f"{self._prefix}{line}\n" for line in lines))
@@ -25,5 +25,5 @@ class Prefixed(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what was written; a line that has not ended waits."""
+        """Flush the other stream. A line without its end waits."""
         self._stream.flush()

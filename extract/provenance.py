@@ -1,4 +1,4 @@
-"""Provenance of a shard: every choice that decides its bytes, as the cache records it."""
+"""Provenance of a shard: the record of all choices behind its bytes."""
 
 from importlib.metadata import version
 from typing import Any
@@ -17,7 +17,7 @@ from .config import ExtractConfig
 _PACKAGES = ("fla-llm", "torch", "timm", "av", "pillow")
 """Packages whose version can change feature values."""
 _PREPROCESSING = ("resize_size", "image_size", "fit", "mean", "std")
-"""Settings of an encoder that say how a picture becomes its input."""
+"""Settings of an encoder for the conversion of pictures to the input."""
 
 
 def provenance_of(
@@ -34,7 +34,7 @@ def provenance_of(
 
     Args:
         encoder: the frozen encoder.
-        fingerprint: its fingerprint.
+        fingerprint: fingerprint of the encoder.
         config: settings with ``frame_batch`` resolved.
         device: where the encoder computes.
         corpus: name of the corpus.
@@ -87,7 +87,7 @@ def _preprocessing(settings: dict[str, Any], encoder: FrozenEncoder, config: Ext
 
 
 def _step_seconds(encoder: FrozenEncoder, config: ExtractConfig, rates: set[float]) -> float | None:
-    """Return the seconds from one step to the next; None where clips differ in their frame rate."""
+    """Return the seconds from one step to the next; None if the frame rates of clips differ."""
     sampling, stride = config.sampling(encoder.config.sampling), encoder.windows.stride
     if sampling.fps is not None:
         return stride / sampling.fps

@@ -1,4 +1,4 @@
-"""Extraction request: paths and settings, so small that it can be sent to another process or machine."""
+"""Extraction request: paths and settings, small enough for another process or machine."""
 
 import os
 from dataclasses import dataclass, replace
@@ -18,22 +18,22 @@ from .source import load_source
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractionRequest:
-    """Names of what is encoded, by which encoder, to where; nothing is open or loaded."""
+    """Paths, names and settings of an extraction, without open files or loaded models."""
 
     manifest: Path
     """File of the manifest."""
     root: Path | None = None
-    """Folder of the videos; None: the one that the manifest names."""
+    """Folder of the videos. None: the folder in the manifest."""
     limit: int | None = None
-    """Number of samples taken from the beginning of each split; None: all."""
+    """Number of samples taken from the beginning of each split. None: all."""
     ckpt: Path | None = None
-    """Encoder directory, or a run that holds one; or"""
+    """Encoder directory, or a run with an encoder directory; or"""
     encoder: str | None = None
     """``timm:NAME`` or ``hf-video:NAME``."""
     out: Path
     """Folder of the cache."""
     splits: tuple[str, ...] = ()
-    """Splits to encode; empty: all."""
+    """Splits to encode. Empty: all."""
     config: ExtractConfig = ExtractConfig()
     """Settings."""
 
@@ -66,14 +66,14 @@ class ExtractionRequest:
         )  # fmt: skip
 
     def sharing_cores(self, processes: int) -> "ExtractionRequest":
-        """Return the request for one of several processes of a machine, with its part of the cores."""
+        """Return the request for one of several ``processes`` of a machine."""
         if self.config.workers is not None:
             return self
         workers = max(1, self.config.num_workers // processes)
         return replace(self, config=replace(self.config, workers=workers))
 
     def absolute(self) -> "ExtractionRequest":
-        """Return the request with absolute paths, for a process that runs in another folder."""
+        """Return the request with absolute paths, for a process in another folder."""
         paths = {name: getattr(self, name) for name in ("manifest", "root", "ckpt", "out")}
         return replace(self, **{name: path and path.absolute() for name, path in paths.items()})
 

@@ -1,8 +1,8 @@
-"""Settings that the user left open are resolved before the first clip, so that all shards of a cache agree.
+"""Resolution of open settings, before the first clip.
 
-The frame batch, and on a CPU the number of threads, decide the last bits of a feature. A choice that was made
-once is used again: the frame batch of anything in the cache's folder that the same encoder made, and the
-threads of the shard's own journal, since shards need not agree on threads.
+The frame batch, and on a CPU the number of threads, decide the last bits of a feature. An earlier choice is
+used again: the frame batch of any shard or journal of the same encoder in the cache's folder, and the threads
+of the journal of the same shard. All shards of a cache need the same frame batch, but not the same threads.
 """
 
 import json
@@ -31,7 +31,7 @@ from .provenance import level_of
 logger = logging.getLogger(__name__)
 
 _NOTE = "frame_batch-{}.json"
-"""File of a frame batch that was searched for, named after the encoder's fingerprint."""
+"""File name of the note with the frame batch, for the beginning of an encoder's fingerprint."""
 
 
 def resolve_settings(
@@ -45,7 +45,7 @@ def resolve_settings(
     device: torch.device,
     leave_note: bool = True,
 ) -> ExtractConfig:
-    """Return the settings with ``frame_batch`` filled in, and ``threads`` where a journal has them.
+    """Return the settings with ``frame_batch`` filled in, and ``threads`` from a journal.
 
     Args:
         config: the settings; values that the user gave stay.
@@ -55,8 +55,7 @@ def resolve_settings(
         splits: splits to extract.
         shard: (i, n), the shard of each split.
         device: where the encoder computes.
-        leave_note: write a frame batch that was searched for into the folder, for processes that start at
-            the same time.
+        leave_note: write the result of a search into the folder, for processes that start at the same time.
 
     Raises:
         ConfigError: CUDA has too little memory for the smallest frame batch tried.
@@ -65,6 +64,7 @@ def resolve_settings(
     """
     _check_folder(out)
     journals = [partial_folder(out / shard_name(split, *shard)) for split in splits]
+    # Threads only from journals of this shard: a finished shard does not continue.
     own = [folder for folder in journals if folder.exists()]
     threads = config.threads or next(_in_journals(own, fingerprint, "threads"), None)
     frame_batch = config.frame_batch or next(_frame_batches(out, own, fingerprint), None)
@@ -76,7 +76,7 @@ def resolve_settings(
 
 
 def _fastest_frame_batch(encoder: FrozenEncoder, *, config: ExtractConfig, device: torch.device) -> int:
-    """Return the frame batch that a search finds fastest on CUDA; elsewhere 32."""
+    """Return the frame batch: the fastest by a search on CUDA, 32 elsewhere."""
     if device.type != "cuda":
         return FRAME_BATCH
     dtype = resolve_dtype(config.precision, device)
@@ -88,7 +88,7 @@ def _fastest_frame_batch(encoder: FrozenEncoder, *, config: ExtractConfig, devic
 
 
 def _check_folder(out: Path) -> None:
-    """Refuse a file, a path below a file, and a name that the file system does not accept."""
+    """Refuse a file, a path below a file, and a name too long for the file system."""
     try:
         there = next(path for path in (out.absolute(), *out.absolute().parents) if path.exists())
     except OSError as error:  # such as a name of more than 255 bytes
@@ -99,6 +99,7 @@ def _check_folder(out: Path) -> None:
 
 def _frame_batches(out: Path, own: Sequence[Path], fingerprint: str) -> Iterator[int]:
     """Yield the frame batches of finished shards, of journals (``own`` first) and of the note."""
+    # Finished shards come first, because they cannot change any more.
     for path in visible(out.glob("*.h5")):
         if parse_shard_name(path.name):
             made_by = read_index(path).provenance
@@ -117,7 +118,7 @@ def _in_journals(folders: Sequence[Path], fingerprint: str, key: str) -> Iterato
 
 
 def _first_to_note(out: Path, fingerprint: str, frame_batch: int) -> int:
-    """Note the frame batch; return the noted one where another process was quicker."""
+    """Write the frame batch into a note. Return the frame batch of the first note."""
     note = out / _NOTE.format(fingerprint[:12])
     mine = note.with_name(f".{note.name}.{os.getpid()}.tmp")
     out.mkdir(parents=True, exist_ok=True)

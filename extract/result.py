@@ -20,7 +20,7 @@ _ADVICE: dict[Work, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected:
-    """A video that could not be read."""
+    """Unreadable video."""
 
     split: str
     id: str
@@ -29,14 +29,14 @@ class Rejected:
 
 @dataclass(kw_only=True)
 class Extracted:
-    """Result of an extraction; it grows while the extraction runs."""
+    """Result of an extraction, updated while the extraction runs."""
 
     shards: list[Path] = field(default_factory=list)
     """All requested shards, written now or earlier."""
     skipped: list[Path] = field(default_factory=list)
-    """Shards that an earlier run has finished."""
+    """Shards of earlier runs."""
     rejected: list[Rejected] = field(default_factory=list)
-    """Videos that could not be read and are not in the shards."""
+    """Unreadable videos, left out of the shards."""
     clips: int = 0
     """Clips encoded now."""
     frames: int = 0
@@ -74,7 +74,7 @@ class Extracted:
             self.spent[work] += time.perf_counter() - begin
 
     def timed_each(self, work: Work, items: Iterator[T]) -> Iterator[T]:
-        """Yield items, and add the time of making them to ``work``."""
+        """Yield items, and add the time spent on ``next`` to ``work``."""
         while True:
             with self.timed(work):
                 item = next(items, _END)
@@ -83,11 +83,11 @@ class Extracted:
             yield cast("T", item)
 
     def add_rejected(self, split: str, reasons: Mapping[str, str]) -> None:
-        """Add videos of a split by id, each once for all its views, with the reason."""
+        """Add videos of a split, with the reason by id."""
         self.rejected += [Rejected(split=split, id=id_, reason=reason) for id_, reason in reasons.items()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON can hold it."""
+        """Return the result as JSON values."""
         return {
             "shards": [str(path) for path in self.shards],
             "skipped": [str(path) for path in self.skipped],
@@ -119,8 +119,8 @@ def merged(results: Sequence[Extracted], *, seconds: float | None = None) -> Ext
     """Return one result for several.
 
     Args:
-        results: results of work that was done one after the other, or side by side.
-        seconds: duration of work side by side; the time spent on each kind of work is scaled to it.
+        results: results of consecutive or parallel work.
+        seconds: duration of parallel work; the time spent on each kind of work is scaled to this duration.
     """
     whole = Extracted()
     for field_ in fields(Extracted):
@@ -131,6 +131,7 @@ def merged(results: Sequence[Extracted], *, seconds: float | None = None) -> Ext
             setattr(whole, field_.name, [item for part in parts for item in part])
         else:
             setattr(whole, field_.name, sum(parts))
+    # Side by side, the processes' seconds add up to more than have passed.
     if seconds is not None and whole.seconds:
         scale = seconds / whole.seconds
         whole.spent = {work: part * scale for work, part in whole.spent.items()}

@@ -1,4 +1,4 @@
-"""Which shards a process writes: as it is told, or as its place in a Slurm array or under torchrun says."""
+"""Shards of a process: named by the user, by a Slurm array, or by torchrun."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,26 +13,27 @@ _BY_HAND = "Say which shard this is by --shard i/n."
 
 @dataclass(frozen=True, kw_only=True)
 class ShardAssignment:
-    """A shard that the environment names."""
+    """Shard named by the environment."""
 
     shard: Shard
     source: str
-    """What named it, in words."""
+    """Description of the source, for people."""
 
 
 def shard_of_environment(environment: Mapping[str, str]) -> ShardAssignment | None:
-    """Return the shard that belongs to this task of a Slurm array, or to this process of torchrun.
+    """Return the shard of this task of a Slurm array, or of this process of torchrun.
 
-    An array's steps (``0-14:2``) are counted out; its n is the number of its tasks. One of several parts
-    only counts: an array of one task, or one process under torchrun, names nothing.
+    The shard is the position of the task in the array, also for arrays with steps (``0-14:2``). An array of a
+    single task, or a single process under torchrun, names no shard.
 
     Args:
-        environment: ``os.environ``, or what stands for it.
+        environment: ``os.environ``, or a stand-in.
 
     Raises:
-        ConfigError: the array is not an even range, both kinds are there at once, or a variable is no number.
+        ConfigError: the array is not an even range, an array and torchrun both name a shard, or a variable is
+            not a number.
     """
-    found = [place for place in (_slurm(environment), _torchrun(environment)) if place is not None]
+    found = [each for each in (_slurm(environment), _torchrun(environment)) if each is not None]
     if len(found) > 1:
         raise ConfigError(
             f"The shard must be named once, but {found[0].source} and {found[1].source} both name one.\n"
@@ -44,21 +45,22 @@ def shard_of_environment(environment: Mapping[str, str]) -> ShardAssignment | No
 def assign(
     *, shard: Shard | None, count: int | None, environment: Mapping[str, str]
 ) -> tuple[list[Shard], str | None]:
-    """Return the shards this command writes, and what named them where that was not the user.
+    """Return the shards that this command writes, and the source if the environment names them.
 
     Args:
-        shard: the one that is asked for; or
-        count: how many there are in all, all of them asked for. Neither: as the environment says.
-        environment: as :func:`shard_of_environment` takes it.
+        shard: the one shard that the user asks for; or
+        count: the number of shards, all of them asked for. Neither: the shard of the environment.
+        environment: ``os.environ``, or a stand-in.
 
     Raises:
-        ConfigError: all shards are asked for in each of several tasks, or as the environment's.
+        ConfigError: each of several tasks is asked for all shards, or as :func:`shard_of_environment`.
     """
     if shard is not None:
         return [shard], None
     found = shard_of_environment(environment)
     if count is None:
         return ([WHOLE], None) if found is None else ([found.shard], found.source)
+    # Each task of an array would write all shards, and the tasks would wait for each other's locks.
     if found is not None:
         raise ConfigError(
             f"All shards must be written by one command, but this is one of the tasks of {found.source}.\n"

@@ -1,4 +1,4 @@
-"""The encoder an extraction uses: from a directory, or as timm or transformers have it."""
+"""Loading of the encoder: from a directory, from timm, or from transformers."""
 
 from pathlib import Path
 
@@ -15,15 +15,15 @@ KINDS = ("timm", "hf-video")
 def load_source(
     *, ckpt: Path | None, encoder: str | None, config: ExtractConfig
 ) -> tuple[FrozenEncoder, str]:
-    """Return the frozen encoder and its fingerprint.
+    """Return the frozen encoder and the fingerprint.
 
     Args:
-        ckpt: an encoder directory, or a run directory that holds one; or
-        encoder: ``timm:NAME``, or ``hf-video:NAME``, which may be a directory.
-        config: how a timm backbone, or a clip encoder, is made.
+        ckpt: an encoder directory, or a run directory with an encoder directory; or
+        encoder: ``timm:NAME``, or ``hf-video:NAME``, where the name may be a directory.
+        config: settings of a timm backbone or a clip encoder.
 
     Raises:
-        ModelError: there is no such encoder.
+        ModelError: the encoder does not exist or cannot be loaded.
     """
     if ckpt is not None:
         return load_encoder(ckpt), fingerprint(ckpt)
@@ -47,6 +47,7 @@ def _timm(name: str, config: ExtractConfig) -> FrozenEncoder:
     from ..encoder.timm_source import timm_encoder
 
     how = config.timm
+    # Random weights depend on the seed alone, and the caller's random numbers stay as they were.
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         return timm_encoder(

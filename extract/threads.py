@@ -1,4 +1,4 @@
-"""How many cores this process may use, and how many threads torch takes of them."""
+"""CPU cores and threads of this process."""
 
 import os
 from collections.abc import Iterator
@@ -6,21 +6,22 @@ from contextlib import contextmanager
 
 
 def available_cores() -> int:
-    """Return how many cores this process may use: a scheduler often gives it fewer than there are."""
+    """Return the number of cores for this process. A scheduler often limits the number."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def default_threads() -> int:
-    """Return the threads to compute with: OMP_NUM_THREADS, which schedulers set; else one a core."""
+    """Return the threads of a computation: OMP_NUM_THREADS (set by schedulers), else one per core."""
+    # torch reads the variable only while it is loaded. Processes of --devices and Ray set it later.
     said = os.environ.get("OMP_NUM_THREADS", "")
     return int(said) if said.isdecimal() and int(said) else available_cores()
 
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Let torch compute with ``count`` threads inside this block."""
+    """Set the number of threads of torch inside this block."""
     import torch  # the settings use this file, and load without torch
 
     before = torch.get_num_threads()

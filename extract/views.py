@@ -20,13 +20,13 @@ from .config import ExtractConfig
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One pass over a clip: a row of the cache."""
+    """Pass over a clip: a row of the cache."""
 
     sample: Sample
     number: int = 0
-    """0: the clean pass; 1 and above: augmented passes."""
+    """0: the clean pass. 1 and above: augmented passes."""
     frame_offset: int = 0
-    """First frame that is sampled (the phase)."""
+    """First sampled frame (the phase)."""
 
     @property
     def row(self) -> CacheRow:
@@ -49,6 +49,7 @@ def views_of(
     for sample in samples:
         views.append(View(sample=sample, frame_offset=config.phase))
         for number in range(1, 1 + (config.views if sample.split == "train" else 0)):
+            # From the id alone, not from a stream of numbers: shards and resumed runs draw the same.
             draw = derive_seed(config.seed, "phase", sample.id, number)
             phase = sampling.phases[draw % len(sampling.phases)]
             views.append(View(sample=sample, number=number, frame_offset=phase))

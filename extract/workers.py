@@ -22,16 +22,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Workers:
-    """Processes that write, and the shards that they write."""
+    """Processes of an extraction and their shards."""
 
     engine: Literal["here", "devices", "ray"]
-    """This process, a process for each device, or Ray."""
+    """``here``: this process, ``devices``: a process for each device, ``ray``: Ray tasks."""
     shards: tuple[Shard, ...]
     """Shards to write, of each split."""
     device: torch.device
     """Device of the encoder; with several devices the first."""
     devices: tuple[str, ...] = ()
-    """Device of each process, where there are several."""
+    """Device of each process, with several processes."""
 
 
 def choose_workers(
@@ -43,12 +43,12 @@ def choose_workers(
     device: str,
     environment: Mapping[str, str],
 ) -> Workers:
-    """Return the processes and their shards; print a line where the environment names the shard.
+    """Return the processes and shards. Log a shard that the environment names.
 
     Args:
-        shard: the one shard that the user asks for; None: all, or the environment's.
-        num_shards: number of shards, all of them asked for; None: one, or one for each device.
-        devices: names of devices, as :func:`parse_devices` takes them; None: one process.
+        shard: the one shard that the user asks for. None: all, or the environment's.
+        num_shards: number of shards, all of them asked for. None: one, or one for each device.
+        devices: names of devices, as :func:`parse_devices` takes them. None: one process.
         engine: ``ray``, or anything else.
         device: name of a device, as :func:`resolve_device` takes it.
         environment: ``os.environ``, or a stand-in.
@@ -56,6 +56,7 @@ def choose_workers(
     Raises:
         ConfigError: a device does not exist, or as :func:`assign`.
     """
+    # Several devices without a number of shards: one shard for each device.
     names = () if devices is None else tuple(parse_devices(devices))
     if num_shards is None and names:
         num_shards = len(names)
@@ -84,6 +85,7 @@ def extract_with(
         FlaError: as :meth:`.request.ExtractionRequest.load`, :func:`.extraction.extract`,
             :func:`extract_on_devices` and :func:`extract_on_ray`.
     """
+    # With several processes everything is checked here first: one error instead of one from each process.
     if workers.engine == "here":
         return extract(request.load(workers.shards, device=workers.device, manifest=manifest))
     if workers.device.type != "cuda" or torch.cuda.is_available():  # else each task checks its own shard
@@ -95,6 +97,7 @@ def extract_with(
 
 def _own_device(name: str, environment: Mapping[str, str]) -> torch.device:
     """Return the device; under torchrun ``auto`` is the GPU of this process."""
+    # torchrun sets LOCAL_RANK. Without it all processes would share the first GPU.
     rank, count = environment.get("LOCAL_RANK", ""), torch.cuda.device_count()
     if name == "auto" and rank.isdigit() and count:
         return torch.device("cuda", int(rank) % count)

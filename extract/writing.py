@@ -1,4 +1,4 @@
-"""Writing of rows in a thread of its own, so that the encoder does not wait for a disk."""
+"""Writing of rows in a separate thread: the encoder does not wait for a disk."""
 
 import logging
 from queue import Queue
@@ -15,11 +15,11 @@ from .result import Extracted
 logger = logging.getLogger(__name__)
 
 _CLIPS_WAITING = 16
-"""Clips that may wait for the disk. A kill loses them, and they are encoded again."""
+"""Largest number of clips waiting for the disk. A kill loses these clips."""
 
 
 class WriterThread:
-    """Writes the pending rows of a shard in their planned order, in a thread, and shows the progress.
+    """Writes the pending rows of a shard in the planned order, in a thread, and shows the progress.
 
     ::
 
@@ -35,6 +35,7 @@ class WriterThread:
         self._num_written = 0
         self._early: dict[int, np.ndarray | str] = {}  # contents of rows whose predecessors are missing
         self._error: BaseException | None = None
+        # Bounded: features must not pile up in memory when the disk is slower than the encoder.
         self._queue: Queue[tuple[CacheRow, np.ndarray | str] | None] = Queue(_CLIPS_WAITING)
         self._thread = Thread(target=self._write, name="write", daemon=True)
         self._bar = progress(
@@ -70,7 +71,7 @@ class WriterThread:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Wait until every row that was put is written, also after an error."""
-        if self._num_written:
+        if self._num_written:  # else the thread was never started
             with self._result.timed("write"):
                 self._queue.put(None)
                 self._thread.join()
