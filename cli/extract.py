@@ -54,29 +54,33 @@ class ScalesType(click.ParamType):
 
 @click.command()
 @click.option(
-    "--ckpt", type=click.Path(path_type=Path), metavar="DIR", help="A stage-one run, or an encoder/."
+    "--ckpt", type=click.Path(path_type=Path), metavar="DIR", help="A stage-one run, or its encoder/."
 )
 @click.option(
     "--encoder",
     metavar="KIND:NAME",
-    help="timm:NAME, a backbone of timm's, or hf-video:NAME, a clip encoder; frozen as it is.",
+    help="A frozen encoder: timm:NAME (a backbone) or hf-video:NAME (a clip encoder).",
 )
-@click.option("--scales", type=ScalesType(), help="Sizes timm:NAME sees a frame at, in tiles.  [default: 1]")
-@click.option("--manifest", required=True, type=click.Path(path_type=Path), help="What `fla prepare` wrote.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="The cache.")
+@click.option("--scales", type=ScalesType(), help="Scales of a frame for timm:NAME, in tiles.  [default: 1]")
+@click.option("--manifest", required=True, type=click.Path(path_type=Path), help="Manifest of `fla prepare`.")
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the cache."
+)
 @click.option(
     "--split", "splits", multiple=True, type=click.Choice(SPLITS), help="May be repeated.  [default: all]"
 )
 @click.option(
     "--shard",
     type=ShardType(),
-    help="Every n-th video, from the i-th.  [default: as a Slurm array or torchrun says, else 0/1]",
+    help="Every n-th video, from the i-th.  [default: by Slurm array or torchrun, else 0/1]",
 )
 @click.option(
-    "--shards", "num_shards", type=click.IntRange(min=1), metavar="N", help="All of N shards, not one."
+    "--shards", "num_shards", type=click.IntRange(min=1), metavar="N", help="Write all of N shards."
 )
 @click.option(
-    "--devices", metavar="LIST|all", help="A process for each, such as cuda:0,cuda:1: they share the shards."
+    "--devices",
+    metavar="LIST|all",
+    help="A process for each device, such as cuda:0,cuda:1, with some of the shards.",
 )
 @click.option(
     "--engine",
@@ -87,15 +91,18 @@ class ScalesType(click.ParamType):
 )
 @click.option(
     "--level", type=click.Choice(("sign", "frame")),
-    help="After the temporal module or before it.  [default: after, where there is one]",
+    help="Features after (sign) or before (frame) the temporal module.  [default: the highest]",
 )  # fmt: skip
 @click.option(
-    "--views", type=click.IntRange(min=0), metavar="K", help="Also K augmented passes of each training video."
+    "--views",
+    type=click.IntRange(min=0),
+    metavar="K",
+    help="Also K augmented passes over each training video.",
 )
 @click.option(
-    "--fps", type=FiniteRange(min=0, min_open=True), help="Frames a second to look at, by the clock."
+    "--fps", type=FiniteRange(min=0, min_open=True), help="Sample by target frame rate instead of by stride."
 )
-@click.option("--keep-partial", is_flag=True, help="Of a damaged video take the frames before its fault.")
+@click.option("--keep-partial", is_flag=True, help="Keep the frames before the first decoding error.")
 @root_option
 @config_options("frame_batch=64")
 @seed_option
@@ -111,10 +118,10 @@ def command(
     keep_partial: bool, root: str | None, config_source: str | None, overrides: tuple[str, ...],
     seed: int | None, device: str, limit: int | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Run the frozen encoder once over every video of a manifest, into a feature cache.
+    """Run the frozen encoder once over every video of a manifest, and write a feature cache.
 
-    What was done is never done again: killed at any point, the same command goes on, and finished shards
-    are skipped. Exit code 1: videos that could not be read are listed and left out.
+    After a kill at any point the same command continues, and finished shards are skipped. Exit code 1: some
+    videos could not be read. The result lists these videos, and the cache leaves them out.
     """
     if (ckpt is None) == (encoder is None):
         raise click.UsageError("Give either --ckpt DIR or --encoder KIND:NAME.")
