@@ -193,4 +193,6 @@ def test_adapters_of_another_model_are_refused(run: Path, cached: Path) -> None:
 def test_what_a_run_says_of_itself_is_read_back(tuned: Path) -> None:
     described = json.loads((tuned / "run.json").read_text())
     again = describe_run(load_stage_two(tuned, device="cpu"), languages=described["languages"])
-    assert json.loads(json.dumps(again)) == described
+    assert (
+        json.loads(json.dumps(again)) | {"missing": {}} == described
+    )  # that part the tuning adds: its clips
