@@ -94,12 +94,12 @@ def check_finite(model: "PreTrainedModel", *, llm: str) -> None:
 def _numbers(model: "PreTrainedModel") -> Iterable[tuple[str, torch.Tensor]]:
     """Yield tensors of floating-point numbers by name; of quantised weights their scales."""
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        state = getattr(tensor, "quant_state", None)
+        state, row_scales = getattr(tensor, "quant_state", None), getattr(tensor, "SCB", None)
         if state is not None:
             # Double quantisation stores scales as bytes and their mean apart: one NaN makes the mean NaN.
             yield name, state.absmax if state.offset is None else state.offset
-        elif getattr(tensor, "SCB", None) is not None:
-            yield name, tensor.SCB
+        elif row_scales is not None:
+            yield name, row_scales  # of int8 weights
         elif tensor.is_floating_point():
             yield name, tensor
 
