@@ -154,8 +154,9 @@ def _hub_fault(url: str) -> str | None:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's text."""
-    return str(error).strip().partition("\n")[0]
+    """Return the first line of an error's text; where that only announces a list, the list too."""
+    first, _, rest = str(error).strip().partition("\n")
+    return " ".join([first, *rest.split()]) if first.rstrip().endswith(":") else first
 
 
 def _unusable(source: str, error: Exception, *, named: str) -> Exception:

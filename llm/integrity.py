@@ -132,6 +132,8 @@ def check_tokenizer(tokenizer: Any, folder: Path | None, *, llm: str) -> None:
     Raises:
         ModelError: the model's folder holds no file of a tokenizer.
     """
+    if not tokenizer.vocab_files_names:  # ByT5 reads bytes: it has no vocabulary
+        return
     names = {*_TOKENIZER_FILES, *tokenizer.vocab_files_names.values()}
     if folder is not None and not any((folder / name).is_file() for name in names):
         raise ModelError(

@@ -12,11 +12,13 @@ from transformers import (
     AutoModelForCausalLM,
     BertConfig,
     BertLMHeadModel,
+    ByT5Tokenizer,
     Gemma3TextConfig,
     PreTrainedTokenizerFast,
 )
 
 from fla_llm.core.errors import ModelError
+from fla_llm.llm.integrity import check_tokenizer
 from fla_llm.llm.load import load_llm
 from fla_llm.llm.quantised_copy import quantise_llm
 from fla_llm.planning.model_shapes import read_config
@@ -95,7 +97,7 @@ FILES: dict[str, tuple[str, str | None, str]] = {
     "tokenizer is a pointer": ("tokenizer.json", POINTER, "tokenizer.json is a Git LFS pointer"),
     "tokenizer is cut": ("tokenizer.json", '{"version": "1.0", "mo', "tokenizer of .* cannot be.*JSON"),
     "tokenizer is newer": ("tokenizer.json", '{"version": "9", "model": {"type": "N"}}', "tokenizer of"),
-    "tokenizer is gone": ("tokenizer.json", None, "tokenizer of .* cannot be loaded"),
+    "tokenizer is gone": ("tokenizer.json", None, "tokenizer of .* cannot be loaded: .*serialization file"),
     "config is cut": ("config.json", '{"model_ty', "cannot be loaded: .*config.json"),
     "config is a list": ("config.json", "[]", "cannot be loaded: "),
     "config is of no kind": ("config.json", '{"model_type": "nosuch"}', "cannot be loaded: .*nosuch"),
@@ -183,3 +185,7 @@ def test_a_token_without_an_embedding_is_named_with_its_sentence(
         ModelError, match=f"{count} token embeddings, .* 'schnee' in 'heute schnee' the id {count}"
     ):
         codec.target_ids("heute schnee")
+
+
+def test_a_tokenizer_of_bytes_needs_no_file(tmp_path: Path) -> None:
+    check_tokenizer(ByT5Tokenizer(), tmp_path, llm="byt5")
