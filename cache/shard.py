@@ -68,6 +68,8 @@ def write_shard(
         group, num_steps = file.create_group("features"), []
         # One array at a time: a split may be larger than memory.
         for row, array in enumerate(features):
+            if output.failed:  # on a full disk; leaving the block raises the error
+                break
             group.create_dataset(str(row), data=array.astype(FEATURE_DTYPE, copy=False), track_times=False)
             num_steps.append(len(array))
         index = file.create_group("index")
