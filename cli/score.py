@@ -44,7 +44,7 @@ def command(
     split: str, language: str | None, protocol: str, intervals: bool, resamples: int, train: Path | None,
     baselines: bool, allow_missing: bool, export: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Score HYPS, or compare it with HYPS_B: BLEU-1 to BLEU-4, ROUGE-L and chrF2, all 0-100.
+    """Score HYPS, or compare it with HYPS_B: BLEU-1 to BLEU-4, ROUGE-L, chrF2, WER and exact match.
 
     A file holds plain lines, or TSV, CSV or JSON Lines with the columns id and prediction (or text). Where
     both sides have ids they are matched by id, else line by line. Two systems are compared by paired

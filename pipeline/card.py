@@ -15,7 +15,7 @@ from .results import read_scores
 
 CARD = "README.md"
 TO_FILL_IN = "(to be filled in: what the base model's licence and the corpus's terms allow)"
-SHOWN = {"bleu1": "BLEU-1", "bleu4": "BLEU-4", "rouge_l": "ROUGE-L", "chrf": "chrF"}
+SHOWN = {"bleu1": "BLEU-1", "bleu4": "BLEU-4", "rouge_l": "ROUGE-L", "chrf": "chrF", "wer": "WER"}
 
 
 def write_card(folder: Path, *, run_scores: dict[str, Any]) -> Path:
@@ -118,7 +118,8 @@ def _scores(title: str, scores: dict[str, Any]) -> str:
             # The protocol cannot score this language.
             if "refused" in row:
                 continue
-            figures = ["-" if row[metric] is None else f"{row[metric]:.2f}" for metric in SHOWN]
+            # Scores of an earlier version have no WER.
+            figures = ["-" if row.get(metric) is None else f"{row[metric]:.2f}" for metric in SHOWN]
             lines.append(f"| {' | '.join([name, count_clips(found), protocol, *figures])} |")
             signatures[f"- `{row['signature']}`"] = None
     parts = [

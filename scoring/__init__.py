@@ -1,4 +1,4 @@
-"""Scores of sentences: BLEU, chrF and ROUGE-L under named protocols, and readers of sentence files."""
+"""Scores of sentences (BLEU, chrF, ROUGE-L, WER) under named protocols, and readers of sentence files."""
 
 from .compare import Comparison, compare
 from .pairing import check_same_references, common_language, pair

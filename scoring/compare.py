@@ -13,7 +13,7 @@ from .score import DEFAULT_RESAMPLES, check_pairs, prepare
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Scores of two systems under one metric, 0-100."""
+    """Scores of two systems under one metric, in percent."""
 
     first: float
     """Score of the first system."""
@@ -55,7 +55,7 @@ def compare(
         resamples: number of resampled test sets. The smallest p-value is 1 / (resamples + 1).
 
     Returns:
-        ``bleu4``, ``chrf`` and, where the protocol defines ROUGE-L for the language, ``rouge_l``.
+        ``bleu4``, ``chrf``, ``wer`` and, where the protocol defines ROUGE-L for the language, ``rouge_l``.
 
     Raises:
         DataError: no pairs, unequal counts, an empty reference, text without spaces under a tokenizer of
@@ -71,7 +71,11 @@ def compare(
         hypotheses, prepared = prepare(sentences, references, rules=rules, language=language)
         systems.append((name, hypotheses))
     # These names are sacrebleu's keys of the result.
-    metrics: dict[str, Metric] = {"BLEU": rules.bleu(language), "chrF2": rules.chrf()}
+    metrics: dict[str, Metric] = {
+        "BLEU": rules.bleu(language),
+        "chrF2": rules.chrf(),
+        "WER": rules.word_error_rate(language),
+    }
     if rouge := rules.rouge_metric(language):
         metrics["ROUGE-L"] = rouge
     test = PairedTest(systems, metrics, [prepared], test_type="bs", n_samples=resamples)
@@ -79,7 +83,7 @@ def compare(
     same = systems[0][1] == systems[1][1]
     return {
         name: _comparison(results[metric], signature=str(signatures[metric]), same=same)
-        for name, metric in (("bleu4", "BLEU"), ("chrf", "chrF2"), ("rouge_l", "ROUGE-L"))
+        for name, metric in (("bleu4", "BLEU"), ("chrf", "chrF2"), ("rouge_l", "ROUGE-L"), ("wer", "WER"))
         if metric in metrics
     }
 

@@ -18,7 +18,7 @@ METRICS = tuple(COLUMNS.values())
 
 @dataclass(frozen=True, kw_only=True)
 class ExpectedScore:
-    """Expected figure beside the measured figure, 0-100."""
+    """Expected figure beside the measured figure, in percent."""
 
     protocol: str
     metric: str
@@ -33,7 +33,7 @@ class ExpectedScore:
 
 
 def read_expected(path: Path) -> dict[str, dict[str, float]]:
-    """Read expected figures: protocol -> metric -> figure, 0-100.
+    """Read expected figures: protocol -> metric -> figure, in percent.
 
     The file is JSON, ``{"gfslt": {"bleu4": 21.44}}`` as ``fla score --json`` prints it, or
     ``{"bleu4": 21.44}`` alone for the default protocol. Keys that are no figures are passed over.

@@ -11,6 +11,7 @@ from sacrebleu.metrics.chrf import CHRF
 from ..core.errors import DataError
 from .rouge import Rouge, RougeL, RougeMetric
 from .text import Step
+from .word_errors import WordErrorRate
 
 LANGUAGE_CODE = re.compile(r"([a-z]{2,3})([-_][A-Za-z0-9]+)*")
 
@@ -64,6 +65,10 @@ class Protocol:
         """Return the ROUGE-L metric for a language, or None where the protocol has no ROUGE-L."""
         undefined = self.rouge.undefined(primary_code(language))
         return None if undefined else RougeMetric(self.rouge, primary_code(language))
+
+    def word_error_rate(self, language: str) -> WordErrorRate:
+        """Return the WER metric for a language, whose words are the tokens of BLEU."""
+        return WordErrorRate(self.bleu(language).tokenizer)
 
     def tokenizer(self, language: str) -> str:
         """Return sacrebleu's name of the BLEU tokenizer for a language."""

@@ -1,4 +1,4 @@
-"""BLEU-1 to BLEU-4, chrF and ROUGE-L of a corpus, each with a signature."""
+"""BLEU-1 to BLEU-4, chrF, ROUGE-L, WER and exact match of a corpus, with a signature."""
 
 import re
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from ..core.errors import DataError
 from .normal_form import differing_forms
 from .protocol import Protocol, primary_code
 from .protocols import DEFAULT_PROTOCOL, find_protocol
+from .word_errors import WordErrors
 
 BLEU_ORDERS = (1, 2, 3, 4)
 CHARACTER_TOKENIZERS = ("char", "zh")
@@ -24,7 +25,7 @@ UNSPACED_TEXT = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9f
 
 @dataclass(frozen=True, kw_only=True)
 class Scores:
-    """Scores of a system on a corpus. Every figure is 0-100, higher is better."""
+    """Scores of a system on a corpus, in percent. Higher is better, except for WER."""
 
     bleu1: float
     """Cumulative: the geometric mean of the n-gram precisions up to n, times the brevity penalty."""
@@ -35,6 +36,12 @@ class Scores:
     """Mean over sentences, or None where the protocol has no ROUGE-L for the language."""
     chrf: float
     """chrF2: character n-grams up to 6, recall counted twice."""
+    wer: float
+    """Word error rate: edits for 100 words of the references. Lower is better, and 100 is no limit."""
+    exact_match: float
+    """Share of hypotheses with the words of their reference."""
+    word_errors: WordErrors
+    """Counts of edits, which ``wer`` and ``exact_match`` come from."""
     count: int
     """Pairs scored."""
     protocol: str
@@ -48,12 +55,19 @@ class Scores:
     unicode_note: str | None = None
     """Note about sides in different Unicode normal forms, after the steps of the protocol."""
     intervals: dict[str, float] | None = None
-    """Half the width of the 95 % bootstrap interval of ``bleu4``, ``chrf`` and ``rouge_l``, if asked for."""
+    """Half the width of the 95 % bootstrap interval of ``bleu4``, ``chrf``, ``rouge_l`` and ``wer``, if asked
+    for.
+    """
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name, unrounded, without optional fields that are None."""
+        """Return the fields by name, unrounded, without optional fields that are None.
+
+        The counts of ``word_errors`` stand among the other figures.
+        """
         optional = ("rouge_reason", "unicode_note", "intervals")
-        return {key: value for key, value in asdict(self).items() if key not in optional or value is not None}
+        fields = asdict(self)
+        fields |= fields.pop("word_errors")
+        return {key: value for key, value in fields.items() if key not in optional or value is not None}
 
 
 def score(
@@ -91,6 +105,10 @@ def score(
     found["chrf"] = chrf.corpus_score(hypotheses, [references], n_bootstrap=resamples)
     if rouge is not None:
         found["rouge_l"] = rouge.corpus_score(hypotheses, [references], n_bootstrap=resamples)
+    found["wer"] = rules.word_error_rate(language).corpus_score(
+        hypotheses, [references], n_bootstrap=resamples
+    )
+    errors: WordErrors = found["wer"].errors
     bleu1, bleu2, bleu3, bleu4 = cumulative_bleu(found["bleu4"], metric=bleu)
     return Scores(
         bleu1=bleu1,
@@ -99,6 +117,9 @@ def score(
         bleu4=bleu4,
         rouge_l=found["rouge_l"].score if rouge else None,
         chrf=found["chrf"].score,
+        wer=errors.rate,
+        exact_match=100 * errors.exact_sentences / len(references),
+        word_errors=errors,
         count=len(references),
         protocol=rules.name,
         language=language,
@@ -130,7 +151,8 @@ def prepare(
 def _signature(rules: Protocol, language: str, *, bleu: str, chrf: str) -> str:
     code = primary_code(language)
     rouge = "none" if rules.rouge.undefined(code) else rules.rouge.signature(code)
-    return f"{rules.signature(language)} BLEU|{bleu} ROUGE-L|{rouge} chrF2|{chrf}"
+    wer = f"avg:corpus|edits:1|tok:{rules.tokenizer(language)}"
+    return f"{rules.signature(language)} BLEU|{bleu} ROUGE-L|{rouge} WER|{wer} chrF2|{chrf}"
 
 
 def cumulative_bleu(corpus: BLEUScore, *, metric: BLEU) -> list[float]:

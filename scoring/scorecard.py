@@ -15,6 +15,8 @@ COLUMNS = {
     "BLEU-4": "bleu4",
     "ROUGE-L": "rouge_l",
     "chrF2": "chrf",
+    "WER": "wer",
+    "exact": "exact_match",
 }
 NO_FIGURE = "-"
 
@@ -152,14 +154,14 @@ def _compared(row: ProtocolScores) -> str:
 
 
 def _notes(rows: Sequence[ProtocolScores]) -> str:
-    """Return signatures, reasons for missing figures, and warnings about Unicode."""
+    """Return signatures, counts of edits, reasons for missing figures, and warnings about Unicode."""
     lines = []
     for row in rows:
         if row.refused is not None:
             lines.append(f"{row.protocol}: {row.refused}")
             continue
         _, scores = row.own[0]
-        lines.append(scores.signature)
+        lines += [scores.signature, f"{row.protocol}: WER of {scores.word_errors}"]
         if scores.rouge_reason:
             lines.append(f"{row.protocol}: no ROUGE-L: {scores.rouge_reason}")
     return "\n".join(lines + _unicode_notes(rows))

@@ -22,7 +22,7 @@ from .processes import begin_worker, gather_all
 from .workers import prepare_item
 
 T = TypeVar("T")
-METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l")
+METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l", "wer", "exact_match")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +138,7 @@ def translate_all(
 
 
 def mean_scores(translations: Translations[str]) -> dict[str, float]:
-    """Return BLEU-1..4, chrF and ROUGE-L (0-100, unrounded), averaged over languages by number of clips."""
+    """Return the scores ``METRICS`` in percent, unrounded, averaged over languages by number of clips."""
     means: dict[str, float] = dict.fromkeys(METRICS, 0.0)
     for language, count in Counter(translations.languages).items():
         rows = [row for row, own in enumerate(translations.languages) if own == language]

@@ -38,9 +38,8 @@ def test_the_predictions_file_scores_the_same(run_fla: Fla, house: Path) -> None
     evaluated = run_fla("evaluate", house / "stage2", "--features", house / "cache", "--json")
     scored = run_fla("score", house / "stage2" / "predictions-test.jsonl", "--json")
     ours, theirs = json.loads(evaluated.stdout), json.loads(scored.stdout)["sacrebleu"]
-    assert {name: ours[name] for name in ("bleu4", "chrf", "rouge_l")} == {
-        name: theirs[name] for name in ("bleu4", "chrf", "rouge_l")
-    }
+    figures = ("bleu4", "chrf", "rouge_l", "wer", "exact_match", "substitutions")
+    assert {name: ours[name] for name in figures} == {name: theirs[name] for name in figures}
 
 
 def test_stage_one_is_scored_on_videos(run_fla: Fla, house: Path) -> None:

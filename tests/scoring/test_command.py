@@ -78,10 +78,13 @@ def test_references_of_a_manifest_are_matched_by_id(tmp_path: Path) -> None:
 
 def test_the_table_shows_scores_and_signatures(tmp_path: Path) -> None:
     shown = run(predictions(tmp_path / "p.jsonl")).stdout.splitlines()
-    assert shown[0].split() == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "chrF2", "sentences"]
+    figures = ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "chrF2", "WER", "exact"]
+    assert shown[0].split() == [*figures, "sentences"]
     assert shown[1].split()[0] == "sacrebleu"
     assert shown[1].split()[-1] == "3"
     assert shown[3].startswith("protocol:sacrebleu|lang:de|hyp:raw|ref:raw BLEU|nrefs:1|")
+    # Wrong are "sie" in the second sentence, "heute" and "wärmer" in the third. "sonne" is absent.
+    assert shown[4] == "sacrebleu: WER of 0 insertions, 1 deletions and 3 substitutions in 16 words"
 
 
 def test_two_systems_are_compared(tmp_path: Path) -> None:
@@ -147,7 +150,7 @@ def test_all_protocols_are_one_table_and_a_refusal_is_a_row(tmp_path: Path) -> N
 
 def test_intervals_stand_beside_the_figures(tmp_path: Path) -> None:
     found = run(predictions(tmp_path / "p.jsonl"), "--intervals", "--resamples", "50")
-    assert found.stdout.splitlines()[1].count("±") == 3
+    assert found.stdout.splitlines()[1].count("±") == 4
     assert "bs:50|seed:12345" in found.stdout
 
 

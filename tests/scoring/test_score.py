@@ -172,7 +172,7 @@ def test_an_interval_is_sacrebleus_and_shrinks_with_the_corpus() -> None:
 
 def test_the_interval_of_equal_sentences_is_nothing() -> None:
     scores = score(["a b c d"] * 9, ["a b c e"] * 9, resamples=50)
-    assert scores.intervals == pytest.approx({"bleu4": 0, "chrf": 0, "rouge_l": 0}, abs=1e-4)
+    assert scores.intervals == pytest.approx({"bleu4": 0, "chrf": 0, "rouge_l": 0, "wer": 0}, abs=1e-4)
 
 
 def test_figures_do_not_change_when_intervals_are_asked_for() -> None:
