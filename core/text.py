@@ -6,6 +6,9 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 # Control characters but newline and tab, the bidirectional overrides and isolates, lone surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+UNSPACED = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+"""A character of Thai, kana or Han: scripts without spaces between words."""
+
 
 def find_unstorable(text: str) -> str | None:
     """Return the first character that UTF-8, HDF5 or a file name cannot hold, in words, or None.

@@ -1,12 +1,13 @@
 """The manifest of a corpus: JSON Lines, with a header and then one sample per line.
 
-The header holds the name of the format, the corpus, the root folder of video paths, and the number of
-samples per split. With these numbers the reader detects truncated files.
+The header holds the name of the format, the corpus, the root folder of video paths, the number of samples per
+split, and the overlap of splits. With the numbers per split the reader detects truncated files.
 """
 
 import math
 import os
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -16,10 +17,12 @@ from ..core.sample import SPLITS, Sample, Split
 from ..core.text import find_unstorable
 from ..video.clip import Clip
 from .layout import locate
+from .overlap import Overlap, find_overlaps
 from .release import count_splits, first_of_each_split
 
 FORMAT = "fla-manifest-1"
 _HEADER_KEYS = ("format", "corpus", "root", "counts")
+_OPTIONAL_HEADER_KEYS = ("overlaps",)
 _TEXT_KEYS = ("id", "split", "video", "text", "language")
 _OPTIONAL_KEYS = ("signer", "start_seconds", "end_seconds")
 _KEYS = (*_TEXT_KEYS, "num_frames", "fps", *_OPTIONAL_KEYS)
@@ -38,6 +41,11 @@ class Manifest:
     def counts(self) -> dict[Split, int]:
         """Number of samples per split."""
         return count_splits(self.samples)
+
+    @cached_property
+    def overlaps(self) -> list[Overlap]:
+        """Sentences and signers that splits share."""
+        return find_overlaps(self.samples)
 
     def split(self, name: str) -> list[Sample]:
         """Return the samples of a split, in order.
@@ -97,6 +105,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         "corpus": manifest.corpus,
         "root": os.path.abspath(manifest.root),
         "counts": manifest.counts,
+        "overlaps": [asdict(overlap) for overlap in manifest.overlaps],
     }
     rows = [
         {key: value for key, value in asdict(sample).items() if value is not None}
@@ -156,7 +165,8 @@ def _read_header(path: Path, lines: list[dict[str, Any]]) -> dict[str, Any]:
             f"{path} must begin with a header of format {FORMAT!r}, but has {found}.\n"
             "Run: fla prepare, which writes manifests."
         )
-    _check_keys(header, known=_HEADER_KEYS, required=_HEADER_KEYS, place=f"{path}, line 1")
+    known = (*_HEADER_KEYS, *_OPTIONAL_HEADER_KEYS)
+    _check_keys(header, known=known, required=_HEADER_KEYS, place=f"{path}, line 1")
     for key in ("corpus", "root"):
         if wanted := _text_fault(header[key]) if isinstance(header[key], str) else "text":
             raise DataError(f"{path}, line 1: '{key}' must be {wanted}, but is {header[key]!r}.")

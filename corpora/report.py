@@ -1,10 +1,12 @@
-"""Report of ``fla prepare``: counts beside the official counts, and all rejected rows."""
+"""Report of ``fla prepare``: counts beside the official counts, overlap of splits, and all rejected rows."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ..core.sample import SPLITS
+from .overlap import Overlap
 from .prepare import Prepared
 from .release import Rejected
 
@@ -25,6 +27,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
             }
             for split in SPLITS
         },
+        "overlaps": [asdict(overlap) for overlap in prepared.manifest.overlaps],
         "has_faults": prepared.has_faults,
         "empty_splits": list(prepared.empty_splits),
         "rejected": [asdict(row) for row in prepared.rejected],
@@ -35,7 +38,8 @@ def describe(prepared: Prepared) -> dict[str, Any]:
 def report(prepared: Prepared) -> str:
     """Return the report for people, with the first 20 rejected rows of each reason."""
     root = f"root of video paths: {prepared.manifest.root}"
-    parts = [_counts(prepared), root, _rejections(prepared.rejected), *(f"note: {n}" for n in prepared.notes)]
+    parts = [_counts(prepared), root, _overlaps(prepared.manifest.overlaps)]
+    parts += [_rejections(prepared.rejected), *(f"note: {note}" for note in prepared.notes)]
     parts += [f"fault: {split} is annotated, but has no usable row" for split in prepared.empty_splits]
     return "\n".join(part for part in parts if part)
 
@@ -49,6 +53,24 @@ def _counts(prepared: Prepared) -> str:
         for split in SPLITS
     ]
     return "\n".join([header, *lines])
+
+
+def _overlaps(overlaps: Sequence[Overlap]) -> str:
+    """Return the table of sentences and signers that splits share, or an empty text for a single split."""
+    if not overlaps:
+        return ""
+    rows = [
+        f"{f'{each.split} in {each.other}':<16}"
+        f"{_share(each.sentences, each.clips):>16}"
+        f"{_share(each.near_duplicates, each.clips):>18}"
+        f"{f'{each.signers} of {each.all_signers}' if each.all_signers else 'unknown':>12}"
+        for each in overlaps
+    ]
+    return "\n".join([f"{'shared':<16}{'sentences':>16}{'near-duplicates':>18}{'signers':>12}", *rows])
+
+
+def _share(count: int, whole: int) -> str:
+    return f"{count} ({count / whole:.1%})"
 
 
 def _or_dash(count: int | None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from sacrebleu.metrics.bleu import BLEU, BLEUScore
 
 from ..core.errors import DataError
+from ..core.text import UNSPACED
 from .normal_form import differing_forms
 from .protocol import Protocol, primary_code
 from .protocols import DEFAULT_PROTOCOL, find_protocol
@@ -19,7 +20,7 @@ CHARACTER_TOKENIZERS = ("char", "zh")
 DEFAULT_RESAMPLES = 1000
 """Test sets drawn for an interval or a comparison, as sacrebleu draws."""
 
-UNSPACED_TEXT = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]{2}")
+UNSPACED_TEXT = re.compile(f"{UNSPACED.pattern}{{2}}")
 """Two neighbouring characters of Thai, kana or Han: text to be counted by characters."""
 
 
