@@ -1,7 +1,7 @@
 """Settings of the visual encoder, stored beside its weights."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.config import config_to_dict
@@ -25,6 +25,9 @@ class EncoderConfig:
     """Name of a timm model."""
     pretrained: bool = False
     """Start from timm's weights (fetched when not on disk) instead of random weights."""
+    weights: str | None = None
+    """Start from these weights of the backbone, whatever ``pretrained`` says: a .safetensors file, or a
+    directory with the layout of timm's models on the hub."""
     pool: str = "avg"
     """``avg``: timm's pooling, ``token``: class token, ``mean``: mean over patches or map cells, ``grid-N``:
     means over an N x N grid, which keep the position of a hand."""
@@ -77,11 +80,17 @@ class EncoderConfig:
         return self.image_size // max(self.scales or (1,))
 
     @property
+    def without_weights(self) -> "EncoderConfig":
+        """The same settings with random initial weights."""
+        return replace(self, pretrained=False, weights=None)
+
+    @property
     def settings(self) -> dict[str, Any]:
-        """All settings as JSON values, ``scales`` only if set."""
-        settings = config_to_dict(self)
-        # Without scales the fingerprint is the same as before this setting existed.
-        return settings if self.scales else {key: settings[key] for key in settings if key != "scales"}
+        """All settings of the trained encoder as JSON values, ``scales`` only if set."""
+        # The path of the initial weights says nothing about the trained encoder. Without scales the
+        # fingerprint is the same as before this setting existed.
+        left_out = {"weights"} if self.scales else {"weights", "scales"}
+        return {key: value for key, value in config_to_dict(self).items() if key not in left_out}
 
     def _scale_faults(self) -> list[str]:
         if self.scales is None:

@@ -1,7 +1,7 @@
 """Memory and hours of stage one and of extraction, from the visual encoder's shapes and a manifest."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -77,7 +77,7 @@ class VideoPlan:
 def measure_frame(config: EncoderConfig, *, dtype: torch.dtype) -> FrameCost:
     """Count the backbone's passes on the meta device; no weights are made or fetched."""
     with torch.device("meta"):
-        encoder = VisualEncoder(replace(config, pretrained=False))
+        encoder = VisualEncoder(config.without_weights)
     # Copies of weights are kept whatever the number of frames: the difference of two numbers has none.
     one, two = (_count(encoder, frames, dtype) for frames in (2, 3))
     return FrameCost(**{name: two[name] - one[name] for name in one})
@@ -168,7 +168,7 @@ def plan_extract(
     """Plan one extraction of all clips of a manifest with the frozen encoder."""
     frames, cost = sum(_frame_counts(manifest.samples, config)), measure_frame(config, dtype=dtype)
     with torch.device("meta"):
-        weights = sum(p.numel() for p in VisualEncoder(replace(config, pretrained=False)).parameters())
+        weights = sum(p.numel() for p in VisualEncoder(config.without_weights).parameters())
     # Weights stay in fp32; autocast multiplies copies.
     standing = {"CUDA context (assumed)": CONTEXT_BYTES, "weights, fp32": 4 * weights}
     batch: dict[str, float] = {f"{EXTRACT_FRAMES} frames": EXTRACT_FRAMES * cost.alive}
@@ -195,7 +195,7 @@ def _stage_one(config: PretrainConfig) -> StageOneModel:
     """Return the model on the meta device, with as many tokens as the settings allow."""
     tokens: Any = range(config.tokenizer.vocab_size)
     with torch.device("meta"):
-        return StageOneModel(VisualEncoder(replace(config.encoder, pretrained=False)), tokens, config)
+        return StageOneModel(VisualEncoder(config.encoder.without_weights), tokens, config)
 
 
 def _translator_bytes(

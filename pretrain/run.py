@@ -81,6 +81,7 @@ def begin_run(
     batches: BatchDataset,
     unreadable: Sequence[Unreadable],
     changed: Mapping[str, Any],
+    initial_weights: Mapping[str, Any] | None = None,
 ) -> None:
     """Write settings, corpus and batches into the run directory.
 
@@ -91,6 +92,8 @@ def begin_run(
         batches: batches of the training split.
         unreadable: clips that could not be opened, which are in no batch.
         changed: result of :func:`check_run`.
+        initial_weights: record of the initial weights of the backbone. None: the run continues from a
+            checkpoint, and the record stays.
 
     Raises:
         RunError: the run started with other batches.
@@ -104,6 +107,8 @@ def begin_run(
     write_config(config, out / CONFIG)
     without = {WITHOUT: [asdict(clip) for clip in unreadable]}
     begun |= {"format": FORMAT, "manifest": _trained_on(manifest), "batches": now}
+    if initial_weights is not None:
+        begun |= {"initial_weights": dict(initial_weights)}
     write_json(out / RUN, begun | without)
 
 

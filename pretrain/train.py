@@ -15,6 +15,7 @@ from ..core.sample import Sample, Unreadable
 from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
 from ..encoder.model import VisualEncoder
+from ..training.checkpoints import last_checkpoint
 from ..training.evaluation import EvaluationSet, Translations, mean_scores, predict, write_predictions
 from ..training.interruption import report_interruption
 from ..training.processes import gather_all, is_main_process, join_processes, wait_for_all
@@ -23,6 +24,7 @@ from ..training.train_loop import TrainingResult, fit
 from .config import PretrainConfig
 from .data import TrainingClips, evaluation_set, training_batches
 from .frames import FrameStore
+from .initial_weights import check_initial_weights
 from .model import StageOneModel
 from .run import PretrainResult, begin_run, begun_without, check_run, finish_run
 from .store import save_stage_one
@@ -90,13 +92,19 @@ def pretrain(
             changed = check_run(manifest, config, out, resume=resume, allow_config_change=allow_config_change)
         # The first process has accepted the run directory: only then do all start to decode.
         wait_for_all()
+        # A checkpoint replaces all weights: a resumed run does not need the initial weights any more.
+        is_fresh = not (resume and last_checkpoint(out / "checkpoints"))
+        weights = check_initial_weights(config.encoder) if is_fresh else None
         clips = _open_clips(manifest, config, left_out=begun_without(out) if resume else None)
-        model = build_model(clips.train, config)
+        model = build_model(clips.train, config, initial_weights=is_fresh)
         train = TrainingClips(clips.train, store=clips.store, tokenizer=model.tokenizer, config=config)
         batches = training_batches(train)
         dev = evaluation_set(clips.dev, store=clips.store, config=config) if clips.dev else None
         if is_main_process():
-            begin_run(manifest, config, out, batches=batches, unreadable=clips.unreadable, changed=changed)
+            begin_run(
+                manifest, config, out, batches=batches, unreadable=clips.unreadable, changed=changed,
+                initial_weights=weights,
+            )  # fmt: skip
         fitted = fit(
             model, train=batches, dev=dev, config=config.training, decoding=config.decoding, run=out,
             resume=resume, seed=config.seed, device=torch_device,
@@ -139,6 +147,7 @@ def _finish(
 def plan(manifest: Manifest, *, config: PretrainConfig) -> PretrainPlan:
     """Build the model and the batches of :func:`pretrain`, and read the first clip. Nothing is written."""
     _check_dev(manifest, config)
+    check_initial_weights(config.encoder)
     samples = _train_samples(manifest)
     model = build_model(samples, config)
     store = FrameStore(manifest, config.encoder)
@@ -155,13 +164,22 @@ def plan(manifest: Manifest, *, config: PretrainConfig) -> PretrainPlan:
     )
 
 
-def build_model(train: list[Sample], config: PretrainConfig) -> StageOneModel:
-    """Return an untrained model for these sentences, with random weights from the config's seed."""
+def build_model(
+    train: list[Sample], config: PretrainConfig, *, initial_weights: bool = True
+) -> StageOneModel:
+    """Return an untrained model for these sentences.
+
+    Args:
+        train: the training clips.
+        config: all settings. The seed decides random weights.
+        initial_weights: load the initial weights of the backbone that ``config`` names.
+    """
     tokenizer = make_tokenizer([sample.text for sample in train], config.tokenizer)
     # The caller's random numbers stay as they are.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "weights"))
-        model = StageOneModel(VisualEncoder(config.encoder), tokenizer, config)
+        encoder = config.encoder if initial_weights else config.encoder.without_weights
+        model = StageOneModel(VisualEncoder(encoder), tokenizer, config)
     # cuDNN's convolutions in bf16 are faster in this layout.
     model.encoder.backbone.to(memory_format=torch.channels_last)
     return model

@@ -33,6 +33,7 @@ BASE: dict[str, Any] = {
 CHANGES: dict[str, Any] = {
     "encoder.backbone": "test_efficientnet",
     "encoder.pretrained": True,
+    "encoder.weights": "no/such/file",
     "encoder.pool": "avg",
     "encoder.output_stride": 16,
     "encoder.temporal": False,
@@ -78,6 +79,7 @@ CHANGES: dict[str, Any] = {
 
 REFUSED = {
     "encoder.pretrained": "not on this disk",
+    "encoder.weights": "no/such/file does not exist",
     "encoder.temporal": "encoder.temporal must be true",
     "tokenizer.llm": "no/such/model",
     "decoding.diversity": "decoding.diversity must be 0",
