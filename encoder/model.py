@@ -1,5 +1,6 @@
 """Visual encoder: a backbone over single frames, then a local temporal module."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -42,12 +43,19 @@ class VisualEncoder(nn.Module):
         self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(3, 1, 1), persistent=False)
 
-    def forward(self, frames: Tensor, lengths: Tensor) -> Tensor:
+    def forward(
+        self,
+        frames: Tensor,
+        lengths: Tensor,
+        *,
+        frame_features: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
         """Encode several clips.
 
         Args:
             frames: the frames of all clips, one clip behind the other (N, 3, H, W), uint8.
             lengths: frames per clip (B,), int64, each at least 1, summing to N.
+            frame_features: another way to compute :meth:`frame_features`, such as in chunks.
 
         Returns:
             Embeddings (B, T, D), zero past each end, of level "sign", or "frame" without temporal module.
@@ -59,7 +67,7 @@ class VisualEncoder(nn.Module):
             raise ValueError(
                 f"lengths must be 1 or more and sum to {len(frames)} frames, but are {lengths.tolist()}."
             )
-        features = self.frame_features(frames)
+        features = (frame_features or self.frame_features)(frames)
         if self.temporal is None:
             return pad_packed(features, lengths)[0]
         return self.temporal(features, lengths)

@@ -10,6 +10,7 @@ from ..core.device import resolve_device
 from ..core.errors import DataError
 from ..core.sample import Sample
 from ..corpora.manifest import Manifest
+from ..encoder.chunks import chunk_size
 from ..encoder.config import EncoderConfig
 from ..encoder.model import VisualEncoder
 from ..pretrain.config import PretrainConfig
@@ -134,7 +135,10 @@ def plan_pretrain(
     )
     cost, model = measure_frame(config.encoder, dtype=dtype), _stage_one(config)
     sizes = [parameter.numel() for parameter in model.parameters()]
-    most = max(sum(frames[i] for i in batch) for batch in batches)
+    sums = [sum(frames[i] for i in batch) for batch in batches]
+    most, chunk = max(sums), max(chunk_size(count, size=training.frame_chunk) for count in sums)
+    # The backward pass computes a batch of several chunks again.
+    repeated = sum(count for count in sums if chunk_size(count, size=training.frame_chunk) < count)
     clips = [([frames[i] for i in b], [samples[i].text for i in b]) for b in batches]
     translator = _translator_bytes(model, clips, dtype)
     staying, pages = moment_bytes(sizes, optimiser=training.optimiser)
@@ -143,21 +147,22 @@ def plan_pretrain(
         "weights, fp32": 4 * sum(sizes),
         "optimiser": staying,
     }
-    kept = {f"activations of {most} frames": most * cost.saved, "activations of the translator": translator}
+    kept = {f"activations of {chunk} frames": chunk * cost.saved, "activations of the translator": translator}
     copies = {"autocast's copies": sum(sizes) * dtype.itemsize if dtype != torch.float32 else 0}
     moving = {"gradients": 4 * sum(sizes), "optimiser's pages": pages}
-    # Frames also exist as pixels, in 8 bits and normalised in fp32.
-    pixels = {"pixels": most * 5 * 3 * config.encoder.image_size**2}
+    # Frames also exist as pixels: all in 8 bits, and those of a chunk normalised in fp32.
+    pixels = {"pixels": (most + 4 * chunk) * 3 * config.encoder.image_size**2}
     return VideoPlan(
         stage="pretrain",
         parts=fullest(standing, kept | copies | pixels | moving),
         room=room,
         hours=estimate_hours(
-            (1 + BACKWARD) * cost.flops * sum(frames), card=card,
+            cost.flops * ((1 + BACKWARD) * sum(frames) + repeated), card=card,
             steps=-(-len(batches) // training.accumulate), epochs=training.epochs,
             left_out="decoding of video, the translator and evaluations",
         ),
-        remedy="--set training.batch_steps and training.batch_clips lower, and training.accumulate higher.",
+        remedy="--set training.frame_chunk=32, or training.batch_steps and training.batch_clips lower, and "
+        "training.accumulate higher.",
         unit="steps",
     )  # fmt: skip
 

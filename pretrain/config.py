@@ -58,7 +58,10 @@ class PretrainTraining(TrainingConfig):
 
     batch_steps: int
     """Maximum number of frames in a batch after thinning: clips times the longest clip."""
-    at_least_one = (*TrainingConfig.at_least_one, "batch_steps")
+    frame_chunk: int | None = None
+    """Frames that the backbone computes at a time. Memory then no longer grows with the frames of a batch.
+    The backward pass computes the frames again, and BatchNorm sees a chunk. None: all frames at once."""
+    at_least_one = (*TrainingConfig.at_least_one, "batch_steps", "frame_chunk")
 
 
 @dataclass(frozen=True, kw_only=True)

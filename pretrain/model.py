@@ -12,6 +12,7 @@ from torch.nn import functional
 from transformers import MBartConfig, MBartForConditionalGeneration
 
 from ..core.errors import DataError
+from ..encoder.chunks import in_chunks
 from ..encoder.model import VisualEncoder
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED, TranslationModel
@@ -59,8 +60,25 @@ class StageOneModel(TranslationModel):
 
     def padded_size(self, batch: Mapping[str, Any]) -> int:
         """Return the number of frames of all clips."""
-        # No halve(): BatchNorm mixes clips, so halves would have another gradient.
         return len(batch["frames"])
+
+    def halve(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Return the first and the second half of the clips. BatchNorm sees a half at a time."""
+        clips = len(batch["lengths"])
+        if clips == 1:
+            return None
+        middle = clips // 2
+        frames = int(batch["lengths"][:middle].sum())
+        first = {name: tensor[: frames if name == "frames" else middle] for name, tensor in batch.items()}
+        second = {name: tensor[frames if name == "frames" else middle :] for name, tensor in batch.items()}
+        return first, second
+
+    @property
+    def memory_remedy(self) -> str:
+        """Settings that lower the memory of a batch."""
+        chunk = self.config.training.frame_chunk
+        smaller = "training.frame_chunk" if chunk is None else f"a training.frame_chunk below {chunk}"
+        return f"Set {smaller}, or a smaller training.batch_steps, or training.batch_clips."
 
     def translate(self, batch: Mapping[str, Any], decoding: DecodingConfig) -> list[str]:
         """Search a sentence for each clip. The batch holds ``frames`` and ``lengths``."""
@@ -95,9 +113,19 @@ class StageOneModel(TranslationModel):
                 f"A clip must have at most translator.positions ({positions}) frames after thinning, but has "
                 f"{steps}.\nLower encoder.sampling.max_frames, or train with more positions."
             )
-        signs = self.encoder(frames, lengths)  # (N, 3, H, W) -> (B, T, D)
+        # (N, 3, H, W) -> (B, T, D)
+        signs = self.encoder(frames, lengths, frame_features=self._frame_features)
         mask = torch.arange(steps, device=lengths.device) < lengths[:, None]
         return self.adapter(signs), mask.long()
+
+    def _frame_features(self, frames: Tensor) -> Tensor:
+        """Apply the backbone in chunks: (N, 3, H, W) -> (N, F)."""
+        return in_chunks(
+            self.encoder.frame_features,
+            frames,
+            size=self.config.training.frame_chunk,
+            module=self.encoder.backbone,
+        )
 
 
 def _shifted(labels: Tensor) -> Tensor:

@@ -55,9 +55,15 @@ class TranslationModel(nn.Module, ABC):
     def halve(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return two parts of a batch whose gradients sum to the gradient of the batch.
 
-        None: the batch has one clip, or the loss of a clip depends on the other clips.
+        Only BatchNorm may see a difference: a part is normalised with the statistics of the part. None: the
+        batch has one clip, or the loss of a clip depends on the other clips.
         """
         del batch
+
+    @property
+    def memory_remedy(self) -> str:
+        """Settings that lower the memory of a batch, for an error."""
+        return f"Set a smaller training.batch_{self.unit}, or training.batch_clips."
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return groups: ``name``, ``params``, and optionally ``lr`` or ``lr_scale``, and ``weight_decay``.

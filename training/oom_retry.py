@@ -1,4 +1,4 @@
-"""Retry after out of memory: the batch is halved, with the same gradient up to rounding.
+"""Retry after out of memory: the batch is halved, with the same gradient up to rounding and BatchNorm.
 
 The number of batches stays, because the learning rate schedule counts them. A checkpoint holds the limit, so
 a resumed run halves batches of this size at once.
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..core.errors import RunError
 from ..core.files import read_json, write_json
+from .batch_norm import running_statistics
 from .model import TranslationModel
 
 logger = logging.getLogger(__name__)
@@ -52,9 +53,9 @@ class OomRetry:
         """
         if self.limit is not None and self.model.padded_size(batch) >= self.limit:
             return self._in_halves(step, batch)
-        aside = self._set_aside()
+        aside, statistics = self._set_aside(), self._copy_statistics()
         try:
-            loss = step(batch)
+            loss = step(dict(batch))  # the Trainer removes marks, which the halves need
         except torch.OutOfMemoryError as error:
             problem = error
         else:
@@ -64,6 +65,9 @@ class OomRetry:
         # A failed backward leaves the gradient of some layers, which the halves would count again.
         for parameter in self._trained:
             parameter.grad = None
+        # The failed forward pass has moved running statistics, which the halves would move again.
+        for own, before in statistics:
+            own.copy_(before)
         _put_back(aside)
         torch.cuda.empty_cache()
         self._learn(batch, problem)
@@ -80,19 +84,19 @@ class OomRetry:
             self.limit = read_json(folder / FILE)["limit"]
 
     def _in_halves(self, step: Step, batch: Batch) -> Tensor:
-        halves = self.model.halve(batch)
+        halves = self._halve(batch)
         if halves is None:  # one long clip may fit where many short clips of the same size did not
-            return step(batch)
+            return step(dict(batch))
         first, second = halves
         return self.run(step, first) + self.run(step, second)
 
     def _learn(self, batch: Batch, problem: BaseException) -> None:
         size = f"{self.model.padded_size(batch)} {self.model.unit}"
         # With several processes, a process in halves and one with a whole batch would wait for each other.
-        if self._processes > 1 or self.model.halve(batch) is None:
+        if self._processes > 1 or self._halve(batch) is None:
             raise RunError(
                 f"The device's memory must hold a batch of {size}, but does not: {problem}\n"
-                f"Set a smaller training.batch_{self.model.unit}, or training.batch_clips."
+                f"{self.model.memory_remedy}"
             ) from problem
         self.limit = self.model.padded_size(batch)
         logger.warning(f"The device's memory cannot hold a batch of {size}: such batches now run in halves.")
@@ -100,6 +104,20 @@ class OomRetry:
     @cached_property
     def _trained(self) -> list[Tensor]:
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    @cached_property
+    def _statistics(self) -> list[Tensor]:
+        return running_statistics(self.model)
+
+    def _copy_statistics(self) -> list[tuple[Tensor, Tensor]]:
+        """Return each running statistic with a copy. Several processes do not retry, and need no copies."""
+        return [] if self._processes > 1 else [(own, own.clone()) for own in self._statistics]
+
+    def _halve(self, batch: Batch) -> tuple[Batch, Batch] | None:
+        """Return the halves of a batch. Entries that are no tensors, such as marks, stand in both."""
+        marks = {name: value for name, value in batch.items() if not isinstance(value, Tensor)}
+        halves = self.model.halve({name: batch[name] for name in batch.keys() - marks.keys()})
+        return None if halves is None else (halves[0] | marks, halves[1] | marks)
 
     def _set_aside(self) -> list[tuple[Tensor, Tensor]]:
         """Detach the gradients of earlier batches from the parameters, and return them."""

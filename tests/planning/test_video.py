@@ -24,6 +24,8 @@ SMALL = (
     "training.accumulate=2",
 )  # fmt: skip
 
+CHUNKS = ((), ("--set", "training.frame_chunk=8"))
+
 
 @pytest.fixture
 def manifest(tmp_path: Path) -> Path:
@@ -95,6 +97,15 @@ def test_stage_one_has_the_steps_and_the_frames_of_its_batches(manifest: Path) -
     low, high = found["hours"]
     assert high / low == pytest.approx(EFFICIENCY[1] / EFFICIENCY[0])
     assert "estimate" in found["hours_from"]
+
+
+def test_in_chunks_stage_one_keeps_the_activations_of_a_chunk_and_computes_more(manifest: Path) -> None:
+    room = ("--vram", "8", "--gpu", "RTX 3090")
+    (_, whole), (_, chunked) = (plan("pretrain", manifest, *room, *more) for more in CHUNKS)
+    assert "activations of 7 frames" in chunked["parts"]  # 20 frames in three chunks
+    saved = [found["parts"][f"activations of {n} frames"] for found, n in ((whole, 20), (chunked, 7))]
+    assert saved[0] / saved[1] == pytest.approx(20 / 7)
+    assert chunked["hours"][0] / whole["hours"][0] == pytest.approx(4 / 3)
 
 
 def test_an_extraction_looks_at_the_frames_of_all_splits(manifest: Path) -> None:

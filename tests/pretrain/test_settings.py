@@ -68,6 +68,7 @@ CHANGES: dict[str, Any] = {
     "augment.probability": 0.0,
     "training.batch_clips": 2,
     "training.batch_steps": 8,
+    "training.frame_chunk": 5,
     "backbone_lr_scale": 0.5,
     "decoding.num_beams": 1,
     "decoding.max_new_tokens": 3,
