@@ -1,6 +1,7 @@
 """Decoding ahead: worker processes read clips while the encoder is at work."""
 
 import os
+import re
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
@@ -51,27 +52,23 @@ def decode_ahead(clips: ClipDataset, *, workers: int) -> Iterator[Iterator[Item]
         num_workers=workers, collate_fn=_unchanged, worker_init_fn=_begin, prefetch_factor=CLIPS_AHEAD,
     )  # fmt: skip
     # The loader does not name its processes: they are the children that iter() adds.
-    before = set(active_children())
-    items = iter(loader)
-    processes = [process for process in active_children() if process not in before]
+    before, processes = set(active_children()), list[BaseProcess]()
     try:
+        items = iter(loader)
+        processes += [process for process in active_children() if process not in before]
         yield ((number, _as_array(frames)) for number, frames in items)
     except (RuntimeError, ConnectionError, EOFError) as error:
         if isinstance(error, RuntimeError) and not str(error).startswith(LOADER_ERRORS):
             raise
-        # A worker that is about to die breaks its connections first. torch reports the death by an error
-        # wherever this process happens to be, and names no clip.
-        with suppress(RuntimeError):
-            wait([process.sentinel for process in processes], timeout=_SECONDS_TO_DIE)
-        if not (dead := [process for process in processes if not process.is_alive()]):
+        if not (ends := _ends(processes) or _end_in_words(error)):
             raise
         read = dict(zip(reading[::2], reading[1::2], strict=True))
-        raise DataError(_death_report(clips, dead, read)) from error
+        raise DataError(_death_report(clips, ends, read)) from error
     finally:
         # Also after the last clip: the loader itself would give a process five seconds.
-        for process in processes:
+        for process in (living := processes or set(active_children()) - before):
             process.terminate()
-        for process in processes:
+        for process in living:
             process.join()
 
 
@@ -120,22 +117,39 @@ def _as_array(frames: Any) -> Any:
     return frames.numpy() if isinstance(frames, torch.Tensor) else frames
 
 
-def _death_report(clips: ClipDataset, dead: Sequence[BaseProcess], read: dict[int, int]) -> str:
+def _ends(processes: Sequence[BaseProcess]) -> dict[int | None, str]:
+    """Return how worker processes ended, by process id: those that failed, else all that ended."""
+    if processes:
+        # A worker that is about to die breaks its connections first. torch reports the death by an error
+        # wherever this process happens to be, and names no clip.
+        with suppress(RuntimeError):
+            wait([process.sentinel for process in processes], timeout=_SECONDS_TO_DIE)
+    codes = {process.pid: process.exitcode or 0 for process in processes if not process.is_alive()}
+    failed = {pid: code for pid, code in codes.items() if code} or codes  # one that was told to end has 0
+    return {
+        pid: f"exit code {code}" if code >= 0 else signal.Signals(-code).name for pid, code in failed.items()
+    }
+
+
+def _end_in_words(error: Exception) -> dict[int | None, str]:
+    """Return the same from torch's error, for a process that died while the loader was starting others."""
+    found = re.search(r"\(pid (\d+)\) .*?(exit code \d+|signal: [^.]+)", str(error))
+    return {int(found[1]): found[2]} if found else {}
+
+
+def _death_report(clips: ClipDataset, ends: dict[int | None, str], read: dict[int, int]) -> str:
     """Return the error for dead worker processes.
 
     Args:
         clips: all clips.
-        dead: the processes.
+        ends: by process id, how the process ended.
         read: by process id, the clip that a worker reads or has read last.
     """
-    failed = [process for process in dead if process.exitcode] or dead  # a process that was told to end has 0
-    code = failed[0].exitcode or 0
-    how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
     # A process that dies while it starts has read none.
-    ids = [clips.id_of(read[process.pid]) for process in failed if process.pid in read]
+    ids = [clips.id_of(read[pid]) for pid in ends if pid in read]
     when = f"while it read {', '.join(map(repr, ids))}, or just after" if ids else "before it read a clip"
     return (
-        f"Processes that decode must live to the end, but one ended by {how} {when}.\n"
+        f"Processes that decode must live to the end, but one ended by {next(iter(ends.values()))} {when}.\n"
         "What is done is kept: run the same command again. If it ends here again, --set workers=0 tells "
         "whether it is this clip; then remove it from the manifest. SIGKILL often means that memory ran "
         "out: take fewer workers."

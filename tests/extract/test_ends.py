@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import numpy as np
 import pytest
 import torch
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from fla_llm.cache.writer import ShardWriter
 from fla_llm.core.errors import CacheError, DataError
@@ -133,10 +134,18 @@ def test_a_shard_of_fewer_clips_than_processes_is_written(
     assert bytes_in(tmp_path / "cache") == bytes_in(tmp_path / "here")
 
 
+@pytest.mark.parametrize("seconds", [0.0, 5.0], ids=["at any time", "while the loader starts"])
 def test_a_worker_that_dies_before_its_first_clip_is_named_without_one(
-    run_extract: Run, monkeypatch: pytest.MonkeyPatch
+    seconds: float, run_extract: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    loader_starts = _MultiProcessingDataLoaderIter._reset
+
+    def start_slowly(*args: Any, **kwargs: Any) -> None:
+        loader_starts(*args, **kwargs)
+        time.sleep(seconds)  # torch's handler of SIGCHLD raises here
+
     with monkeypatch.context() as patch:
+        patch.setattr(_MultiProcessingDataLoaderIter, "_reset", start_slowly)
         patch.setattr("fla_llm.extract.decode_ahead.prepare_worker", lambda: os._exit(5))
         with pytest.raises(DataError, match=r"one ended by exit code 5 before it read a clip\."):
             run_extract(config=WORKERS, splits=["dev"])
