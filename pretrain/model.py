@@ -105,6 +105,15 @@ class StageOneModel(TranslationModel):
             {"name": "translator", "params": rest},
         ]
 
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """Return the visual encoder, and the light translation model with its adapter."""
+        translator = [*self.adapter.parameters(), *self.translator.parameters()]
+        return {"encoder": list(self.encoder.parameters()), "translator": translator}
+
+    def count_work(self, batch: Mapping[str, Any]) -> dict[str, int]:
+        """Return the clips and the frames of a batch."""
+        return super().count_work(batch) | {"frames": len(batch["frames"])}
+
     def _source(self, frames: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Return the inputs of the translator (B, T, D) and the mask of valid steps (B, T)."""
         steps, positions = int(lengths.max()), self.config.translator.positions

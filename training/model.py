@@ -73,6 +73,18 @@ class TranslationModel(nn.Module, ABC):
         """
         return [{"name": "model", "params": list(self.parameters())}]
 
+    def parts(self) -> dict[str, list[nn.Parameter]]:
+        """Return the trained parameters by part, for the norms in the log."""
+        found: dict[str, list[nn.Parameter]] = {}
+        for group in self.parameter_groups():
+            trained = [parameter for parameter in group["params"] if parameter.requires_grad]
+            found[group["name"]] = found.get(group["name"], []) + trained
+        return {name: part for name, part in found.items() if part}
+
+    def count_work(self, batch: Mapping[str, Any]) -> dict[str, int]:
+        """Return the work in a batch, for the speed in the log. Must not wait for the device."""
+        return {"clips": len(batch["labels"])}
+
     def checkpoint_state(self) -> dict[str, Tensor]:
         """Return the tensors that training changes, by name: parameters and persistent buffers."""
         return dict(_trained_tensors(self))

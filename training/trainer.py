@@ -31,9 +31,11 @@ from .log import TrainingLog
 from .model import IGNORED, TranslationModel
 from .oom_retry import OomRetry
 from .optimisers import group_rates, make_optimiser
+from .pace import Pace
 from .processes import begin_worker, share_buffers
 from .tracking import flat_row, prepare_trackers
 from .unreadable_clips import UnreadableClips
+from .update_norms import UpdateNorms
 
 EXAMPLES = 3  # translations shown in the log at each evaluation
 
@@ -61,6 +63,7 @@ class StageTrainer(Trainer):
         self.checkpoints = run / "checkpoints"
         self.journal, self.unreadable = TrainingLog(run / "log.jsonl"), UnreadableClips()
         self.rates: dict[str, float] = {}
+        self.pace, self.norms = Pace(), UpdateNorms(model, every_steps=config.log_every_steps)
         arguments = training_arguments(config, checkpoints=self.checkpoints, seed=seed, device=device)
         self.evaluation_schedule = EvaluationSchedule(config, has_dev=dev is not None)
         with _without_config(model):
@@ -69,7 +72,7 @@ class StageTrainer(Trainer):
                 arguments,
                 data_collator=_only,
                 train_dataset=train,
-                callbacks=[self.evaluation_schedule],
+                callbacks=[self.evaluation_schedule, self.norms],
             )
         self.oom_retry = OomRetry(model, processes=self.args.world_size)
         self.remove_callback(DefaultFlowCallback)
@@ -89,6 +92,18 @@ class StageTrainer(Trainer):
         return (
             None if count is None else count.clamp(min=1)
         )  # no division by 0 if all batches of the step are dummies
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        """Return the batches of a step, and measure the time that this takes."""
+        with self.pace.waiting():
+            batches, count = super().get_batch_samples(epoch_iterator, num_batches, device)
+        self.pace.count({"steps": int(self.args.process_index == 0)})
+        for batch in batches:
+            if DUMMY not in batch:
+                self.pace.count(self.model.count_work(batch))
+        return batches, count
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *arguments: Any, **settings: Any) -> Any:
         """Return the loss of a batch, multiplied by 0 for a dummy batch."""
@@ -120,18 +135,28 @@ class StageTrainer(Trainer):
         loader.worker_init_fn = begin_worker  # no seed here: random choices are drawn from (seed, epoch, id)
         return loader
 
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        self.norms.total = super()._get_grad_norm(model, grad_norm=grad_norm)
+        return self.norms.total
+
+    def _maybe_log_save_evaluate(self, *arguments: Any, **settings: Any) -> None:
+        with self.pace.paused():
+            super()._maybe_log_save_evaluate(*arguments, **settings)
+
     def _get_learning_rate(self) -> float:
         self.rates = group_rates(self.optimizer)  # the rates of this step, before the schedule changes them
         return super()._get_learning_rate()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Append loss, rates and gradient norm to the log. The last summary of the Trainer is not logged."""
+        """Append loss, rates, norms and speed to the log. The last summary of the Trainer is not logged."""
+        row: dict[str, Any] = {}
         if "loss" in logs:
             row = {"loss": logs["loss"], "lr": self.rates, "grad_norm": logs.get("grad_norm")}
+            row |= self.norms.row | {"speed": self.pace.row()}
             self._write(row)
             if self.evaluation_schedule.bar is not None:
                 self.evaluation_schedule.bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)
-        told = flat_row(logs | ({"lr": self.rates} if "loss" in logs else {}))
+        told = flat_row(logs | row)
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, told)
 
     def evaluate(

@@ -1,5 +1,6 @@
 """A toy of a translation model: the mean of a clip's steps decides its sentence of three letters."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,12 @@ def toy_fit(
         device=torch.device("cpu"),
     )
     return model, fitted
+
+
+def log_rows(run: Path) -> list[dict[str, Any]]:
+    """Return the rows of log.jsonl without what the clock decides, and so differs between two equal runs."""
+    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key not in ("seconds", "speed")} for row in rows]
 
 
 @pytest.fixture

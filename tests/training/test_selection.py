@@ -1,6 +1,5 @@
 """Which checkpoint is the best, and that an evaluation which fails costs nothing."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,8 @@ from transformers import TrainerState
 
 from fla_llm.training.checkpoints import finished_steps, last_checkpoint
 from fla_llm.training.selection import best_evaluation, is_due, is_out_of_patience, mark_due, note_scores
+
+from .conftest import log_rows
 
 Toy = Callable[..., Any]
 
@@ -69,11 +70,6 @@ def test_a_run_whose_bleu4_never_left_0_says_so_and_hands_on_the_best_chrf(
     assert "warning: dev BLEU-4 was 0 at all 3 evaluations" in capfd.readouterr().err
     toy(tmp_path / "without dev")
     assert "BLEU-4 was 0" not in capfd.readouterr().err
-
-
-def log_rows(run: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
 
 
 @pytest.mark.parametrize("failing", [0, 2])

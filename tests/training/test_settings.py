@@ -1,6 +1,5 @@
 """Settings out of range are refused, and parameter groups get what they ask for."""
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields
@@ -15,7 +14,7 @@ from fla_llm.training.checkpoints import finished_steps
 from fla_llm.training.config import DecodingConfig, TrainingConfig
 from fla_llm.training.optimisers import MOMENTUM, group_rates, make_optimiser
 
-from .conftest import ToyItems, ToyModel, toy_fit
+from .conftest import ToyItems, ToyModel, log_rows, toy_fit
 
 Make = Callable[..., Any]
 
@@ -137,14 +136,9 @@ def observe(run: Path, *, cut: bool = True, **changes: Any) -> dict[str, Any]:
         with suppress(KeyboardInterrupt):
             toy_fit(run / "cut", items=ToyItems(24, fail_at=(0, 2)), **settings)
         found["saved"] = finished_steps(run / "cut" / "checkpoints")
-    rows = log_rows(run / "whole")
-    found["log"] = [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+    found["log"] = log_rows(run / "whole")
     found["weights"] = {key: tensor.tolist() for key, tensor in model.checkpoint_state().items()}
     return found
-
-
-def log_rows(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Laws of the engine, held on a toy model."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,14 @@ from fla_llm.core.errors import ConfigError, ModelError, RunError
 from fla_llm.training.checkpoints import finished_steps, load_weights
 from fla_llm.training.model import TranslationModel
 
+from .conftest import log_rows
+
 Toy = Callable[..., Any]
 
 
 def same_weights(first: TranslationModel, second: TranslationModel, *, within: float = 0.0) -> bool:
     ours, theirs = first.checkpoint_state(), second.checkpoint_state()
     return all(torch.allclose(ours[name], theirs[name], rtol=0, atol=within) for name in ours)
-
-
-def log_rows(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
 def test_the_toy_learns_and_the_log_tells_it(toy: Toy, tmp_path: Path, toy_items: Toy) -> None:
@@ -34,7 +31,8 @@ def test_the_toy_learns_and_the_log_tells_it(toy: Toy, tmp_path: Path, toy_items
     assert fitted.best_bleu4 == max(row["dev"]["bleu4"] for row in rows if "dev" in row)
     first = next(row for row in rows if "dev" in row)["examples"][0]
     assert first.keys() == {"id", "reference", "hypothesis"}
-    assert {"step", "epoch", "loss", "lr", "grad_norm"} == rows[0].keys()
+    norms = {"grad_norms", "update_norms"}
+    assert {"step", "epoch", "loss", "lr", "grad_norm", *norms} == rows[0].keys()
     assert rows[0]["lr"]["inner"] == pytest.approx(rows[0]["lr"]["outer"] / 2)
 
 

@@ -1,6 +1,5 @@
 """Clips that cannot be read are left out and listed; the run goes on, and so it does after a resume."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,11 @@ from fla_llm.training.checkpoints import finished_steps
 from fla_llm.training.config import DecodingConfig
 from fla_llm.training.evaluation import predict
 
+from .conftest import log_rows
+
 Toy = Callable[..., Any]
 CPU = torch.device("cpu")
 BATCHES = [[0, 1, 2, 3], [4, 5], [6, 7, 8, 9]]
-
-
-def rows(run: Path) -> list[dict[str, Any]]:
-    """Return the log without what differs between two equal runs."""
-    found = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in found]
 
 
 def names(clips: Any) -> list[tuple[str, str, str]]:
@@ -91,6 +86,6 @@ def test_what_was_left_out_before_a_kill_is_listed_after_the_resume(
     _, resumed = toy(tmp_path / "cut", model=toy_model(seed=99), items=mended, resume=True, **settings)
     expected = [("dev", "clip/2", "no 2"), ("train", "clip/4", "no 4"), ("train", "clip/5", "no 5")]
     assert names(whole.unreadable) == names(resumed.unreadable) == expected
-    assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
-    notes = [row for row in rows(tmp_path / "cut") if "unreadable" in row]
+    assert log_rows(tmp_path / "whole") == log_rows(tmp_path / "cut")
+    notes = [row for row in log_rows(tmp_path / "cut") if "unreadable" in row]
     assert [[clip["id"] for clip in row["unreadable"]] for row in notes] == [["clip/2"], ["clip/4", "clip/5"]]
