@@ -19,9 +19,10 @@ from .batches import BatchDataset
 from .config import DecodingConfig
 from .model import TranslationModel
 from .processes import begin_worker, gather_all
-from .workers import prepare_item
+from .workers import prepare_item, worker_errors
 
 T = TypeVar("T")
+_REMEDY = "Run the same command again. A training goes on with --resume."
 METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l", "wer", "exact_match")
 
 
@@ -78,7 +79,7 @@ def predict(
         workers: number of processes that prepare batches.
 
     Raises:
-        DataError: no clip can be read.
+        DataError: no clip can be read, or a process that prepares batches ended early.
     """
     return translate_all(
         model,
@@ -113,7 +114,7 @@ def translate_all(
         workers: number of processes that prepare batches.
 
     Raises:
-        DataError: no clip can be read.
+        DataError: no clip can be read, or a process that prepares batches ended early.
     """
     rank, world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     mine = list(range(rank, len(evaluation.batches), world))
@@ -126,7 +127,7 @@ def translate_all(
     mixed = torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
     found: dict[int, T] = {}
     missing: dict[int, Unreadable] = {}
-    with torch.no_grad(), mixed:
+    with worker_errors(remedy=_REMEDY), torch.no_grad(), mixed:
         for number, (batch, unreadable) in zip(mine, batches, strict=True):
             missing |= unreadable
             if batch is not None:

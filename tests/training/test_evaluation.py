@@ -1,13 +1,15 @@
 """Translating a set of clips, and scoring it."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import torch
 
+from fla_llm.core.errors import DataError
 from fla_llm.core.files import read_jsonl
 from fla_llm.scoring import score
 from fla_llm.training.config import DecodingConfig
@@ -21,6 +23,17 @@ from fla_llm.training.evaluation import (
 
 Make = Callable[..., Any]
 CPU = torch.device("cpu")
+
+
+def test_a_process_that_dies_while_it_prepares_a_batch_is_an_error_with_a_remedy(
+    toy_dev: Make, toy_items: type[Any], toy_model: Make
+) -> None:
+    class Deadly(toy_items):
+        def get(self, index: int, epoch: int) -> NoReturn:
+            os._exit(3)
+
+    with pytest.raises(DataError, match=r"one did not: DataLoader worker .*\nRun the same command again\."):
+        predict(toy_model(), toy_dev(Deadly(3)), decoding=DecodingConfig(), device=CPU, desc=None, workers=1)
 
 
 def translations_of(evaluation: EvaluationSet, hypotheses: list[str]) -> Translations[str]:
