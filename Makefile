@@ -1,6 +1,8 @@
 # `make demo` and `make test` do all their own set-up: a virtual environment with the tested versions, then fla.
 PYTHON ?= python3
 VENV ?= .venv
+# Of the tests. A file stays in one process, which trains what its tests share once.
+TEST_PROCESSES ?= 2
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
 
@@ -35,7 +37,7 @@ docs: setup
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
 test: check docs
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 format: setup
 	$(BIN)/ruff format .
