@@ -3,19 +3,16 @@
 ``.npy`` is mapped into memory without pickle, ``.pt`` is read with ``weights_only=True``.
 """
 
-import pickle
-import re
-import struct
-import tokenize
 import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..core.bounded_file import BoundedFile
 from ..core.errors import DataError
-from .bounded_file import BoundedFile
+from ..core.npy_files import map_npy
+from ..core.read_errors import READ_ERRORS, blocked_class
 from .pickle_limits import check_torch_pickles
 
 if TYPE_CHECKING:
@@ -24,12 +21,6 @@ if TYPE_CHECKING:
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 OpenedArray = tuple[np.ndarray, str]
 """Features (T, D) or (1, T, D), and the name of their number format in the file."""
-READ_ERRORS = (
-    pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, OSError, EOFError, MemoryError, OverflowError,
-    RuntimeError, LookupError, TypeError, ValueError, AttributeError, AssertionError, NameError, SyntaxError,
-    struct.error, tokenize.TokenError,
-)  # fmt: skip
-"""Errors of numpy, pickle and torch on damaged bytes."""
 
 
 def open_npy(path: Path) -> OpenedArray:
@@ -38,15 +29,7 @@ def open_npy(path: Path) -> OpenedArray:
     Raises:
         DataError: it is no whole ``.npy`` file, or holds pickled objects.
     """
-    try:
-        _check_npy_header(path)
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except READ_ERRORS as error:
-        raise DataError(f"{path} must be a whole .npy file without pickled objects, but: {error}") from error
-    # numpy opens a .npz under any name.
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise DataError(f"{path} must be a .npy file, but is a .npz archive.")
+    array = map_npy(path)
     return array, array.dtype.name
 
 
@@ -58,18 +41,6 @@ def check_dtype(name: str) -> None:
     """
     if name not in DTYPES:
         raise DataError(f"Its features must be one of {', '.join(DTYPES)}, but are {name}.")
-
-
-def _check_npy_header(path: Path) -> None:
-    """Refuse a header with a declared length beyond the end of the file."""
-    with path.open("rb") as file:
-        start = file.read(
-            12
-        )  # magic string, two bytes of version, then the length: 2 bytes, or 4 from 2.0 on
-    # numpy allocates the declared length before it reads the header.
-    length = start[8:10] if start[6:7] == b"\x01" else start[8:12]
-    if start.startswith(b"\x93NUMPY") and int.from_bytes(length, "little") > path.stat().st_size:
-        raise ValueError("its header is longer than the file")
 
 
 def open_pt(path: Path) -> OpenedArray:
@@ -131,13 +102,6 @@ def from_tensor(tensor: "Tensor", *, origin: str, max_bytes: int | None = None) 
     check_dtype(name)  # numpy has no float8
     # force: a tensor may be marked as the negative of its memory.
     return (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy(force=True), name
-
-
-def blocked_class(error: BaseException) -> str | None:
-    """Return the name of the class in torch's error about a blocked class, or None for another error."""
-    # torch has no attribute for the name, only this text.
-    found = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return found[1] if found and isinstance(error, pickle.UnpicklingError) else None
 
 
 def _pickle_fault(error: BaseException) -> str:

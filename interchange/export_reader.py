@@ -10,7 +10,8 @@ import numpy as np
 from ..cache.format import FORMAT_VERSION, CacheRow, Provenance, from_attributes
 from ..core.errors import CacheError, DataError
 from ..core.files import read_json, read_jsonl, resolve_inside
-from .array_files import READ_ERRORS, OpenedArray, open_npy
+from ..core.read_errors import READ_ERRORS
+from .array_files import OpenedArray, open_npy
 from .export import DESCRIPTION, FORMAT
 from .external import ExternalClip
 

@@ -1,21 +1,11 @@
-"""Limits on pickles: declared sizes are checked before an unpickler allocates memory.
-
-A pickle of ten bytes can make an unpickler allocate gigabytes, because an opcode declares a size and the
-unpickler believes the opcode. Here a pickle may build about as much as the file holds, and no more.
-"""
+"""Limits on the pickles inside ``torch.save`` files: names, opcodes, and the sizes of all storages."""
 
 import pickle
-import pickletools
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import IO, Any, cast
+from typing import Any
 
-from .bounded_file import BoundedFile
+from ..core.bounded_file import BoundedFile
+from ..core.limited_pickle import LimitedUnpickler, check_opcodes, empty_dict, encode_latin1
 
-MAX_OPCODES = 10_000_000
-"""Limit of opcodes in a pickle. A clip takes about 60 opcodes."""
-# The opcodes with an index into the memo.
-_MEMO = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _LEGACY_PICKLES = 5  # magic number, version, system, content, keys of the storages; then the raw numbers
 _REBUILD = (
     "_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3", "_rebuild_parameter",
@@ -39,90 +29,6 @@ _TORCH_NAMES = {
     ),
     *("torch.Size", "torch.device", "builtins.complex", "__builtin__.complex"),
 }
-
-
-def check_opcodes(file: BoundedFile) -> None:
-    """Read one pickle to its end without building any object.
-
-    Raises:
-        UnpicklingError: a memo index is larger than the number of opcodes before it, or the pickle has
-            more than ``MAX_OPCODES`` opcodes.
-        ValueError: a declared length goes beyond the end of the file, or a byte is not an opcode.
-    """
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(cast("IO[bytes]", file))):
-        # The unpickler's memo is an array as long as the largest index.
-        if opcode.name in _MEMO and isinstance(argument, int) and argument > count:
-            raise pickle.UnpicklingError(f"memo index {argument} must be at most {count} at this opcode")
-        # An empty dict takes one byte in the file and 72 in memory.
-        if count >= MAX_OPCODES:
-            raise pickle.UnpicklingError(f"a pickle must have at most {MAX_OPCODES} opcodes")
-
-
-class LimitedUnpickler(pickle.Unpickler):
-    """Unpickler with a limited choice of functions and a limited number of bytes for all calls."""
-
-    def __init__(self, file: BoundedFile, *, functions: Mapping[str, Callable[..., Any]], limit: int) -> None:
-        """Prepare to read one pickle.
-
-        Args:
-            file: a file whose opcodes have been checked by :func:`check_opcodes`.
-            functions: the allowed names, and the functions to call instead.
-            limit: bytes and items of all arguments together, usually the size of the file.
-        """
-        super().__init__(file)
-        self._functions = functions
-        self._limit = limit
-        self._left = limit
-
-    def find_class(self, module: str, name: str, /) -> Any:
-        """Return the function for an allowed name.
-
-        Raises:
-            UnpicklingError: the name is not among ``functions``.
-        """
-        function = self._functions.get(f"{module}.{name}")
-        if function is None:
-            raise pickle.UnpicklingError(f"GLOBAL {module}.{name}")
-        return _Callable(partial(self._call, function))
-
-    def _call(self, function: Callable[..., Any], *args: Any) -> Any:
-        # A text of the pickle could otherwise be copied by ten thousand calls of six bytes.
-        self._left -= sum(len(arg) for arg in args if isinstance(arg, str | bytes | tuple | list | dict))
-        if self._left < 0:
-            raise pickle.UnpicklingError(f"calls must build at most {self._limit} bytes, but build more")
-        return function(*args)
-
-
-class _Callable:
-    """Function for a pickle to call. A pickle can neither change nor subclass the function."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        object.__setattr__(self, "_function", function)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        raise TypeError(f"{name} cannot be set")
-
-    def __call__(self, *args: Any) -> Any:
-        return self._function(*args)
-
-
-def encode_latin1(text: str, encoding: str) -> bytes:
-    """Return bytes from text, as protocol 2 stores bytes.
-
-    Raises:
-        UnpicklingError: the encoding is not latin1.
-    """
-    # "hex" doubles a text: thirty nested calls would make gigabytes of one letter.
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"bytes must be encoded as latin1, but are as {encoding!r}")
-    return text.encode("latin1")
-
-
-def empty_dict() -> dict[Any, Any]:
-    """Return an empty dict for an ``OrderedDict``. The pickle fills the dict afterwards."""
-    return {}
 
 
 def check_torch_pickles(file: BoundedFile, *, size: int, count: int = _LEGACY_PICKLES) -> None:

@@ -5,20 +5,15 @@ this package: the memory of a tensor is read with ``weights_only=True``, and a t
 memory.
 """
 
-import gzip
 import io
 import pickle
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import DataError
-from .array_files import READ_ERRORS, blocked_class
-from .bounded_file import BoundedFile
-from .pickle_limits import LimitedUnpickler, check_opcodes, check_torch_pickles, empty_dict, encode_latin1
-
-LEAST_LIMIT_BYTES = 1 << 30
-MAX_RATIO = 20
-"""Unpacked to packed bytes: float32 features come to a few, an attack with gzip reaches 1000."""
+from ..core import limited_pickle
+from ..core.bounded_file import BoundedFile
+from ..core.limited_pickle import empty_dict, encode_latin1
+from .pickle_limits import check_torch_pickles
 
 
 def read_pickles(path: Path, *, max_bytes: int | None = None) -> list[Any]:
@@ -32,36 +27,8 @@ def read_pickles(path: Path, *, max_bytes: int | None = None) -> list[Any]:
         DataError: the file is damaged, too large unpacked, declares sizes beyond the file, or holds other
             objects than lists, dicts, text, numbers and tensors.
     """
-    content: list[Any] = []
-    try:
-        # By content, not by name: signjoey's files have no suffix.
-        packed = _is_packed(path)
-        limit = max_bytes or _limit_bytes(path.stat().st_size, packed=packed)
-        with gzip.open(path) if packed else path.open("rb") as opened:
-            file = BoundedFile(opened, limit=limit, name=str(path))
-            # The first pass only reads sizes: the second pass may then allocate what they declare.
-            while file.begins():
-                check_opcodes(file)
-            file.rewind()
-            while file.begins():
-                content.append(LimitedUnpickler(file, functions=_FUNCTIONS, limit=limit).load())
-    except READ_ERRORS as error:
-        if name := blocked_class(error):
-            raise _refusal(path, name) from error
-        fault = f"{type(error).__name__}: {str(error).strip()[:200]}"
-        raise DataError(f"{path} must be a whole pickle, but: {fault}") from error
-    return content
-
-
-def _is_packed(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
-def _limit_bytes(size: int, *, packed: bool) -> int:
-    """Return how many bytes a file of this size may unpack to."""
-    # A small file of zeros may unpack well. Below 1 GiB there is nothing to fear.
-    return max(LEAST_LIMIT_BYTES, MAX_RATIO * size) if packed else size
+    holds = "lists, dicts, text, numbers and tensors"
+    return limited_pickle.read_pickles(path, functions=_FUNCTIONS, holds=holds, max_bytes=max_bytes)
 
 
 def _load_storage(data: bytes) -> Any:
@@ -87,10 +54,3 @@ _FUNCTIONS = {
     "collections.OrderedDict": empty_dict,
     "_codecs.encode": encode_latin1,
 }
-
-
-def _refusal(path: Path, name: str) -> DataError:
-    return DataError(
-        f"{path} must hold only lists, dicts, text, numbers and tensors, but asks for {name}.\n"
-        "Unpickling such a file can run any program. Do not open it with other tools, unless you made it."
-    )

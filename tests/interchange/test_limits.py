@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from fla_llm.core import limited_pickle
 from fla_llm.core.errors import DataError
-from fla_llm.interchange import pickle_limits
 from fla_llm.interchange.array_files import open_npy, open_pt
 from fla_llm.interchange.safe_unpickle import read_pickles
 
@@ -60,7 +60,7 @@ def test_calls_in_a_pickle_build_no_more_than_the_file_holds(tmp_path: Path) -> 
 
 
 def test_a_pickle_of_too_many_opcodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pickle_limits, "MAX_OPCODES", 1000)
+    monkeypatch.setattr(limited_pickle, "MAX_OPCODES", 1000)
     (tmp_path / "small").write_bytes(b"\x80\x04(" + b"}" * 1000 + b"l.")
     with pytest.raises(DataError, match="at most 1000 opcodes"):
         read_pickles(tmp_path / "small")

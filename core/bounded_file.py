@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..core.errors import DataError
+from .errors import DataError
 
 BLOCK_BYTES = 1 << 20
 
