@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py") if path.parent.name != "tests")
 FLOORS = {
     **dict.fromkeys(["core", "configs"], 1),
-    **dict.fromkeys(["video", "scoring", "cache"], 2),
+    **dict.fromkeys(["video", "poses", "scoring", "cache"], 2),
     **dict.fromkeys(["corpora", "training", "interchange"], 3),
     **dict.fromkeys(["encoder", "llm"], 4),
     **dict.fromkeys(["pretrain", "extract", "finetune"], 5),
@@ -23,7 +23,7 @@ FLOORS = {
     "demo": 7,
     "cli": 8,
 }
-TORCH_FREE = ["core", "configs", "corpora", "scoring", "cache", "interchange", "cli"]
+TORCH_FREE = ["core", "configs", "corpora", "poses", "scoring", "cache", "interchange", "cli"]
 
 
 def first_party_imports(path: Path) -> list[tuple[int, str]]:
