@@ -133,6 +133,16 @@ class StageTwoModel(TranslationModel):
         clips = zip(found.ids.tolist(), found.scores.tolist(), strict=True)
         return [self._sentences(*clip, once=decoding.diversity > 0)[:count] for clip in clips]
 
+    @torch.no_grad()
+    def feature_attention(self, batch: Mapping[str, Any]) -> list[Tensor]:
+        """Return the attention of each label on the projected features, (L_i, S_i) for each clip.
+
+        See :meth:`.ConditionedLM.feature_attention`.
+        """
+        given = self._on_device(batch)
+        with self._autocast():
+            return self.conditioned_lm.feature_attention(self._conditioning(given), given["labels"])
+
     def padded_size(self, batch: Mapping[str, Any]) -> int:
         """Return the positions that the language model computes on; see :meth:`.ConditionedLM.positions`."""
         names = zip(self.projectors, self._stream_names(), strict=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..training.model import IGNORED
+from .attention import eager_attention, mean_weights
 from .conditioned_lm import ConditionedLM, Conditioning, label_counts, pad_rows, positions_of
 
 
@@ -25,10 +26,7 @@ class CausalLM(ConditionedLM):
     def labelled_states(self, conditioning: Conditioning, labels: Tensor) -> Tensor:
         """Return states (N, D): the state before a target token predicts this token."""
         prefixes = self.conditioning_rows(conditioning)
-        targets = self.embed_ids(labels.clamp(min=0))
-        counts = label_counts(labels)
-        # The end token is predicted but never read: the last label needs no position.
-        rows = [torch.cat([row, targets[i, : counts[i] - 1]]) for i, row in enumerate(prefixes)]
+        rows = self._with_targets(prefixes, labels)
         states = self._states(*pad_rows(rows))  # (B, S, D)
         starts = torch.tensor([len(row) - 1 for row in prefixes], device=labels.device)
         valid = labels != IGNORED
@@ -42,10 +40,35 @@ class CausalLM(ConditionedLM):
         embeds, mask = pad_rows(self.conditioning_rows(conditioning), side="left")
         return self.llm.generate(inputs_embeds=embeds, attention_mask=mask, **settings)
 
-    def _states(self, embeds: Tensor, mask: Tensor) -> Tensor:
+    def feature_attention(self, conditioning: Conditioning, labels: Tensor) -> list[Tensor]:
+        """Return the weights (L_i, T_i): the position before a target token predicts this token."""
+        prefixes = self.conditioning_rows(conditioning)
+        inputs = self._inputs(*pad_rows(self._with_targets(prefixes, labels)))
+        with eager_attention(self.llm):
+            layers = self.llm.get_decoder()(**inputs, use_cache=False, output_attentions=True).attentions
+        weights = mean_weights(layers, kind=self.llm.config.model_type)  # (B, S, S)
+        first, counts = len(self.lead_ids), label_counts(labels)
+        return [
+            weights[i, len(row) - 1 : len(row) - 1 + counts[i], first : first + steps]
+            for i, (row, steps) in enumerate(
+                zip(prefixes, conditioning.feature_lengths.tolist(), strict=True)
+            )
+        ]
+
+    def _with_targets(self, prefixes: Sequence[Tensor], labels: Tensor) -> list[Tensor]:
+        """Return each clip's prefix and the embeddings of its labels but the last."""
+        targets, counts = self.embed_ids(labels.clamp(min=0)), label_counts(labels)
+        # The end token is predicted but never read: the last label needs no position.
+        return [torch.cat([row, targets[i, : counts[i] - 1]]) for i, row in enumerate(prefixes)]
+
+    def _inputs(self, embeds: Tensor, mask: Tensor) -> dict[str, Tensor]:
         inputs = {"inputs_embeds": embeds, "attention_mask": mask}
         if "position_ids" in inspect.signature(self.llm.forward).parameters:  # ALiBi models read the mask
             inputs["position_ids"] = positions_of(mask)
+        return inputs
+
+    def _states(self, embeds: Tensor, mask: Tensor) -> Tensor:
+        inputs = self._inputs(embeds, mask)
         if self.head is None:
             return self.llm(**inputs, use_cache=False).logits
         return self.llm.get_decoder()(**inputs, use_cache=False).last_hidden_state

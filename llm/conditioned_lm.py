@@ -74,6 +74,17 @@ class ConditionedLM(ABC):
     def new_ids(self, conditioning: Conditioning, **settings: Any) -> Tensor:
         """Return the new ids that ``generate()`` of the model writes after ``conditioning``."""
 
+    @abstractmethod
+    def feature_attention(self, conditioning: Conditioning, labels: Tensor) -> list[Tensor]:
+        """Return the attention weights of each label on the features of its clip, (L_i, T_i) float32.
+
+        The weights are averaged over heads and layers. A row sums to the share of attention that falls on
+        the features: the rest falls on the prompt and on earlier tokens.
+
+        Raises:
+            ModelError: the model returns no weights.
+        """
+
     @staticmethod
     @abstractmethod
     def positions(

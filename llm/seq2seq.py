@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..training.model import IGNORED
-from .conditioned_lm import ConditionedLM, Conditioning, pad_rows
+from .attention import eager_attention, mean_weights
+from .conditioned_lm import ConditionedLM, Conditioning, label_counts, pad_rows
 
 
 class Seq2SeqLM(ConditionedLM):
@@ -26,8 +27,7 @@ class Seq2SeqLM(ConditionedLM):
     def labelled_states(self, conditioning: Conditioning, labels: Tensor) -> Tensor:
         """Return states (N, D). The decoder reads [prefix][target without the last token]."""
         prefix = conditioning.decoder_prefix_ids  # (B, K), K >= 1
-        read = torch.where(labels == IGNORED, self.pad_id, labels)[:, :-1]
-        states = self._states(conditioning, torch.cat([prefix, read], dim=1))
+        states = self._states(conditioning, self._read_ids(conditioning, labels))
         return states[:, prefix.shape[1] - 1 :][labels != IGNORED]
 
     def new_ids(self, conditioning: Conditioning, **settings: Any) -> Tensor:
@@ -42,6 +42,30 @@ class Seq2SeqLM(ConditionedLM):
             **settings,
         )
         return ids[:, prefix.shape[1] :]
+
+    def feature_attention(self, conditioning: Conditioning, labels: Tensor) -> list[Tensor]:
+        """Return the cross-attention (L_i, T_i). The rest of a row falls on the prompt."""
+        embeds, mask = pad_rows(self.conditioning_rows(conditioning))
+        with eager_attention(self.llm):
+            encoded = self.llm.get_encoder()(inputs_embeds=embeds, attention_mask=mask)
+            decoded = self.llm.get_decoder()(
+                input_ids=self._read_ids(conditioning, labels),
+                encoder_hidden_states=encoded.last_hidden_state,
+                encoder_attention_mask=mask,
+                use_cache=False,
+                output_attentions=True,
+            )
+        weights = mean_weights(decoded.cross_attentions, kind=self.llm.config.model_type)  # (B, K + L - 1, S)
+        start, first = conditioning.decoder_prefix_ids.shape[1] - 1, len(self.lead_ids)
+        clips = zip(label_counts(labels), conditioning.feature_lengths.tolist(), strict=True)
+        return [
+            weights[i, start : start + count, first : first + steps] for i, (count, steps) in enumerate(clips)
+        ]
+
+    def _read_ids(self, conditioning: Conditioning, labels: Tensor) -> Tensor:
+        """Return what the decoder reads: the prefix, then all labels but the last."""
+        read = torch.where(labels == IGNORED, self.pad_id, labels)[:, :-1]
+        return torch.cat([conditioning.decoder_prefix_ids, read], dim=1)
 
     def _states(self, conditioning: Conditioning, decoder_input_ids: Tensor) -> Tensor:
         embeds, mask = pad_rows(self.conditioning_rows(conditioning))

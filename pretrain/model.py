@@ -14,6 +14,7 @@ from transformers import MBartConfig, MBartForConditionalGeneration
 from ..core.errors import DataError
 from ..encoder.chunks import in_chunks
 from ..encoder.model import VisualEncoder
+from ..llm.attention import eager_attention, mean_weights
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED, TranslationModel
 from .config import PretrainConfig, TranslatorConfig
@@ -94,6 +95,24 @@ class StageOneModel(TranslationModel):
             do_sample=False,
         )
         return [self.tokenizer.decode(ids) for ids in found.tolist()]
+
+    @torch.no_grad()
+    def cross_attention(self, batch: Mapping[str, Any]) -> Tensor:
+        """Return the cross-attention of each label on each time step, averaged over heads and layers.
+
+        Args:
+            batch: ``frames``, ``lengths`` and ``labels``, on the device of the model.
+
+        Returns:
+            Weights (B, L, T). The row of a valid label sums to 1 over the steps of the clip.
+        """
+        source, mask = self._source(batch["frames"], batch["lengths"])
+        with eager_attention(self.translator):
+            decoded = self.translator.model(
+                inputs_embeds=source, attention_mask=mask, decoder_input_ids=_shifted(batch["labels"]),
+                use_cache=False, output_attentions=True,
+            )  # fmt: skip
+        return mean_weights(decoded.cross_attentions, kind="mbart")
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return two groups: the backbone, with a scaled learning rate, and the rest."""
