@@ -120,7 +120,7 @@ class Evaluation:
             f"{self.name}: {count_clips(self.to_dict())}",
             describe_missing(missing) if missing else "",
             describe_rows(self.rows, missing=len(missing)),
-            f"predictions {self.predictions}",
+            f"predictions {self.predictions}\non a page    fla report {self.predictions.parent}",
         ]
         return "\n\n".join(filter(None, parts))
 

@@ -20,7 +20,7 @@ FLOORS = {
     **dict.fromkeys(["encoder", "llm"], 4),
     **dict.fromkeys(["pretrain", "extract", "finetune"], 5),
     **dict.fromkeys(["pipeline", "planning"], 6),
-    "demo": 7,
+    **dict.fromkeys(["demo", "app"], 7),
     "cli": 8,
 }
 TORCH_FREE = ["core", "configs", "corpora", "poses", "scoring", "cache", "interchange", "cli"]

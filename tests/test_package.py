@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import venv
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def sources() -> Iterator[str]:
     for folder, subfolders, names in os.walk(ROOT):
         subfolders[:] = [name for name in subfolders if name not in NEVER_GIVEN_OUT]
         kept = [
-            name for name in names if name.endswith((".py", ".md", ".yaml", ".svg", ".png", ".toml", ".txt"))
+            name
+            for name in names
+            if name.endswith((".py", ".md", ".yaml", ".svg", ".png", ".toml", ".txt", ".html", ".css"))
         ]
         yield from (os.path.relpath(os.path.join(folder, name), ROOT) for name in kept)
 
@@ -79,6 +82,16 @@ def test_the_wheel_scores_in_an_environment_without_torch(dist: Path, tmp_path: 
     assert "phoenix14t-qwen" in listed
     code = "import importlib.util, sys; sys.exit(importlib.util.find_spec('torch') is not None)"
     assert subprocess.run([str(python), "-c", code], check=False).returncode == 0
+
+
+def test_the_wheel_holds_every_file_that_is_read_at_run_time(dist: Path) -> None:
+    (wheel,) = dist.glob("*.whl")
+    with zipfile.ZipFile(wheel) as opened:
+        inside = set(opened.namelist())
+    read = [*ROOT.glob("configs/*/*.yaml"), *ROOT.glob("app/templates/*")]
+    wanted = {f"fla_llm/{path.relative_to(ROOT).as_posix()}" for path in read}
+    assert {"fla_llm/app/templates/report.html"} <= wanted
+    assert wanted - inside == set()
 
 
 def test_the_wheel_names_its_licence_paper_and_classifiers(dist: Path) -> None:
