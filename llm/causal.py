@@ -1,4 +1,4 @@
-"""Decoder-only models: one sequence [begin][features][prompt][target]."""
+"""Decoder-only models: a single sequence [begin][features][prompt][target]."""
 
 import inspect
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class CausalLM(ConditionedLM):
     def positions(
         sources: Sequence[int], labels: Sequence[int], prefixes: Sequence[int]
     ) -> tuple[list[int], ...]:
-        """Return one side: clip, prompt and sentence are one sequence."""
+        """Return a single side: clip, prompt and sentence form a single sequence."""
         del prefixes  # none
         return ([source + count - 1 for source, count in zip(sources, labels, strict=True)],)
 

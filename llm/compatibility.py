@@ -1,4 +1,4 @@
-"""Checks that a language model can read features in place of token embeddings.
+"""Compatibility checks: can a language model read features in place of token embeddings?
 
 A model passes if ``inputs_embeds`` and the token ids of these embeddings give the same logits. Other models
 would read the features wrongly without an error.
@@ -27,7 +27,7 @@ TOLERANCE = 1e-2  # of the largest logit; bf16 rounds to 4e-3, a wrong input is 
 
 
 def check_architecture(config: "PreTrainedConfig", *, llm: str) -> None:
-    """Refuse an architecture that features cannot be fed to.
+    """Refuse an architecture without a path for features.
 
     Args:
         config: config of the model.
@@ -52,11 +52,11 @@ def check_architecture(config: "PreTrainedConfig", *, llm: str) -> None:
 
 
 def refuse_other_tasks(config: "PreTrainedConfig", *, llm: str) -> None:
-    """Refuse a model that writes no text.
+    """Refuse a model without text output.
 
     Raises:
-        ModelError: transformers has no such model that continues or translates a text, or it reads sentences
-            in both directions, as BERT does.
+        ModelError: transformers has no causal or sequence-to-sequence class for the config, or the model is
+            an encoder alone, as BERT is.
     """
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
@@ -74,7 +74,7 @@ def refuse_other_tasks(config: "PreTrainedConfig", *, llm: str) -> None:
 
 
 def check_inputs(model: "PreTrainedModel", tokenizer: Any, *, llm: str) -> None:
-    """Refuse a model whose logits differ between ids and embeddings, or that reads padding or later words.
+    """Refuse a model whose logits differ between ids and embeddings, or depend on padding or later words.
 
     Raises:
         ModelError: logits differ, or are not finite, or the model takes no ``inputs_embeds``.
@@ -90,6 +90,7 @@ def check_inputs(model: "PreTrainedModel", tokenizer: Any, *, llm: str) -> None:
     check_ids(tokens, model.config, tokenizer, text=CHECK_TEXT)
     ids = torch.tensor([tokens], device=model.device)
     embeds = model.get_input_embeddings()(ids)
+    # The logits from ids are the reference for all comparisons below.
     from_ids = _logits(model, input_ids=ids)
     if not from_ids.isfinite().all():
         raise ModelError(
@@ -109,7 +110,7 @@ def check_inputs(model: "PreTrainedModel", tokenizer: Any, *, llm: str) -> None:
 
 
 def check_ids(ids: Sequence[int], config: "PreTrainedConfig", tokenizer: Any, *, text: str) -> None:
-    """Refuse token ids that a model has no embedding for.
+    """Refuse token ids without an embedding in the model.
 
     Args:
         ids: token ids of ``text``.

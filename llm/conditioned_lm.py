@@ -1,4 +1,4 @@
-"""Interface of language models that read features: decoder-only and encoder-decoder.
+"""Interface of language models with features as input: decoder-only and encoder-decoder.
 
 Letters: B clips, T feature steps, P prompt tokens, L target tokens, K first tokens of the decoder, S
 positions of the model's input, D embedding size, N labelled positions of the whole batch, H hypotheses of a
@@ -53,7 +53,7 @@ class Hypotheses:
 
 
 class ConditionedLM(ABC):
-    """Base class: input, training states and search of one kind of language model."""
+    """Base class: input, training states and search of a kind of language model."""
 
     def __init__(self, llm: PreTrainedModel, *, lead_ids: Sequence[int], pad_id: int, eos_id: int) -> None:
         self.llm: Any = llm  # of a class that only its config knows
@@ -72,7 +72,7 @@ class ConditionedLM(ABC):
 
     @abstractmethod
     def new_ids(self, conditioning: Conditioning, **settings: Any) -> Tensor:
-        """Return the new ids that ``generate()`` of the model writes after ``conditioning``."""
+        """Return the new ids from ``generate()`` of the model after ``conditioning``."""
 
     @abstractmethod
     def feature_attention(self, conditioning: Conditioning, labels: Tensor) -> list[Tensor]:
@@ -90,7 +90,7 @@ class ConditionedLM(ABC):
     def positions(
         sources: Sequence[int], labels: Sequence[int], prefixes: Sequence[int]
     ) -> tuple[list[int], ...]:
-        """Return the positions of each clip, one list for each side that is padded apart.
+        """Return the positions of each clip, with a list for each separately padded side.
 
         The last label, the end token, is predicted but never read.
 
@@ -107,7 +107,7 @@ class ConditionedLM(ABC):
         return self._beams(conditioning, decoding, n_best=1)[:, 0]
 
     def search(self, conditioning: Conditioning, decoding: DecodingConfig, *, n_best: int = 1) -> Hypotheses:
-        """Return each clip's hypotheses with their scores.
+        """Return the hypotheses of each clip, with scores.
 
         Args:
             conditioning: B clips.
@@ -116,6 +116,7 @@ class ConditionedLM(ABC):
                 of which some may be alike.
         """
         if decoding.diversity > 0:
+            # Groups come in the order of the penalty, so the best hypothesis may stand anywhere.
             return _sorted(self._scored(conditioning, self._diverse(conditioning, decoding), decoding))
         return self._scored(conditioning, self._beams(conditioning, decoding, n_best=n_best), decoding)
 
@@ -125,6 +126,7 @@ class ConditionedLM(ABC):
 
     def conditioning_rows(self, conditioning: Conditioning) -> list[Tensor]:
         """Return [lead][features][prompt] of each clip, (S_i, D), in the dtype of the embeddings."""
+        # Rows are cut to the real lengths: padding inside a row would stand between features and prompt.
         prompts = self.embed_ids(conditioning.prompt_ids)
         lead = self.embed_ids(torch.tensor(self.lead_ids, dtype=torch.long, device=prompts.device))
         features = conditioning.features.to(prompts.dtype)
@@ -146,7 +148,7 @@ class ConditionedLM(ABC):
         return ids.unflatten(0, (-1, n_best))
 
     def _diverse(self, conditioning: Conditioning, decoding: DecodingConfig) -> Tensor:
-        """Return one hypothesis for each group, (B, num_beams, L)."""
+        """Return a hypothesis for each group, (B, num_beams, L)."""
         groups = decoding.num_beams
         penalty = DiverseGroups(
             groups=groups,
@@ -155,6 +157,7 @@ class ConditionedLM(ABC):
             eos_id=self.eos_id,
         )
         ids = self.new_ids(
+            # Each group is a row of a greedy search, and the penalty couples the rows of a clip.
             repeated(conditioning, groups),
             num_beams=1,
             logits_processor=[penalty],
@@ -163,7 +166,7 @@ class ConditionedLM(ABC):
         return ids.unflatten(0, (-1, groups))
 
     def _scored(self, conditioning: Conditioning, ids: Tensor, decoding: DecodingConfig) -> Hypotheses:
-        """Score ids (B, H, L) with the functions of the loss, one hypothesis of each clip at a time."""
+        """Score ids (B, H, L) with the functions of the loss, by rank of the hypothesis."""
         # generate() gives scores only by keeping the whole vocabulary of each step and beam.
         scores = [self._score(conditioning, column, decoding.length_penalty) for column in ids.unbind(dim=1)]
         return Hypotheses(ids=ids, scores=torch.stack(scores, dim=1))
@@ -172,11 +175,11 @@ class ConditionedLM(ABC):
         labels = up_to_end(ids, eos_id=self.eos_id)
         counts = label_counts(labels)
         states = self.labelled_states(conditioning, labels)
-        told = token_log_likelihoods(states, labels[labels != IGNORED], head=self.head)
-        return torch.stack([row.sum() / len(row) ** length_penalty for row in told.split(counts)])
+        likelihoods = token_log_likelihoods(states, labels[labels != IGNORED], head=self.head)
+        return torch.stack([row.sum() / len(row) ** length_penalty for row in likelihoods.split(counts)])
 
     def _settings(self, decoding: DecodingConfig) -> dict[str, Any]:
-        """Return the settings of ``generate()`` that all searches share. Sampling is off."""
+        """Return the settings of ``generate()`` for all searches. Sampling is off."""
         return {
             "max_new_tokens": decoding.max_new_tokens,
             "do_sample": False,
@@ -198,6 +201,7 @@ def up_to_end(ids: Tensor, *, eos_id: int) -> Tensor:
     >>> up_to_end(torch.tensor([[5, 2, 2, 0], [5, 6, 7, 8]]), eos_id=2).tolist()
     [[5, 2, -100, -100], [5, 6, 7, 8]]
     """
+    # The count of end tokens exceeds the mark of the present token only behind the first end token.
     ends = (ids == eos_id).long()
     return ids.masked_fill(ends.cumsum(dim=1) > ends, IGNORED)
 
@@ -209,7 +213,7 @@ def _sorted(found: Hypotheses) -> Hypotheses:
 
 
 def pad_rows(rows: Sequence[Tensor], *, side: Side = "right") -> tuple[Tensor, Tensor]:
-    """Return rows (S_i, ...) as one tensor (B, S, ...), zero where padded, and its mask (B, S).
+    """Return rows (S_i, ...) as a tensor (B, S, ...), zero where padded, and the mask (B, S).
 
     >>> pad_rows([torch.tensor([5]), torch.tensor([6, 7])], side="left")
     (tensor([[0, 5],
@@ -221,15 +225,16 @@ def pad_rows(rows: Sequence[Tensor], *, side: Side = "right") -> tuple[Tensor, T
 
 
 def positions_of(mask: Tensor) -> Tensor:
-    """Return each position's number among the real ones of its row (B, S); padding gets 0 or repeats.
+    """Return the position ids (B, S): the count of real positions before each position of the same row.
 
-    Source: what transformers' ``generate`` does, needed in training too where padding may stand in front.
+    Padding in front gets 0, padding behind repeats the last id. Source: ``generate`` of transformers, whose
+    ids training needs too, because padding may stand in front.
     """
     return (mask.cumsum(dim=1) - 1).clamp(min=0)
 
 
 def label_counts(labels: Tensor) -> list[int]:
-    """Return how many labels each row of ``labels`` (B, L) has."""
+    """Return the number of labels in each row of ``labels`` (B, L)."""
     return (labels != IGNORED).sum(dim=1).tolist()
 
 

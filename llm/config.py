@@ -7,15 +7,15 @@ from ..core.errors import ConfigError
 
 Quantise = Literal["nf4", "int8", "none"]
 KEPT_IDS = "kept_ids.json"
-"""File of a trimmed vocabulary: the ids that were kept."""
+"""File with the kept ids of a trimmed vocabulary."""
 LORA_WEIGHTS = "adapter_model.safetensors"
 LORA_PARTS = ("adapter_config.json", LORA_WEIGHTS)
-"""Files of adapters, as peft names them."""
+"""Files of adapters, by the names of peft."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoraSettings:
-    """Low-rank adapters on the frozen language model; the defaults are common QLoRA practice."""
+    """Low-rank adapters on the frozen language model. The defaults are common QLoRA practice."""
 
     rank: int = 16
     """Columns of each adapter."""
@@ -26,11 +26,11 @@ class LoraSettings:
     targets: str = "all-linear"
     """``all-linear``, or names of linear modules separated by commas: ``q_proj,v_proj``."""
     rslora: bool = False
-    """Scale by alpha / sqrt(rank) instead (rsLoRA): wide adapters then learn as fast as narrow ones."""
+    """Scale by alpha / sqrt(rank) instead (rsLoRA): wide and narrow adapters then learn at the same rate."""
     dora: bool = False
-    """Train the length of each column of the weights beside its direction (DoRA); slower."""
+    """Train length and direction of each weight column separately (DoRA). Slower."""
     b_rate_ratio: float = 1.0
-    """Learning rate of the adapters' B over that of A (LoRA+, whose authors take 16); 1 is plain LoRA."""
+    """Learning rate of the adapters' B over the rate of A (LoRA+, 16 in the paper). 1 is plain LoRA."""
 
     def __post_init__(self) -> None:
         if self.rank < 1:

@@ -1,8 +1,8 @@
-"""Diverse beam search: groups of beams that are told to differ.
+"""Diverse beam search: a penalty makes the groups of beams differ.
 
 Source: Vijayakumar et al., Diverse Beam Search (arXiv:1610.02424), Algorithm 1 with the Hamming distance and
-as many groups as beams, the authors' own choice: it explores most. A group is then one beam, and searching it
-is greedy. transformers has no such search any more.
+as many groups as beams, the choice of the authors, because this choice explores most. A group is then one
+beam, and the search of a group is greedy. transformers no longer has this search.
 
 Letters: B clips, G groups, V vocabulary.
 """
@@ -13,10 +13,10 @@ from transformers import LogitsProcessor
 
 
 class DiverseGroups(LogitsProcessor):
-    """Chooses the token of every group, one group after the other, in one greedy ``generate()``.
+    """Logits processor: choose the token of every group, group by group, in a greedy ``generate()``.
 
-    From a token's log-likelihood is taken ``diversity`` for each earlier group of the clip that chose it at
-    this step. Rows are (B * G): a clip's groups together, in their order.
+    A token loses ``diversity`` from the log-likelihood for each earlier group of the clip with the same
+    choice at this step. Rows are (B * G): the groups of a clip are adjacent, in order.
     """
 
     def __init__(self, *, groups: int, diversity: float, prefix_length: int, eos_id: int) -> None:
@@ -24,9 +24,9 @@ class DiverseGroups(LogitsProcessor):
 
         Args:
             groups: G.
-            diversity: what a token loses for each earlier group that chose it.
-            prefix_length: ids in front of the first new one.
-            eos_id: ends a hypothesis; what ``generate()`` writes after it counts for nothing.
+            diversity: loss of a token for each earlier group with the same choice.
+            prefix_length: number of ids in front of the first new id.
+            eos_id: id at the end of a hypothesis. Later ids of the row are ignored.
         """
         self.groups = groups
         self.diversity = diversity
@@ -34,12 +34,14 @@ class DiverseGroups(LogitsProcessor):
         self.eos_id = eos_id
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:  # type: ignore[override]  # ids and scores are plain tensors here
-        """Return scores (B * G, V) under which each row has one possible token.
+        """Return scores (B * G, V) with a single possible token in each row.
 
         Args:
-            input_ids: what every row has said, (B * G, prefix and new tokens).
-            scores: logits or log-likelihoods: within a row they differ by a constant, which moves no choice.
+            input_ids: ids of every row so far, (B * G, prefix and new tokens).
+            scores: logits or log-likelihoods. Within a row both differ by a constant, so the
+                choice is the same.
         """
+        # A finished group repeats padding: its choices must not push other groups away from a token.
         goes_on = (input_ids[:, self.prefix_length :] != self.eos_id).all(dim=1)
         by_group = zip(
             scores.unflatten(0, (-1, self.groups)).unbind(dim=1),
@@ -52,5 +54,6 @@ class DiverseGroups(LogitsProcessor):
             token = (own - self.diversity * taken).argmax(dim=1, keepdim=True)  # (B, 1)
             taken.scatter_add_(1, token, counts)
             chosen.append(token)
-        # Only the choice is handed on: a tie that generate() broke otherwise would part it from what counted.
+        # Only the choice is passed on. With all scores, generate() could break a tie in another way, and the
+        # penalty would then count a token that the group did not write.
         return torch.full_like(scores, -torch.inf).scatter_(1, torch.cat(chosen, dim=1).view(-1, 1), 0.0)

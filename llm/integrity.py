@@ -1,4 +1,4 @@
-"""Whether a language model was loaded whole: its files, its tensors, its tokenizer."""
+"""Integrity checks of a loaded language model: files, tensors and tokenizer."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tekken.json")
-"""Names that classes of tokenizers do not always list."""
+"""Tokenizer files beside the names in ``vocab_files_names``, which may be incomplete."""
 _NF4_PARTS = ("absmax", "quant_map", "nested_absmax", "nested_quant_map", "quant_state.bitsandbytes__nf4")
 _PULL = "Copy or fetch the model again."
 
@@ -24,6 +24,7 @@ def folder_of(source: str, *, revision: str | None) -> Path | None:
     """Return the folder of a model's files: a directory itself, or an id's snapshot on this disk."""
     if Path(source).is_dir():
         return Path(source)
+    # An id that is not on the disk is no error here: the loader then fetches the files.
     settings: dict[str, Any] = {"_raise_exceptions_for_missing_entries": False}
     config = cached_file(source, "config.json", revision=revision, local_files_only=True, **settings)
     return Path(config).parent if config is not None else None
@@ -32,14 +33,14 @@ def folder_of(source: str, *, revision: str | None) -> Path | None:
 def check_loaded(
     model: "PreTrainedModel", info: Mapping[str, Any], *, given: Mapping[str, Any], llm: str
 ) -> None:
-    """Check that every tensor of a model came from its files.
+    """Check the origin of tensors: every tensor must come from the files of the model.
 
     transformers draws missing tensors at random, and ties a head that it does not find to the embedding.
 
     Args:
-        model: as loaded.
+        model: the loaded model.
         info: ``from_pretrained``'s ``output_loading_info``, with ``ignore_mismatched_sizes``.
-        given: what the model's ``config.json`` says.
+        given: content of the model's ``config.json``.
         llm: the model as the user named it.
 
     Raises:
@@ -55,6 +56,7 @@ def check_loaded(
             f"{_PULL}"
         )
     head, words = model.get_output_embeddings(), model.get_input_embeddings()
+    # A lost head would be replaced by the embedding without a warning, and the model would write noise.
     if given.get("tie_word_embeddings") is False and head is not None and head.weight is words.weight:
         raise ModelError(
             f"--llm {llm} must hold a head and an embedding, as its config.json says (tie_word_embeddings: "
@@ -75,10 +77,10 @@ def _quantised_shapes(model: "PreTrainedModel") -> Iterable[tuple[str, Any, Any]
 
 
 def check_finite(model: "PreTrainedModel", *, llm: str) -> None:
-    """Check that weights are numbers, and scales of quantised weights.
+    """Check for NaN and infinity in the weights, and in the scales of quantised weights.
 
     Raises:
-        ModelError: it names the tensors that hold NaN or infinity.
+        ModelError: a tensor holds NaN or infinity. The message names up to three tensors.
     """
     bad = [name for name, tensor in _numbers(model) if not torch.isfinite(tensor.sum(dtype=torch.float32))]
     # A sum of large numbers can overflow: only then is every number looked at.
@@ -92,7 +94,7 @@ def check_finite(model: "PreTrainedModel", *, llm: str) -> None:
 
 
 def _numbers(model: "PreTrainedModel") -> Iterable[tuple[str, torch.Tensor]]:
-    """Yield tensors of floating-point numbers by name; of quantised weights their scales."""
+    """Yield tensors of floating-point numbers by name. Quantised weights are represented by the scales."""
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
         state, row_scales = getattr(tensor, "quant_state", None), getattr(tensor, "SCB", None)
         if state is not None:
@@ -105,15 +107,16 @@ def _numbers(model: "PreTrainedModel") -> Iterable[tuple[str, torch.Tensor]]:
 
 
 def check_nf4_parts(folder: Path, *, llm: str) -> None:
-    """Check that each 4-bit weight of a copy has its scales, and that no scales lack their weight.
+    """Check the pairing in a 4-bit copy: each weight needs scales, and all scales need a weight.
 
     Raises:
-        ModelError: it names the tensors that are missing.
+        ModelError: a weight or a scale is missing. The message names the tensors.
     """
     from safetensors import safe_open
 
     names: set[str] = set()
     for file in visible(folder.glob("*.safetensors")):
+        # Names come from the headers alone: no weight is read.
         with safe_open(file, framework="numpy") as tensors:
             names |= set(tensors.keys())
     ends = {part for part in _NF4_PARTS if any(name.endswith(f".{part}") for name in names)}
@@ -127,7 +130,7 @@ def check_nf4_parts(folder: Path, *, llm: str) -> None:
 
 
 def check_tokenizer(tokenizer: Any, folder: Path | None, *, llm: str) -> None:
-    """Check that a tokenizer was read from files: transformers makes an empty one where there are none.
+    """Check the origin of a tokenizer: transformers makes an empty tokenizer where files are missing.
 
     Raises:
         ModelError: the model's folder holds no file of a tokenizer.

@@ -1,4 +1,4 @@
-"""Loading a language model and its tokenizer: by Hugging Face id, or from a directory."""
+"""Load a language model and a tokenizer, by Hugging Face id or from a directory."""
 
 import hashlib
 import logging
@@ -33,14 +33,14 @@ from .vocabulary import TrimmedTokenizer
 logger = logging.getLogger(__name__)
 
 QUANTISED = "quantised.json"
-"""File in a copy of ``fla quantise`` that names the original model."""
+"""File with the name of the original model, in a copy of ``fla quantise``."""
 NOT_IN_FP16 = {"t5", "mt5", "umt5"}
 """Architectures whose activations exceed the range of fp16."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LanguageModel:
-    """A frozen language model, its tokenizer, and where both came from."""
+    """A frozen language model with tokenizer and source."""
 
     model: PreTrainedModel
     tokenizer: Any
@@ -57,7 +57,7 @@ class LanguageModel:
 
 
 def without_fp16(dtype: torch.dtype, model_type: str) -> torch.dtype:
-    """Return ``dtype``, or fp32 in place of fp16 for an architecture that exceeds the range of fp16."""
+    """Return ``dtype``, or fp32 in place of fp16 for an architecture beyond the range of fp16."""
     return torch.float32 if dtype == torch.float16 and model_type in NOT_IN_FP16 else dtype
 
 
@@ -73,25 +73,27 @@ def load_llm(
 ) -> LanguageModel:
     """Load a language model ready to be frozen, in eval mode.
 
-    An id is looked for on this disk first and fetched only if it is not there.
+    Files on this disk are used first. Missing files are fetched.
 
     Args:
         llm: an id such as ``facebook/mbart-large-cc25``, or a directory.
         quantise: format of the linear layers.
-        device: where the weights go, whole.
-        dtype: what is computed in, and the format of what is not quantised.
-        revision: the commit or digest the model must have; None takes what is there.
-        kept_ids: the tokens that the weights on the disk were trimmed to; None where they are whole.
-        weights: by name, tensors or what gives one for ``[...]``, in place of a directory's files; each is
-            asked for when its turn comes. None reads the files.
+        device: device of all weights.
+        dtype: dtype of the computation and of weights that are not quantised.
+        revision: commit or digest that the model must have. None accepts every revision.
+        kept_ids: token ids of weights with a trimmed vocabulary. None for a whole vocabulary.
+        weights: tensors by name, in place of the files of a directory. Values may also be lazy: ``[...]``
+            gives the tensor. None reads the files.
 
     Raises:
-        ModelError: there is no such model, it is damaged, it is not the one ``revision`` names, it is of an
-            architecture that takes no features, or quantised in another way.
+        ModelError: the model does not exist, or is damaged. The revision differs from ``revision``. The
+            architecture takes no features. The weights are quantised in another format.
     """
     source = find_source(llm)
+    # A directory has no commits: its revision is a digest, which is compared below.
     commit = revision if source == llm else None
     config = load_pretrained(AutoConfig.from_pretrained, source, revision=commit)
+    # Refuse before the weights are fetched, which may take hours.
     check_architecture(config, llm=llm)
     folder = folder_of(source, revision=commit)
     if folder is not None and weights is None:
@@ -139,7 +141,7 @@ def _load_weights(
     weights: Mapping[str, Any] | None,
     llm: str,
 ) -> PreTrainedModel:
-    """Return the model, whole, frozen and in eval mode, without generation settings of its own."""
+    """Return the checked model, frozen and in eval mode, without generation settings from the checkpoint."""
     auto = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     load: Callable[..., Any] = auto.from_pretrained
     if weights is not None:
@@ -147,12 +149,12 @@ def _load_weights(
     setting = quantisation_config(quantise, compute_dtype=dtype)
     given: dict[str, Any] | None = getattr(config, "quantization_config", None)
     stored = config.dtype
-    if given is not None:  # its four bits are kept, but what is computed in is this machine's affair
+    if given is not None:  # the 4-bit weights stay, but the compute dtype depends on this machine
         check_quantised(given, quantise=quantise, source=source)
         given["bnb_4bit_compute_dtype"] = str(dtype).removeprefix("torch.")
         setting = None
     said, _ = load_pretrained(PreTrainedConfig.get_config_dict, source, revision=commit)
-    with _no_report():  # its table says in thirty lines what one sentence says
+    with _no_report():  # transformers prints a table of thirty lines, check_loaded one sentence
         model, info = load_pretrained(
             load,
             source,
@@ -162,10 +164,10 @@ def _load_weights(
             quantization_config=setting,
             device_map={"": str(device)},
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are refused below, by name
+            ignore_mismatched_sizes=True,  # check_loaded refuses them by name
         )
     check_loaded(model, info, given=said, llm=llm)
-    if given is not None:  # whose other weights come as they were stored, whatever is asked for
+    if given is not None:  # a quantised checkpoint ignores dtype for the weights that are not quantised
         _cast(model, stored, dtype)
     model.requires_grad_(False)
     keep_gradients_on_cpu(model)  # before anything is computed
@@ -174,14 +176,14 @@ def _load_weights(
 
 
 def _from_tensors(kind: Any, weights: Mapping[str, Any], source: str, **settings: Any) -> Any:
-    """Load as from files; transformers takes tensors only where no source of files is named."""
-    del source
+    """Load from tensors, with the call of ``from_pretrained``."""
+    del source  # transformers takes tensors only without a source of files
     return kind.from_pretrained(None, state_dict=weights, **settings)
 
 
 @contextmanager
 def _no_report() -> Iterator[None]:
-    """Silence transformers' report of tensors that do not fit."""
+    """Silence the report of transformers about tensors of other names or shapes."""
     reporter = logging.getLogger("transformers.modeling_utils")
     before = reporter.level
     reporter.setLevel(logging.ERROR)
@@ -192,17 +194,18 @@ def _no_report() -> Iterator[None]:
 
 
 def _cast(model: PreTrainedModel, old: Any, new: torch.dtype) -> None:
-    """Give weights of format ``old`` the format ``new``; 4-bit ones are bytes, and T5 keeps some in fp32."""
+    """Cast weights from dtype ``old`` to dtype ``new`` in place."""
     for tensor in (*model.parameters(), *model.buffers()):
+        # Other dtypes stay: 4-bit weights are bytes, and T5 needs some weights in fp32.
         if tensor.dtype == old:
             tensor.data = tensor.data.to(new)
 
 
 def identify(llm: str) -> tuple[str, str]:
-    """Return the source and the revision of a model as :class:`LanguageModel` has them, without loading it.
+    """Return ``source`` and ``revision`` of :class:`LanguageModel` without loading weights.
 
     Raises:
-        ModelError: there is no such model.
+        ModelError: the model does not exist.
     """
     source = find_source(llm)
     return source, _revision(load_pretrained(AutoConfig.from_pretrained, source), source)
@@ -223,7 +226,7 @@ def _digest(folder: Path) -> str:
 def _bare_generation(model: PreTrainedModel) -> GenerationConfig:
     """Keep the ids of the model's own generation settings and nothing else.
 
-    Sampling, lengths and forced tokens that came with a checkpoint would mix with ours unseen.
+    Sampling, lengths and forced tokens of a checkpoint would change the search without a warning.
     """
     own = model.generation_config
     names = ("bos_token_id", "decoder_start_token_id")

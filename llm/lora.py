@@ -41,6 +41,7 @@ def load_lora(base: Any, folder: Path) -> PeftModel:
         DataError: the adapters' settings are no JSON.
     """
     read_json(folder / "adapter_config.json")
+    # peft ignores tensors of other names, so the names are compared after loading.
     saved = read_tensors(folder / LORA_WEIGHTS).keys()
     try:
         with _old_name_allowed():
@@ -61,7 +62,7 @@ def save_lora(model: PeftModel, folder: Path) -> None:
 
 
 def lora_groups(model: PeftModel, settings: LoraSettings) -> list[dict[str, Any]]:
-    """Return the parameter groups of the adapters: one group, or two for LoRA+ (B learns faster than A)."""
+    """Return the parameter groups of the adapters: A and B together, or apart for LoRA+."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     if settings.b_rate_ratio == 1.0:
         return [{"name": "lora", "params": [p for _, p in named]}]

@@ -32,7 +32,7 @@ TESTED = PLAIN | SOFT_CAPPED | BIASED | SCALED
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Head:
-    """Head of one architecture: last hidden states (N, D) to logits (N, V)."""
+    """Head of an architecture: last hidden states (N, D) to logits (N, V)."""
 
     linear: nn.Module
     scale: float = 1.0
@@ -110,7 +110,7 @@ def summed_cross_entropy(
 def token_log_likelihoods(
     states: Tensor, targets: Tensor, *, head: Head | None, chunk_tokens: int = CHUNK_TOKENS
 ) -> Tensor:
-    """Return the log-likelihood of each of N targets (N,); arguments as in :func:`summed_cross_entropy`."""
+    """Return the log-likelihood of each of N targets (N,). Arguments: see :func:`summed_cross_entropy`."""
     chunks = zip(states.split(chunk_tokens), targets.split(chunk_tokens), strict=True)
     logits = ((rows if head is None else head(rows), ids) for rows, ids in chunks)
     return torch.cat([-cross_entropy(rows.float(), ids, reduction="none") for rows, ids in logits])
@@ -119,12 +119,13 @@ def token_log_likelihoods(
 def _recomputed(states: Tensor, targets: Tensor, *, loss: Loss, chunk_tokens: int) -> Tensor:
     total = states.new_zeros((), dtype=torch.float32)
     for chunk in zip(states.split(chunk_tokens), targets.split(chunk_tokens), strict=True):
+        # A trained head needs gradients too, so the logits of a chunk are recomputed instead of kept.
         total = total + checkpoint(loss, *chunk, use_reentrant=False)
     return total
 
 
 class _FrozenHead(torch.autograd.Function):
-    """The summed loss with its gradient for the states; nothing else of a chunk outlives it."""
+    """Summed loss with the gradient for the states, computed chunk by chunk in the forward pass."""
 
     @staticmethod
     def forward(ctx: Any, states: Tensor, targets: Tensor, loss: Loss, chunk_tokens: int) -> Tensor:
@@ -135,6 +136,7 @@ class _FrozenHead(torch.autograd.Function):
             with torch.enable_grad():
                 chunk = states[rows].detach().requires_grad_()
                 part = loss(chunk, targets[rows])
+            # The logits of the chunk are freed here: only the gradient, as small as the states, is kept.
             (gradient[rows],) = torch.autograd.grad(part, chunk)
             total += part.detach()
         ctx.save_for_backward(gradient)
@@ -146,4 +148,5 @@ class _FrozenHead(torch.autograd.Function):
         ctx: Any, *given: Tensor
     ) -> tuple[Tensor | None, ...]:
         (gradient,) = ctx.saved_tensors
+        # The loss is scaled after the forward pass (accumulation, loss scaling), and gradients are linear.
         return gradient * given[0], None, None, None

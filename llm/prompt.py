@@ -28,7 +28,7 @@ def check_prompt(prompt: str | None) -> None:
 
 
 def prompt_for(language: str, prompt: str | None = None) -> str:
-    """Return the prompt for sentences in ``language`` (an ISO code such as ``de``).
+    """Return the prompt for sentences in ``language`` (an ISO code, for example ``de``).
 
     >>> prompt_for("de")
     'Translate the signed German sentence:'
@@ -37,17 +37,18 @@ def prompt_for(language: str, prompt: str | None = None) -> str:
     """
     template = DEFAULT_PROMPT if prompt is None else prompt
     text = template.format(language=LANGUAGE_NAMES.get(language, ""))
+    # An unknown language leaves two spaces in the template.
     return " ".join(text.split())
 
 
 def whole_prompt(
     language: str, *, prompt: str | None, prompts: Mapping[str, str], examples: Sequence[str]
 ) -> str:
-    """Return the text after the features of clips in ``language``: one example a line, then the prompt.
+    """Return the text after the features of clips in ``language``: each example on a line, then the prompt.
 
     Args:
         language: an ISO code.
-        prompt: a template; None for the default.
+        prompt: a template. None takes the default.
         prompts: templates of single languages, by code, in place of ``prompt``.
         examples: sentences in ``language``.
 

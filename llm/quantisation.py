@@ -34,7 +34,7 @@ def quantisation_config(kind: "Quantise", *, compute_dtype: torch.dtype) -> "Bit
 
 
 def check_quantised(given: dict[str, Any], *, quantise: "Quantise", source: str) -> None:
-    """Refuse weights that are quantised already, except NF4 weights for an NF4 run.
+    """Refuse quantised weights, except NF4 weights for an NF4 run.
 
     Args:
         given: quantisation settings in the config of the model.
@@ -61,7 +61,7 @@ def prepare_frozen(llm: "PreTrainedModel", *, activation_checkpointing: bool) ->
     """Freeze every weight in place. Gradients still pass through the layers.
 
     Args:
-        llm: the model as loaded; changed in place.
+        llm: the loaded model, changed in place.
         activation_checkpointing: recompute activations in the backward pass. Non-reentrant: the reentrant
             form hooks the embedding layer, which ``inputs_embeds`` passes by.
     """

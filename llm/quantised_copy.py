@@ -1,7 +1,7 @@
-"""``fla quantise``: a language model's 4-bit copy, made once and loaded as it is ever after.
+"""``fla quantise``: write a 4-bit copy of a language model, for runs without a quantisation step.
 
-A standard Hugging Face directory (safetensors, with its tokenizer) and ``quantised.json``, which names the
-model it was made from. What is not quantised is in the format it was loaded in.
+The copy is a standard Hugging Face directory (safetensors and tokenizer) with a file ``quantised.json``, and
+the file names the original model. Weights that are not quantised keep the precision of loading.
 """
 
 import shutil
@@ -21,27 +21,27 @@ from .load import QUANTISED, load_llm
 
 @dataclass(frozen=True, kw_only=True)
 class QuantisedCopy:
-    """What ``fla quantise`` made."""
+    """Result of ``fla quantise``."""
 
     out: Path
     llm: str
-    """The model it was made from: an id, or a directory."""
+    """Original model: an id, or a directory."""
     revision: str
-    """Of that model."""
+    """Revision of the original model."""
     dtype: str
-    """Format of what is not quantised, and of what was."""
+    """Dtype of the weights before quantisation, and of weights that are not quantised."""
     size_bytes: int
-    """Of the copy's weights."""
+    """Size of the weights of the copy."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON has them."""
+        """Return plain values for JSON."""
         return asdict(self) | {"out": str(self.out)}
 
 
 def quantise_llm(
     llm: str, out: Path, *, precision: Precision = "auto", device: str = "auto"
 ) -> QuantisedCopy:
-    """Write a copy of a language model with its linear layers in NF4.
+    """Write a copy of a language model with linear layers in NF4.
 
     Weights are rounded to ``precision`` before they are quantised, as ``fla tune`` does with the setting
     ``training.precision``: where both agree, tuning the copy is tuning the original.
@@ -49,11 +49,11 @@ def quantise_llm(
     Args:
         llm: a Hugging Face id, or a model's directory.
         out: a new or empty folder.
-        precision: format of what is not quantised; ``auto`` as ``fla tune`` takes it on this device.
-        device: where the weights are quantised; the model must fit there once it is in 4 bits.
+        precision: precision of weights that are not quantised. ``auto`` chooses by device, as ``fla tune``.
+        device: device of the quantisation. The model must fit there in 4 bits.
 
     Raises:
-        ModelError: there is no such model, it takes no features, or is quantised already.
+        ModelError: the model does not exist, takes no features, or is quantised.
         RunError: ``out`` is not empty.
     """
     new_folder(out)

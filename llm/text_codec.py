@@ -1,4 +1,4 @@
-"""Conversion of text to the token ids of one language model, and back: prompt, target, decoder prefix."""
+"""Conversion between text and the token ids of a language model: prompt, target, decoder prefix."""
 
 import random
 import re
@@ -48,9 +48,9 @@ class TextCodec:
         """Read the tokenizer and the config of the model.
 
         Args:
-            tokenizer: the model's.
-            config: the model's.
-            prompt: a template; None for the default.
+            tokenizer: tokenizer of the model.
+            config: config of the model.
+            prompt: a template. None takes the default.
             prompts: templates of single languages, by code, in place of ``prompt``.
 
         Raises:
@@ -77,6 +77,7 @@ class TextCodec:
         """Return the ids before the features: the begin token of a decoder-only model, or none."""
         if self._encoder_decoder:
             return []
+        # Some tokenizers have a begin token and never write it, so the tokenizer itself is asked.
         first = self.tokenizer("a")["input_ids"][:1]
         return first if first == [self.tokenizer.bos_token_id] else []
 
@@ -158,6 +159,7 @@ def draw_examples(
     """
     drawn: dict[str, list[str]] = {}
     for language in sorted(set(languages)) if count else ():
+        # Sorted, so that the choice depends on the seed alone and not on the order of the corpus.
         own = sorted({text for text, code in zip(texts, languages, strict=True) if code == language})
         drawn[language] = random.Random(derive_seed(seed, "examples")).sample(own, min(count, len(own)))
     return drawn

@@ -1,4 +1,4 @@
-"""Sentences that no training can make a model write: lost in the tokenizer, or longer than the search."""
+"""Sentences beyond the reach of training: changed by the tokenizer, or longer than the search."""
 
 import logging
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def count_too_long(codec: TextCodec, texts: Sequence[str], *, split: str, max_ne
 
 
 def check_texts(codec: TextCodec, texts: Sequence[str], *, allow_lossy: bool) -> int:
-    """Return the number of sentences that the tokenizer changes. Refuse more than 1 %.
+    """Return the number of sentences with changes by the tokenizer. Refuse more than 1 %.
 
     Args:
         codec: text codec of the language model.

@@ -56,7 +56,7 @@ def trim(language_model: LanguageModel, kept: Sequence[int]) -> LanguageModel:
 
 
 def cut_rows(model: Any, kept: Tensor) -> None:
-    """Keep the rows ``kept`` of every tensor with one row for each token."""
+    """Keep the rows ``kept`` of every tensor with a row for each token."""
     whole = list(_tensors_by_token(model))
     cut: dict[int, nn.Parameter] = {id(p): nn.Parameter(p.data[kept], requires_grad=False) for p in whole}
     for module in model.modules():
@@ -77,7 +77,7 @@ def _tensors_by_token(model: Any) -> Iterator[nn.Parameter]:
 
 
 def _resize(module: Any, config: Any, *, size: int) -> None:
-    """Update the token count that a module stores beside its weights."""
+    """Update the token count in the attributes of a module."""
     if isinstance(module, nn.Embedding):
         module.num_embeddings = size
         module.padding_idx = None if module.padding_idx is None else config.pad_token_id

@@ -1,4 +1,4 @@
-"""Tokens that a corpus needs, and the map between the tokenizer and a model with these tokens only.
+"""Tokens of a corpus, and the map between the tokenizer and a model with these tokens only.
 
 The tokenizer is never edited: the text is split as before, then the ids are mapped. Id i of the model is id
 ``kept[i]`` of the tokenizer. Kept ids ascend, so low ids such as padding mostly stay the same.
@@ -21,14 +21,14 @@ _UTF8_BYTES = 4  # of one character, at most: byte-level BPE writes each byte as
 
 
 class TrimmedTokenizer:
-    """Tokenizer for :class:`TextCodec` that gives the ids of a trimmed model.
+    """Tokenizer for :class:`TextCodec`, with the ids of a trimmed model.
 
     A token that was not kept becomes the unknown token, or the end token if the tokenizer has no unknown
     token. No training sentence and no prompt has such a token.
     """
 
     def __init__(self, tokenizer: Any, kept: Sequence[int]) -> None:
-        """Map the ids of ``tokenizer`` to positions in ``kept``, the ascending ids that the model has."""
+        """Map the ids of ``tokenizer`` to positions in ``kept``, the ascending ids of the model."""
         self.whole = tokenizer
         self.kept = list(kept)
         self._own = {theirs: ours for ours, theirs in enumerate(kept)}
@@ -49,7 +49,7 @@ class TrimmedTokenizer:
         return self.whole.decode([self.kept[index] for index in ids], **settings)
 
     def get_added_vocab(self) -> dict[str, int]:
-        """Return the added tokens that were kept, with the model's ids."""
+        """Return the kept added tokens, with the ids of the model."""
         added = self.whole.get_added_vocab().items()
         return {token: self._own[index] for token, index in added if index in self._own}
 
@@ -97,7 +97,7 @@ def needed_ids(
     languages: Sequence[str],
     examples: Mapping[str, list[str]],
 ) -> list[int]:
-    """Return the tokenizer ids that a model for these sentences must keep, ascending.
+    """Return the necessary tokenizer ids of a model for these sentences, ascending.
 
     Kept are the tokens of every target and of every possible prompt, special tokens and language codes,
     single characters and bytes, and every id that the config of the model names.
@@ -133,7 +133,7 @@ def config_ids(config: Any) -> Iterator[tuple[str, int]]:
 
 
 def keep_ids(run: Path, ids: Sequence[int]) -> None:
-    """Write ``kept_ids.json``, or check that the existing file holds the same ids.
+    """Write ``kept_ids.json``, or compare the ids with the existing file.
 
     Raises:
         RunError: the run was begun with other ids, and therefore with other sentences.
