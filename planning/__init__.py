@@ -1,4 +1,4 @@
-"""Plans: does a stage fit a GPU, what must change, and how many hours will it take.
+"""Plans of a stage: fit into a GPU, settings to change, and hours.
 
-Needs torch and transformers, so nothing is imported here: import the module you need.
+The modules need torch and transformers, so the package imports none of them.
 """

@@ -1,4 +1,4 @@
-"""Shapes of a run's batches, from the lengths of its clips by the batching of ``fla tune``."""
+"""Shapes of the batches of a run, from clip lengths and the batching of ``fla tune``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from .sequence_lengths import ClipLength, longest_of
 
 @dataclass(frozen=True, kw_only=True)
 class BatchShape:
-    """One padded batch."""
+    """Shape of a padded batch."""
 
     clips: int
     steps: tuple[int, ...]
@@ -22,17 +22,17 @@ class BatchShape:
     projected: int
     """Positions of the projected features."""
     source: int
-    """Positions that are read before the sentence: features and prompt."""
+    """Positions before the sentence: features and prompt."""
     labels: int
     """Tokens of the longest sentence."""
     whole: int
-    """Positions of clip, prompt and sentence in one sequence; the end token is never read."""
+    """Positions of clip, prompt and sentence in a single sequence. The end token is never read."""
 
 
 def positions(
     lengths: Sequence[ClipLength], *, tune: TuneConfig, config: PretrainedConfig
 ) -> tuple[list[int], ...]:
-    """Return the positions that the model of ``config`` reads of each clip; see :class:`.ConditionedLM`."""
+    """Return the positions of each clip in the model of ``config``, as :class:`.ConditionedLM` counts."""
     family = Seq2SeqLM if config.is_encoder_decoder else CausalLM
     sources = [shape_of([clip], tune=tune).source for clip in lengths]
     return family.positions(sources, [clip.labels for clip in lengths], [clip.prefix for clip in lengths])
@@ -41,12 +41,12 @@ def positions(
 def train_shapes(
     lengths: Sequence[ClipLength], *, tune: TuneConfig, config: PretrainedConfig
 ) -> list[BatchShape]:
-    """Return the batches that a run with these settings makes of the training clips."""
+    """Return the training batches of a run with these settings."""
     return _shapes(lengths, positions(lengths, tune=tune, config=config), tune=tune, seed=tune.seed)
 
 
 def evaluation_shapes(lengths: Sequence[ClipLength], *, tune: TuneConfig) -> list[BatchShape]:
-    """Return the batches in which such a run translates; sentences do not count there."""
+    """Return the translation batches of a run with these settings. Sentences do not count there."""
     sources = [shape_of([clip], tune=tune).source for clip in lengths]
     return _shapes(lengths, (sources,), tune=tune, seed=0)
 
@@ -60,7 +60,7 @@ def _shapes(
 
 
 def shape_of(batch: Sequence[ClipLength], *, tune: TuneConfig) -> BatchShape:
-    """Return the shape of one batch of these clips; each stream is rounded up to the stride by itself."""
+    """Return the shape of a batch of these clips. Each stream is rounded up to the stride separately."""
     longest, stride = longest_of(batch), tune.projector.stride if tune.projector.kind == "conv" else 1
 
     def project(clip: ClipLength) -> int:
@@ -72,5 +72,6 @@ def shape_of(batch: Sequence[ClipLength], *, tune: TuneConfig) -> BatchShape:
         projected=project(longest),
         source=project(longest) + longest.prompt,
         labels=longest.labels,
+        # The longest clip and the longest sentence may belong to different samples.
         whole=max(project(clip) + clip.prompt + clip.labels - 1 for clip in batch),
     )

@@ -25,14 +25,14 @@ SOFTMAX = {F.softmax, torch.softmax, Tensor.softmax}
 
 
 class CudaPrecision(TorchFunctionMode):
-    """Run each call in the number format that CUDA's autocast would choose.
+    """Run each call in the number format of CUDA's autocast.
 
     Attributes:
         flops: of all products and of attention so far.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
-        """Compute products in ``dtype``; fp32 switches autocast off."""
+        """Compute products in ``dtype``. fp32 switches autocast off."""
         super().__init__()
         self.dtype = dtype
         self.flops = 0
@@ -44,7 +44,7 @@ class CudaPrecision(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run ``func`` with its tensors cast."""
+        """Run ``func`` with cast tensors."""
         options = dict(kwargs or {})
         if func is F.scaled_dot_product_attention:
             return self._attention(*args, **options)
@@ -68,6 +68,7 @@ class CudaPrecision(TorchFunctionMode):
         self, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *_: Any, **__: Any
     ) -> Any:
         query, key, value = self._cast((query, key, value), {}, self.dtype)[0]
+        # Two products, scores and weighted values, each with two FLOPs for a multiplication and a sum.
         self.flops += 4 * query.numel() * key.shape[-2]
         # Each layer turns a mask of truth values into a bias of its own.
         return _FusedAttention.apply(
@@ -86,15 +87,18 @@ class CudaPrecision(TorchFunctionMode):
 
 
 class _FusedAttention(torch.autograd.Function):
-    """Shapes that fused attention keeps: its inputs, its output and one fp32 number a row."""
+    """Shapes kept by fused attention: inputs, output and a single fp32 number for each row."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         output = query.new_empty((*query.shape[:-1], value.shape[-1]))
+        # Fused kernels compute the scores again in the backward pass, from one number for each row.
         normaliser = query.new_empty(query.shape[:-1], dtype=torch.float32)
         ctx.save_for_backward(query, key, value, mask, output, normaliser)
         return output
 
 
 def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    # native_dropout keeps a byte for each number, as on CUDA. F.dropout would keep a mask in the input format
+    # outside CUDA.
     return torch.native_dropout(input, p, True)[0] if training and p else input

@@ -60,6 +60,7 @@ def examine(folder: Path, *, device: str, only: Collection[str] | None = None) -
 
 def _run(name: str, check: Callable[[], str], fix: str) -> Check:
     try:
+        # A failed check must not hide the findings of later checks.
         return Check(name, True, check())
     except CheckFailed as verdict:
         return Check(name, False, verdict.found, verdict.fix)
@@ -117,6 +118,7 @@ def _four_bit(name: str) -> str:
     inputs = torch.linspace(-1, 1, 64 * 4, device=device).reshape(4, 64)
 
     def gradient() -> torch.Tensor:
+        # The gradient of the input tells whether the frozen layer passes gradients back.
         leaf = inputs.clone().requires_grad_()
         layer.train()(leaf).square().sum().backward()
         assert leaf.grad is not None
@@ -139,6 +141,7 @@ def _video() -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
+        # Builds of PyAV may lack an encoder or decoder of H.264: a real clip shows both.
         with av.open(str(path), "w") as container:
             stream = container.add_stream("libx264", rate=25)
             stream.width = stream.height = 64
@@ -155,6 +158,7 @@ def _hdf5(folder: Path) -> str:
 
     from ..core.files import atomic_write
 
+    # Network file systems often refuse locks or renames, so the check writes into the folder itself.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".fla-doctor-") as place:
         path = Path(place) / "whole.h5"
         with atomic_write(path) as temporary, h5py.File(temporary, "w") as file:

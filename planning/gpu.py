@@ -1,4 +1,4 @@
-"""The GPU that is planned for: the one of this machine, or one that is only named."""
+"""GPU of a plan: the GPU of this machine, or another GPU by name and memory."""
 
 import torch
 
@@ -9,7 +9,7 @@ from .memory import GB
 
 
 def planned_dtype(training: TrainingConfig, device: torch.device) -> torch.dtype:
-    """Return the format of products: ``auto`` is bf16 for a GPU that is not in this machine."""
+    """Return the format of products. ``auto`` is bf16 for a GPU outside this machine."""
     away = device.type != "cuda" and training.precision == "auto"
     return torch.bfloat16 if away else resolve_dtype(training.precision, device)
 
@@ -30,5 +30,5 @@ def gpu_bytes(vram_gb: float | None, device: torch.device) -> int:
 
 
 def device_name(device: torch.device) -> str | None:
-    """Return the name of a CUDA device; None for any other device."""
+    """Return the name of a CUDA device. None for any other device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else None

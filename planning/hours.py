@@ -6,7 +6,7 @@ from typing import Any
 from ..core.errors import ConfigError
 
 EFFICIENCY = (0.10, 0.40)
-"""Shares of a card's published throughput that training code of this kind reaches. Assumed."""
+"""Lowest and highest efficiency of training, as shares of the published throughput. Assumed."""
 TFLOPS = {
     "T4": 65, "V100": 125, "A10": 125, "A40": 150, "A6000": 155, "A100": 312, "L4": 121, "L40S": 362,
     "RTX 3090": 71, "RTX 4090": 165, "RTX 5090": 210, "H100": 989, "H200": 989,
@@ -21,13 +21,13 @@ class Hours:
     steps_per_epoch: int
     epochs: int
     low: float | None
-    """Hours of all epochs; None where neither a card nor a measurement is known."""
+    """Hours of all epochs. None without a known card and without a measurement."""
     high: float | None
     source: str
-    """Where seconds per step come from."""
+    """Source of the seconds per step."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON has them."""
+        """Return plain values for JSON."""
         hours = None if self.low is None else [self.low, self.high]
         return {
             "steps_per_epoch": self.steps_per_epoch, "epochs": self.epochs, "hours": hours,
@@ -35,7 +35,7 @@ class Hours:
         }  # fmt: skip
 
     def describe(self, unit: str = "steps") -> str:
-        """Return one line for people."""
+        """Return a line for people."""
         count = f"{self.steps_per_epoch} {unit}"
         count += f" an epoch, {self.epochs} epochs" if self.epochs > 1 else ""
         if self.low is None or self.high is None:
@@ -44,20 +44,21 @@ class Hours:
 
 
 def estimate_hours(flops: float, *, card: str | None, steps: int, epochs: int, left_out: str) -> Hours:
-    """Return the hours of a run from its FLOPs in one epoch.
+    """Return the hours of a run from the FLOPs of an epoch.
 
     Args:
-        flops: of all batches of an epoch, on all passes.
-        card: a name that contains one of :data:`TFLOPS`; None or another name gives no hours.
-        steps: in an epoch.
-        epochs: of the run.
-        left_out: what the estimate does not count.
+        flops: FLOPs of all passes of all batches of an epoch.
+        card: a name that contains a key of :data:`TFLOPS`. None or another name gives no hours.
+        steps: steps of an epoch.
+        epochs: epochs of the run.
+        left_out: work that the estimate does not count, for the message.
     """
     known = card_name(card)
     if known is None:
         source = f"for hours give --gpu, one of {', '.join(TFLOPS)}"
         return Hours(steps_per_epoch=steps, epochs=epochs, low=None, high=None, source=source)
     best = flops * epochs / (TFLOPS[known] * 1e12) / 3600
+    # The higher efficiency gives the lower hours.
     low, high = (best / share for share in reversed(EFFICIENCY))
     source = (
         f"an estimate no GPU has measured: {TFLOPS[known]} TFLOPS of the {known} at {EFFICIENCY[0]:.0%} to "
@@ -83,10 +84,10 @@ def card_name(name: str | None) -> str | None:
 
 
 def check_card(name: str) -> str:
-    """Return ``name`` where it is known.
+    """Return ``name`` if the throughput of the card is known.
 
     Raises:
-        ConfigError: the name is of no card with known throughput.
+        ConfigError: the name holds no key of :data:`TFLOPS`.
     """
     if card_name(name) is None:
         raise ConfigError(f"--gpu must be one of {', '.join(TFLOPS)}, but is {name}.")

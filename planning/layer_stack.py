@@ -1,8 +1,8 @@
-"""Activations and FLOPs of a model's layers, counted on a forward pass of one and of two layers.
+"""Activations and FLOPs of the layers of a model, counted on forward passes of small models.
 
-Usual formulas miss what peft adds (copies of inputs, dropout masks, one more product for each matrix). So the
-layers of the real config, with LoRA as ``fla tune`` adds it, run on the meta device at a few lengths. The
-second layer's share is the difference between two layers and one. Bytes that do not grow with lengths are
+Usual formulas miss the additions of peft: copies of inputs, dropout masks, another product for each matrix.
+So the layers of the real config run on the meta device at a few lengths, with the LoRA of ``fla tune``. The
+difference between two layers and one layer is the cost of a layer. Bytes that do not grow with lengths are
 copies of weights, which are counted elsewhere.
 """
 
@@ -29,38 +29,38 @@ Part = Literal["encoder", "decoder"]
 KEEPS_INPUT = "fla_keeps_input"
 CLIPS = 4
 POINTS = ((128, 32), (256, 32), (384, 32), (128, 64), (256, 64), (128, 128))
-"""Positions of source and target at which a stack is measured; three source lengths without a target."""
+"""Measured lengths of source and target. A stack without a target uses the first three source lengths."""
 GRADIENTS_IN_FLIGHT = 2
-"""Tensors as large as a layer's largest that its backward pass holds besides what was kept; estimated."""
+"""Further tensors in the backward pass of a layer, each as large as the largest. Estimated."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPolynomial:
-    """Bytes (or FLOPs) of one clip by its lengths: linear and quadratic terms, never falling."""
+    """Bytes (or FLOPs) of a clip by length: linear and quadratic terms, never falling."""
 
     coefficients: tuple[float, ...]
-    """Of S, S², L, SL and L², for S positions of the source and L of the target."""
+    """Coefficients of S, S², L, SL and L², for S positions of the source and L of the target."""
 
     def __call__(self, source: int, target: int = 0) -> float:
-        """Return the value for one clip."""
+        """Return the value for a clip."""
         terms = (source, source**2, target, source * target, target**2)
         return sum(c * term for c, term in zip(self.coefficients, terms, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerStack:
-    """Memory and work of the layers of an encoder or a decoder, for one clip."""
+    """Memory and work of the layers of an encoder or a decoder, for a clip."""
 
     layer: MemoryPolynomial
-    """Kept by a layer until its backward pass."""
+    """Kept by a layer until the backward pass of the layer."""
     checkpoint: MemoryPolynomial
-    """Kept by a layer with activation checkpointing: its input, and the inputs of int8 products."""
+    """Kept by a layer with activation checkpointing: the layer input, and the inputs of int8 products."""
     outside: MemoryPolynomial
     """Kept once, whatever the number of layers: mask, positions, last norm."""
     in_flight: MemoryPolynomial
-    """Gradients of activations, while one layer passes back. An estimate."""
+    """Gradients of activations during the backward pass of a layer. An estimate."""
     reading: MemoryPolynomial
-    """Alive at most while the layers read their input without gradients, as generation begins."""
+    """Peak without gradients, while the layers read the whole input at the start of generation."""
     layer_flops: MemoryPolynomial
     """FLOPs of a layer's forward pass."""
 
@@ -73,19 +73,20 @@ def measure_stack(
     config: PretrainedConfig, part: Part, *, quantise: Quantise, dtype: torch.dtype,
     lora: LoraSettings | None, full: bool = False,
 ) -> LayerStack:  # fmt: skip
-    """Return what the layers of ``config`` take, computing in ``dtype``; no weights are made.
+    """Return memory and work of the layers of ``config``, computing in ``dtype``. No weights are made.
 
     Args:
-        config: of the model.
+        config: config of the model.
         part: the stack of layers.
         quantise: format of the linear layers.
         dtype: format of products.
-        lora: the adapters; None where no adapter is trained.
+        lora: settings of the adapters. None without adapters.
         full: whether every weight is trained, in fp32.
 
     Raises:
-        UnmeasurableError: a layer's shapes depend on numbers.
+        UnmeasurableError: shapes in a layer depend on numbers.
     """
+    # A config is not hashable, but the JSON text is: remedies measure the same model many times.
     return _measure(config.to_json_string(), part, quantise, dtype, lora, full)
 
 
@@ -99,6 +100,7 @@ def _measure(
     full: bool,
 ) -> LayerStack:
     config = config_from(json.loads(config_json), name="config.json")
+    # Trained weights are fp32, and autocast makes the copies that products need.
     held = torch.float32 if full else dtype
     one, two = (
         trained_on_meta(shortened(config, layers=n), quantise=quantise, dtype=held, lora=lora, full=full)
@@ -122,7 +124,7 @@ def _measure(
 def trained_on_meta(
     config: PretrainedConfig, *, quantise: Quantise, dtype: torch.dtype, lora: LoraSettings | None, full: bool
 ) -> Any:
-    """Return the model as ``fla tune`` trains it; a quantised layer is its unpacked matrix here."""
+    """Return the model of ``fla tune`` on the meta device, with unpacked matrices for quantised layers."""
     model = build_on_meta(config, dtype=dtype)
     for name in quantised_names(model, quantise):
         linear = model.get_submodule(name)
@@ -142,7 +144,7 @@ def trained_on_meta(
 def _row(
     one: Any, two: Any, part: Part, *, source: int, target: int, dtype: torch.dtype
 ) -> tuple[float, ...]:
-    """Return the values of a :class:`LayerStack` for a batch, from models of one and of two layers."""
+    """Return the values of a :class:`LayerStack` for a batch, from models with one and two layers."""
     first, second = (_count(m, part, source=source, target=target, dtype=dtype) for m in (one, two))
     layer = second["kept"] - first["kept"]
     reading = _alive(one, part, source=source, target=target, dtype=dtype)
@@ -187,18 +189,20 @@ def _stack(model: Any, part: Part) -> Any:
 
 
 def _run(stack: Any, inputs: dict[str, Tensor]) -> Tensor:
+    # Training keeps no cache of keys and values. Generation counts the cache apart (cache_bytes).
     cache = {"use_cache": False} if "use_cache" in inspect.signature(stack.forward).parameters else {}
     return stack(**inputs, **cache).last_hidden_state
 
 
 def _inputs(model: Any, part: Part, *, source: int, target: int) -> dict[str, Tensor]:
-    """Return the inputs of a stack, as the families of ``finetune/`` call it; masks hold padding."""
+    """Return the inputs of a stack in the calls of ``llm/``, with masks as for a padded batch."""
     words = model.get_input_embeddings()
     # A mask of four dimensions is taken as it is; making one from lengths would need numbers.
     kind = torch.bool if model.config._attn_implementation == "sdpa" else words.weight.dtype
     cross = part == "decoder" and model.config.is_encoder_decoder
     read = target if cross else source
     with torch.device("meta"):
+        # The states need gradients, because the projector before the model is trained.
         states = torch.empty(CLIPS, source, words.embedding_dim, dtype=words.weight.dtype, requires_grad=True)
         mask = torch.ones(CLIPS, 1, read, read, dtype=kind)
         if not cross:
@@ -211,11 +215,12 @@ def _inputs(model: Any, part: Part, *, source: int, target: int) -> dict[str, Te
 
 
 def _fit(column: np.ndarray, points: tuple[tuple[int, int], ...], cross: bool) -> MemoryPolynomial:
-    """Fit the values of a batch at ``points``, without the part that does not grow.
+    """Fit the values of a batch at ``points``, without the constant part.
 
-    Where another tensor is the largest at another length, the polynomial is raised to cover all points.
+    The polynomial is raised to cover all points, because the largest tensor may change with the length.
     """
     terms = np.array([(1, s, s**2, t, s * t, t**2)[: 6 if cross else 3] for s, t in points], dtype=float)
+    # A negative slope would let an estimate shrink for longer clips, so slopes are cut at 0.
     found = np.linalg.solve(terms, column)
     constant, slopes = max(found[0], 0), found[1:].clip(min=0)
     missing = ((column - constant) / np.maximum(terms[:, 1:] @ slopes, 1)).max()

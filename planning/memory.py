@@ -1,4 +1,4 @@
-"""Memory of a model and its settings before any batch is known. GB are 2**30 bytes, as on a card's label."""
+"""Memory of a model with settings, before any batch. A GB is 2**30 bytes, as on the label of a card."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from .weights import Weights, measure_weights, moment_bytes, projector_sizes
 
 GB = 2**30
 CONTEXT_BYTES = GB // 2
-"""CUDA's own memory before the first tensor, with cuBLAS' workspaces; differs by card and driver. Assumed."""
+"""Memory of CUDA before the first tensor, and workspaces of cuBLAS. Differs by card and driver. Assumed."""
 OVERHEAD = 0.05
-"""Share of the bytes that come and go which the allocator cannot use again. Assumed."""
+"""Fragmentation: share of the temporary bytes lost to the allocator. Assumed."""
 
 StepPhase = dict[str, float]
-"""Bytes by name of what is on the device at one time."""
+"""Bytes on the device during a phase of the step, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class ModelMemory:
     tune: TuneConfig
     weights: Weights
     stacks: dict[Part, LayerStack]
-    """The decoder's layers, and those of the encoder where there is one."""
+    """Layers of the decoder, and layers of the encoder in an encoder-decoder model."""
     projector: tuple[int, ...]
     """Numbers in each tensor of all streams' projectors."""
     feature_sizes: tuple[int, ...]
@@ -51,13 +51,15 @@ class ModelMemory:
 
     @property
     def copies(self) -> int:
-        """Bytes of the copies that autocast makes of trained weights."""
+        """Bytes of autocast's copies of trained weights."""
+        # Autocast copies nothing where products are computed in fp32.
         return self.weights.copied * self.number_bytes if self.number_bytes < 4 else 0
 
     @property
     def standing(self) -> StepPhase:
-        """What no batch changes, in training and in the evaluations between."""
+        """Constant bytes, for every batch of training and evaluation."""
         full = self.tune.train == "full"
+        # In a full run the trained weights of the model stand in the line above already.
         added = sum(self.projector) + (0 if full else sum(self.weights.trained))
         return {
             "CUDA context (assumed)": CONTEXT_BYTES,
@@ -72,14 +74,14 @@ def measure_model(
     config: PretrainedConfig, *, tune: TuneConfig, feature_sizes: tuple[int, ...], dtype: torch.dtype,
     rows: int | None = None,
 ) -> ModelMemory:  # fmt: skip
-    """Measure a model from its config; nothing of its size is allocated.
+    """Measure a model from the config, without memory for the weights.
 
     Args:
-        config: of the model.
-        tune: the run's settings.
-        feature_sizes: width of each stream's features.
+        config: config of the model.
+        tune: settings of the run.
+        feature_sizes: feature width of each stream.
         dtype: format of products.
-        rows: tokens that a trimmed vocabulary keeps; None keeps all.
+        rows: number of tokens of a trimmed vocabulary. None keeps all tokens.
     """
     dtype = without_fp16(dtype, config.model_type)
     full = tune.train == "full"
@@ -104,8 +106,9 @@ def measure_model(
 
 
 def fullest(standing: Mapping[str, float], *phases: Mapping[str, float]) -> dict[str, int]:
-    """Return the parts of the fullest phase, with what stands and the allocator's overhead, in bytes."""
+    """Return the parts of the fullest phase in bytes, with constant parts and allocator overhead."""
     moving = max(phases, key=lambda phase: sum(phase.values()))
+    # Tensors that stay leave no gaps: only the moving bytes fragment the memory.
     parts = {**standing, **moving} | {"allocator's overhead (assumed)": OVERHEAD * sum(moving.values())}
     return {name: round(size) for name, size in parts.items() if round(size)}
 
@@ -116,6 +119,6 @@ def total(parts: dict[str, int]) -> int:
 
 
 def part_lines(title: str, parts: dict[str, int]) -> list[str]:
-    """Return one line for each part, and their total."""
+    """Return a line for each part, and a line for the total."""
     rows = [f"  {name:34}{size / GB:8.2f} GB" for name, size in parts.items()]
     return [f"{title}, estimated", *rows, f"  {'total':34}{total(parts) / GB:8.2f} GB"]

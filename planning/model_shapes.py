@@ -1,4 +1,4 @@
-"""A language model built from its config alone: every shape and number format, no weights.
+"""Language model built from a config alone: every shape and number format, no weights.
 
 All tensors are on the meta device, so a model of any size is built within a second or two.
 """
@@ -27,7 +27,7 @@ def read_config(llm: str) -> PretrainedConfig:
     """Return the config of a model, given by id, directory or a bare ``config.json``.
 
     Raises:
-        ModelError: there is no such model, or the architecture cannot be tuned.
+        ModelError: the model does not exist, or the architecture cannot be tuned.
     """
     source = llm if Path(llm).is_file() else find_source(llm)
     found, _ = load_pretrained(PretrainedConfig.get_config_dict, source)
@@ -35,7 +35,7 @@ def read_config(llm: str) -> PretrainedConfig:
 
 
 def config_from(found: dict[str, Any], *, name: str) -> PretrainedConfig:
-    """Return the config that the entries of a ``config.json`` describe.
+    """Return the config with the entries of a ``config.json``.
 
     Raises:
         ModelError: the architecture is unknown, or is not a language model of text alone.
@@ -58,8 +58,9 @@ def config_from(found: dict[str, Any], *, name: str) -> PretrainedConfig:
 
 
 def build_on_meta(config: PretrainedConfig, *, dtype: torch.dtype) -> Any:
-    """Return the frozen model on the meta device, its numbers in ``dtype``."""
+    """Return the frozen model on the meta device, with numbers in ``dtype``."""
     with torch.device("meta"):
+        # A plan must not run code that came with a config.
         model = _auto_class(config).from_config(config, dtype=dtype, trust_remote_code=False)
     head = model.get_output_embeddings()
     if getattr(config, OWN_HEAD, False) and head.weight is model.get_input_embeddings().weight:
@@ -80,9 +81,10 @@ def quantised_names(model: Any, quantise: Quantise) -> list[str]:
 
 
 def layer_counts(config: PretrainedConfig) -> tuple[int, int]:
-    """Return the number of layers of encoder and decoder; a decoder-only model has no encoder."""
+    """Return the number of layers of encoder and decoder. A decoder-only model has no encoder."""
     if not config.is_encoder_decoder:
         return 0, config.num_hidden_layers
+    # BART and NLLB say encoder_layers, T5 says num_layers.
     encoder = getattr(config, "encoder_layers", None) or config.num_layers
     return encoder, getattr(config, "decoder_layers", None) or config.num_decoder_layers
 
@@ -97,6 +99,7 @@ def shortened(config: PretrainedConfig, *, layers: int) -> PretrainedConfig:
     if isinstance(entries.get("layer_types"), list):
         entries["layer_types"] = entries["layer_types"][:layers]
     special = [v for name, v in entries.items() if name.endswith("token_id") and isinstance(v, int)]
+    # An embedding refuses a padding id outside the vocabulary.
     entries["vocab_size"] = 1 + max(special, default=0)
     return config_from(entries, name=config.model_type)
 

@@ -1,4 +1,4 @@
-"""One real step on a GPU: the memory and the seconds that ``fla plan`` otherwise estimates."""
+"""Probe: measure memory and seconds of a real step on a GPU, in place of the estimates of ``fla plan``."""
 
 import time
 from collections.abc import Callable
@@ -23,14 +23,14 @@ from .run_spec import MemoryPlan, RunSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Probed:
-    """Memory and time of one real training step and one search."""
+    """Memory and time of a real training step and a real search."""
 
     training_bytes: int
     """``max_memory_allocated`` of a training step of the largest batch."""
     generation_bytes: int
-    """The same of its search."""
+    """``max_memory_allocated`` of the search on the same batch."""
     step_seconds: float
-    """Of the last training step: the first one chooses kernels."""
+    """Seconds of the last training step. The first step also chooses kernels."""
     search_seconds: float
 
     @property
@@ -55,7 +55,7 @@ class Probed:
 def probe_run(
     train: FeatureItems, run: RunSpec, *, llm: str, config: TuneConfig, device: torch.device
 ) -> Probed:
-    """Load the model and run training steps and one search on the largest batch."""
+    """Load the model and run training steps and a search on the largest batch."""
     model = build_model(train, llm=llm, config=config, device=device).train()
     return probe_model(model, TrainBatches(model, train).largest, device=device)
 
@@ -63,15 +63,16 @@ def probe_run(
 def probe_model(
     model: StageTwoModel, batch: dict[str, Any], *, device: torch.device, steps: int = 3
 ) -> Probed:
-    """Train ``steps`` times on a batch and translate it once, noting the allocator's peaks.
+    """Train ``steps`` times on a batch, translate the batch, and record the peaks of the allocator.
 
-    Two steps at least: in the second, the optimiser's moments are there from the beginning.
+    ``steps`` must be two at least: the moments of the optimiser exist from the second step on.
     """
     tensors = {name: value.to(device) for name, value in batch.items() if torch.is_tensor(value)}
     optimiser = make_optimiser(model.parameter_groups(), model.config.training)
     torch.cuda.reset_peak_memory_stats(device)
     seconds = [_seconds(lambda: train_step(model, tensors, optimiser), device) for _ in range(steps)]
     training = torch.cuda.max_memory_allocated(device)
+    # The peak of training must not hide a lower peak of the search.
     torch.cuda.reset_peak_memory_stats(device)
     model.eval()
     searched = _seconds(lambda: search(model, tensors, model.config.decoding), device)
@@ -90,7 +91,7 @@ def _seconds(work: Callable[[], Any], device: torch.device) -> float:
 
 
 def train_step(model: StageTwoModel, tensors: dict[str, Any], optimiser: torch.optim.Optimizer) -> Tensor:
-    """Train once on a batch that lies on the model's device, as the engine does; return the loss."""
+    """Train on a batch on the device of the model, with the steps of the engine. Return the loss."""
     with _autocast(model):
         loss = model(**tensors)["loss"]
     loss.backward()
@@ -103,13 +104,13 @@ def train_step(model: StageTwoModel, tensors: dict[str, Any], optimiser: torch.o
 
 
 def search(model: StageTwoModel, tensors: dict[str, Any], decoding: DecodingConfig) -> list[str]:
-    """Translate a batch as an evaluation does; the model is in eval mode."""
+    """Translate a batch with the steps of an evaluation. The model must be in eval mode."""
     with torch.no_grad(), _autocast(model):
         return model.translate(tensors, decoding)
 
 
 def _autocast(model: StageTwoModel) -> torch.autocast:
-    """Return the number format that the engine runs a model in."""
+    """Return the autocast context of the engine."""
     device: torch.device = model.language_model.model.device
     dtype = resolve_dtype(model.config.training.precision, device)
     return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)

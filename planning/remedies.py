@@ -1,4 +1,4 @@
-"""Changes of settings that make a run fit, tried one after another."""
+"""Remedies: changes of settings, tried in order until the run fits."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,6 +26,7 @@ def _remedies(run: RunSpec, plan: MemoryPlan) -> tuple[str, ...]:
     beams = run.tune.decoding.num_beams
     if beams > 1 and total(plan.generation) == plan.bytes:
         lines.append(BEAMS_NOTE.format(beams=beams))
+    # Activation checkpointing costs time alone and comes first. Quantisation may cost quality and comes late.
     for change in (
         _checkpoint, _shrink_batches, _small_moments, _shrink_batches, _quantise, _shrink_batches,
         _fewer_beams, _shrink_batches,
@@ -48,11 +49,12 @@ def _checkpoint(run: RunSpec, plan: MemoryPlan) -> tuple[str, RunSpec] | None:
 
 
 def _shrink_batches(run: RunSpec, plan: MemoryPlan) -> tuple[str, RunSpec] | None:
-    """Take the largest batches with which the run fits, a whole number of its longest clips."""
+    """Take the largest fitting batches, in multiples of the longest clip."""
     longest, found = run.longest_tokens((*run.train, *run.dev)), None
     for clips in range(1, max(2, -(-run.tune.training.batch_tokens // longest))):
         training = replace(run.tune.training, batch_tokens=clips * longest)
         smaller = run.with_settings(training=training)
+        # Memory grows with the batch, so the first failure ends the search.
         if not plan_once(smaller, plan.room).fits:
             break
         found = (f"training.batch_tokens={training.batch_tokens}", smaller)
@@ -60,7 +62,7 @@ def _shrink_batches(run: RunSpec, plan: MemoryPlan) -> tuple[str, RunSpec] | Non
 
 
 def _small_moments(run: RunSpec, plan: MemoryPlan) -> tuple[str, RunSpec] | None:
-    """Keep the optimiser's moments in 8 bits; those of LoRA alone are too small to matter."""
+    """Keep the moments of the optimiser in 8 bits. The moments of LoRA alone are too small to matter."""
     training = run.tune.training
     if run.tune.train != "full" or training.optimiser != "adamw":
         return None

@@ -1,4 +1,4 @@
-"""A run of stage two as memory and time see it."""
+"""Description of a run of stage two for estimates of memory and time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,11 +26,11 @@ class RunSpec:
     dtype: torch.dtype
     train: Sequence[ClipLength]
     dev: Sequence[ClipLength]
-    """The clips that are translated in evaluation."""
+    """Clips of the evaluations."""
     rows: int | None = None
-    """Tokens that a trimmed vocabulary keeps; None: all are counted."""
+    """Number of tokens of a trimmed vocabulary. None counts all tokens."""
     is_exact: bool = False
-    """Whether lengths are those of the model's tokenizer, so that batches are those of the run."""
+    """Whether the tokenizer of the model counted the lengths, so the batches are exact."""
 
     @property
     def model(self) -> ModelMemory:
@@ -60,11 +60,11 @@ class RunSpec:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimiser steps of an epoch on one GPU."""
+        """Optimiser steps of an epoch on a single GPU."""
         return -(-len(self.train_shapes) // self.tune.training.accumulate)
 
     def longest_tokens(self, clips: Sequence[ClipLength]) -> int:
-        """Return the positions of a clip that is as long as the longest of ``clips`` in every length."""
+        """Return the positions of a clip with the maximum of ``clips`` in every length."""
         return sum(map(sum, positions([longest_of(clips)], tune=self.tune, config=self.config)))
 
     def with_settings(self, **settings: Any) -> "RunSpec":
@@ -74,13 +74,13 @@ class RunSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
-    """Estimated memory of a run at its fullest, on a GPU of ``room`` bytes."""
+    """Estimated peak memory of a run, on a GPU of ``room`` bytes."""
 
     training: dict[str, int]
     """Bytes by name."""
     generation: dict[str, int]
     loading: dict[str, int]
-    """Of a model whose vocabulary is trimmed after loading; else empty."""
+    """Bytes while a model is loaded and trimmed. Empty without trimming."""
     room: int
     remedies: tuple[str, ...] = ()
     """Settings to change, in this order, until the run fits."""
@@ -100,6 +100,7 @@ def plan_once(run: RunSpec, room: int) -> MemoryPlan:
     """Return the plan of a run on a GPU of ``room`` bytes, without remedies."""
     model = run.model
     return MemoryPlan(
+        # Many batches have the same shape: each shape is estimated once.
         training=max((training_parts(model, shape) for shape in set(run.train_shapes)), key=total),
         generation=max((generation_parts(model, shape) for shape in set(run.evaluation_shapes)), key=total),
         loading=loading_parts(model),
@@ -111,10 +112,10 @@ def run_on_clips(
     train: FeatureItems, dev: FeatureItems | None, *, llm: str, config: PretrainedConfig, tune: TuneConfig,
     dtype: torch.dtype,
 ) -> RunSpec:  # fmt: skip
-    """Return the run of ``fla tune`` on clips of caches; without dev the training clips are translated.
+    """Return the run of ``fla tune`` on clips of caches. Without dev, the training clips are translated.
 
     Raises:
-        ModelError: there is no tokenizer where the config is.
+        ModelError: no tokenizer lies beside the config.
     """
     counter = TokenCounter(llm, config, tune=tune, train=train)
     lengths = counter.lengths(train)

@@ -11,14 +11,15 @@ from torch.utils.hooks import RemovableHandle
 
 
 class SavedBytes(saved_tensors_hooks):
-    """Counts the distinct storages that a forward pass keeps for the backward pass.
+    """Count the distinct storages kept by a forward pass for the backward pass.
 
     Attributes:
         storages: the storages by identity. Holding them keeps an identity from being used again.
     """
 
     def __init__(self, known: Iterable[Tensor] = ()) -> None:
-        """Start at zero; ``known`` tensors, such as weights, are not counted."""
+        """Start at zero. ``known`` tensors, for example weights, are not counted."""
+        # The tensor itself is passed on: a forward pass under the count is the real forward pass.
         super().__init__(self.keep, lambda tensor: tensor)
         self.storages: dict[int, Any] = {}
         self._known = {id(storage): storage for storage in (t.untyped_storage() for t in known)}
@@ -49,7 +50,7 @@ class SavedBytes(saved_tensors_hooks):
 
 
 class AliveBytes(TorchFunctionMode):
-    """Counts the storages that Python holds at once, for code that runs without gradients.
+    """Count the storages alive at once in Python, for code without gradients.
 
     Attributes:
         peak: the largest number of bytes so far.
@@ -67,9 +68,10 @@ class AliveBytes(TorchFunctionMode):
         args: Any = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run ``func`` and count its result."""
+        """Run ``func`` and count the result."""
         result = func(*args, **(kwargs or {}))
         if isinstance(result, Tensor) and not isinstance(result, nn.Parameter):
+            # A weak reference lets Python free the tensor as without the count.
             self._tensors[id(result)] = weakref.ref(result)
             self.peak = max(self.peak, self._now())
         return result
@@ -77,5 +79,6 @@ class AliveBytes(TorchFunctionMode):
     def _now(self) -> int:
         alive = {key: tensor for key, ref in self._tensors.items() if (tensor := ref()) is not None}
         self._tensors = {key: weakref.ref(tensor) for key, tensor in alive.items()}
+        # Views share a storage, which must count once.
         storages = {id(s): s for s in (tensor.untyped_storage() for tensor in alive.values())}
         return sum(storage.nbytes() for storage in storages.values())

@@ -24,7 +24,7 @@ PHOENIX_STEPS, PHOENIX_WORDS = 119, 53
 
 @dataclass(frozen=True, kw_only=True)
 class ClipLength:
-    """Lengths of one clip that decide about memory."""
+    """Lengths of a clip that decide about memory."""
 
     steps: tuple[int, ...]
     """Feature steps of each stream."""
@@ -33,7 +33,7 @@ class ClipLength:
     prompt: int
     """Tokens around the features."""
     prefix: int = PREFIX_TOKENS
-    """First tokens of the decoder; a decoder-only model does not read them."""
+    """First tokens of the decoder. A decoder-only model ignores this number."""
 
 
 class TokenCounter:
@@ -42,10 +42,10 @@ class TokenCounter:
     def __init__(
         self, llm: str | None, config: PretrainedConfig, *, tune: TuneConfig, train: FeatureItems
     ) -> None:
-        """Read the tokenizer of ``llm``; None or a bare ``config.json`` has no tokenizer.
+        """Read the tokenizer of ``llm``. None or a bare ``config.json`` has no tokenizer.
 
         Raises:
-            ModelError: there is no tokenizer beside the config.
+            ModelError: no tokenizer lies beside the config.
         """
         self._config, self._tune = config, tune
         self._examples = draw_examples(train.texts, train.languages, count=tune.examples, seed=tune.seed)
@@ -73,7 +73,7 @@ class TokenCounter:
         ]  # fmt: skip
 
     def kept_rows(self, train: FeatureItems) -> int | None:
-        """Return the tokens that a trimmed vocabulary keeps; None: all, or no tokenizer is known."""
+        """Return the number of tokens of a trimmed vocabulary. None for all, or without a tokenizer."""
         if self._codec is None or not self._tune.trim_vocab:
             return None
         kept = needed_ids(
@@ -95,29 +95,29 @@ class TokenCounter:
 
 
 def text_tokens(text: str) -> int:
-    """Return about how many tokens a sentence has, without a tokenizer."""
+    """Estimate the number of tokens of a sentence, without a tokenizer."""
     return -(-len(text.encode()) // BYTES_PER_TOKEN)
 
 
 def assumed_lengths(steps: int, words: int, *, clips: int, tune: TuneConfig) -> list[ClipLength]:
-    """Return a batch's worth of German clips, all as long as the longest, their examples too."""
+    """Return a batch of German clips, all as long as the longest clip, with examples of the same length."""
     labels = -(-words * BYTES_PER_WORD // BYTES_PER_TOKEN) + 1
     prompt = assumed_prompt(tune, labels=labels)
     return [ClipLength(steps=(steps,), labels=labels, prompt=prompt)] * clips
 
 
 def assumed_prompt(tune: TuneConfig, *, labels: int = 0) -> int:
-    """Return about how many tokens stand around the features of a German clip.
+    """Estimate the number of tokens around the features of a German clip.
 
     Args:
-        tune: the run's settings.
-        labels: tokens of each sentence that precedes the prompt as an example.
+        tune: settings of the run.
+        labels: tokens of each example before the prompt.
     """
     return _prompt_tokens("de", tune, examples={}) + tune.examples * labels
 
 
 def longest_of(clips: Sequence[ClipLength]) -> ClipLength:
-    """Return a clip that is as long as the longest of ``clips`` in every length."""
+    """Return a clip with the maximum of ``clips`` in every length."""
     return ClipLength(
         steps=tuple(map(max, zip(*(clip.steps for clip in clips), strict=True))),
         labels=max(clip.labels for clip in clips),

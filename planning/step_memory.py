@@ -1,4 +1,4 @@
-"""Memory of one training step, of one beam search, and of loading a model whose vocabulary is trimmed."""
+"""Memory of a training step, of a beam search, and of loading a model before trimming."""
 
 from ..llm.loss import BIASED, CHUNK_TOKENS, PLAIN, SCALED, SOFT_CAPPED
 from .batch_shapes import BatchShape
@@ -8,7 +8,7 @@ from .model_shapes import layer_counts
 from .weights import moment_bytes
 
 LOSS_BYTES = 12
-"""Bytes of each logit at most, in bf16; measured while loss.py ran (tests/planning/test_steps.py)."""
+"""Bytes of each logit at most, in bf16. Measured while loss.py ran (tests/planning/test_steps.py)."""
 CAP_BYTES = 2  # more where logits are capped, measured alike
 HEAD_BYTES = 6
 """Bytes of each number of a trained head in the loss' backward pass: a bf16 copy and two gradients."""
@@ -17,7 +17,7 @@ SEARCH_BYTES = 16
 
 
 def training_parts(model: ModelMemory, batch: BatchShape) -> dict[str, int]:
-    """Return the parts of one training step of ``batch`` at its fullest."""
+    """Return the parts of a training step of ``batch`` in the fullest phase."""
     again = model.tune.activation_checkpointing
     kept, working, one_layer = _activations(model, batch)
     inputs: StepPhase = {"projector and embeddings": input_bytes(model, batch)}
@@ -46,13 +46,14 @@ def training_parts(model: ModelMemory, batch: BatchShape) -> dict[str, int]:
 
 
 def _activations(model: ModelMemory, batch: BatchShape) -> tuple[StepPhase, float, float]:
-    """Return the bytes that all layers keep, those of a layer that passes back, and those one layer keeps."""
+    """Return the bytes kept by all layers, used by a layer in the backward pass, and kept by a layer."""
     again = model.tune.activation_checkpointing
     kept: StepPhase = {}
     working = one_layer = 0.0
     for part, (source, target) in _positions(model, batch).items():
         stack, layers = model.stacks[part], layer_counts(model.config)[part == "decoder"]
         layer = stack.layer(source, target)
+        # A checkpointed layer is computed again in the backward pass, so only the input stays.
         each = stack.checkpoint(source, target) if again else layer
         name = "checkpoints" if again else "activations"
         kept[f"{name}, {part}"] = batch.clips * (layers * each + stack.outside(source, target))
@@ -62,14 +63,14 @@ def _activations(model: ModelMemory, batch: BatchShape) -> tuple[StepPhase, floa
 
 
 def _positions(model: ModelMemory, batch: BatchShape) -> dict[Part, tuple[int, int]]:
-    """Return the positions of source and target that each stack reads."""
+    """Return the input positions of each stack: source and target."""
     if "encoder" not in model.stacks:
         return {"decoder": (batch.whole, 0)}
     return {"decoder": (batch.source, batch.labels + 1), "encoder": (batch.source, 0)}
 
 
 def input_bytes(model: ModelMemory, batch: BatchShape) -> int:
-    """Return the bytes that projectors keep of a batch in fp32, and the padded embeddings."""
+    """Return the bytes of a batch in the projectors, in fp32, and of the padded embeddings."""
     width, projector = model.config.hidden_size, model.tune.projector
     hidden = 8 * projector.hidden_size * (projector.kind != "linear")
     read = 4 * sum(size * steps for size, steps in zip(model.feature_sizes, batch.steps, strict=True))
@@ -89,7 +90,7 @@ def _loss_bytes(model: ModelMemory, batch: BatchShape) -> int:
 
 
 def forward_flops(model: ModelMemory, batch: BatchShape) -> float:
-    """Return the FLOPs of one forward pass of ``batch``."""
+    """Return the FLOPs of a forward pass of ``batch``."""
     layers = sum(
         layer_counts(model.config)[part == "decoder"] * model.stacks[part].layer_flops(*positions)
         for part, positions in _positions(model, batch).items()
@@ -99,7 +100,7 @@ def forward_flops(model: ModelMemory, batch: BatchShape) -> float:
 
 
 def loading_parts(model: ModelMemory) -> dict[str, int]:
-    """Return the parts of loading a model that is trimmed afterwards; empty for any other model."""
+    """Return the parts of loading a model before trimming. Empty for a run without trimming."""
     if not model.tune.trim_vocab:
         return {}
     return {
@@ -128,8 +129,9 @@ def generation_parts(model: ModelMemory, batch: BatchShape) -> dict[str, int]:
 
 
 def cache_bytes(model: ModelMemory, batch: BatchShape) -> int:
-    """Return the bytes of one beam's keys and values; an encoder-decoder also keeps those of the source."""
+    """Return the bytes of the keys and values of a beam. An encoder-decoder also keeps the source."""
     config, new = model.config, model.tune.decoding.max_new_tokens
+    # Grouped-query attention has fewer heads of keys and values than of queries.
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or getattr(config, "d_kv", None)
     width = width or config.hidden_size // config.num_attention_heads
@@ -137,7 +139,7 @@ def cache_bytes(model: ModelMemory, batch: BatchShape) -> int:
 
 
 def _reading(model: ModelMemory, batch: BatchShape) -> float:
-    """Return the most that layers take while they read the source, once for each beam."""
+    """Return the peak bytes of the layers while reading the source, once for each beam."""
     rows, decoder = batch.clips * model.tune.decoding.num_beams, model.stacks["decoder"]
     if "encoder" not in model.stacks:
         return rows * decoder.reading(batch.source)

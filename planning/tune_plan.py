@@ -31,14 +31,14 @@ class Lengths:
 
     features: Sequence[Path] = ()
     steps: int | None = None
-    """Of the longest clip; None is PHOENIX14T's."""
+    """Steps of the longest clip. None takes the longest clip of PHOENIX14T."""
     words: int | None = None
-    """Of the longest sentence; None is PHOENIX14T's."""
+    """Words of the longest sentence. None takes the longest sentence of PHOENIX14T."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanReport:
-    """A plan of stage two, and its sources."""
+    """A plan of stage two, with sources."""
 
     plan: MemoryPlan
     lengths: str
@@ -48,7 +48,7 @@ class PlanReport:
 
     @property
     def fits(self) -> bool:
-        """Whether the run fits; a measured step counts for more than the estimate."""
+        """Whether the run fits: by the measured step, or by the estimate without a probe."""
         return self._bytes <= self.plan.room
 
     @property
@@ -56,7 +56,7 @@ class PlanReport:
         return self.plan.bytes if self.probed is None else self.probed.bytes
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON has them."""
+        """Return plain values for JSON."""
         plan = self.plan
         found: dict[str, Any] = {
             "stage": "tune", "bytes": plan.bytes, "fits": self.fits, "spare_bytes": plan.room - self._bytes,
@@ -90,20 +90,21 @@ def plan_tune(
 
     Args:
         llm: an id, a directory, or a ``config.json``.
-        config: the run's settings.
-        lengths: of its clips.
-        vram_gb: the GPU's memory; None asks the device.
-        device: as :func:`resolve_device` takes it.
-        card: name of the GPU whose throughput is taken; None asks the device.
-        probe: run one real step too.
+        config: settings of the run.
+        lengths: source of the lengths of clips and sentences.
+        vram_gb: memory of the GPU. None asks the device.
+        device: a name for :func:`resolve_device`.
+        card: name of the GPU for the throughput. None asks the device.
+        probe: run a real step too.
 
     Raises:
         ConfigError: no ``vram_gb`` and no CUDA device, or a probe without CUDA device or caches.
-        ModelError: there is no such model, or it cannot be tuned.
+        ModelError: the model does not exist, or cannot be tuned.
         CacheError: a cache cannot be read.
     """
     local = resolve_device(device)
     if probe:
+        # Refuse before the config is fetched and the caches are read.
         _check_probe(local, lengths)
     room = gpu_bytes(vram_gb, local)
     model_config = read_config(llm)
@@ -133,7 +134,7 @@ def _check_probe(device: torch.device, lengths: Lengths) -> None:
 
 
 def _open_splits(features: Sequence[Path], config: TuneConfig) -> tuple[FeatureItems, FeatureItems | None]:
-    """Open train, and dev where a cache has it; a plan without dev translates the training clips."""
+    """Open train, and dev where a cache has this split."""
     train = FeatureItems(open_caches(features, "train"), view_seed=config.seed)
     has_dev = any("dev" in splits_in(folder) for folder in features)
     return train, FeatureItems(open_caches(features, "dev")) if has_dev else None
@@ -143,6 +144,7 @@ def _assumed_run(
     lengths: Lengths, config: TuneConfig, model_config: PretrainedConfig, dtype: torch.dtype
 ) -> tuple[RunSpec, str]:
     steps, words = lengths.steps or PHOENIX_STEPS, lengths.words or PHOENIX_WORDS
+    # A full batch of the longest clips is the upper bound of memory.
     clips = assumed_lengths(steps, words, clips=config.training.batch_clips, tune=config)
     run = RunSpec(
         config=model_config, tune=config, feature_sizes=(FEATURE_SIZE,), dtype=dtype, train=clips, dev=clips

@@ -1,4 +1,4 @@
-"""Memory and hours of stage one and of extraction, from the visual encoder's shapes and a manifest."""
+"""Memory and hours of stage one and of extraction, from encoder shapes and a manifest."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ from .sequence_lengths import text_tokens
 from .weights import moment_bytes
 
 EXTRACT_FRAMES = 32
-"""Frames that an extraction encodes at a time where memory is small; it tries more by itself."""
+"""Frames of an extraction at a time, on a small GPU. An extraction tries larger numbers by itself."""
 BACKWARD = 2  # FLOPs of the backward pass, in forward passes
 
 
 @dataclass(frozen=True, kw_only=True)
 class FrameCost:
-    """Memory and work of one frame in the backbone."""
+    """Memory and work of a frame in the backbone."""
 
     saved: int
     """Bytes kept for the backward pass."""
@@ -45,7 +45,7 @@ class FrameCost:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoPlan:
-    """Estimated memory and time of a stage that reads video."""
+    """Estimated memory and time of a stage with video input."""
 
     stage: str
     parts: dict[str, int]
@@ -60,7 +60,7 @@ class VideoPlan:
         return total(self.parts) <= self.room
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON has them."""
+        """Return plain values for JSON."""
         size = total(self.parts)
         found = {"stage": self.stage, "bytes": size, "fits": self.fits, "spare_bytes": self.room - size}
         remedies = [] if self.fits else [self.remedy]
@@ -76,7 +76,7 @@ class VideoPlan:
 
 
 def measure_frame(config: EncoderConfig, *, dtype: torch.dtype) -> FrameCost:
-    """Count the backbone's passes on the meta device; no weights are made or fetched."""
+    """Count the backbone's passes on the meta device. No weights are made or fetched."""
     with torch.device("meta"):
         encoder = VisualEncoder(config.without_weights)
     # Copies of weights are kept whatever the number of frames: the difference of two numbers has none.
@@ -89,6 +89,7 @@ def _count(encoder: VisualEncoder, frames: int, dtype: torch.dtype) -> dict[str,
     pixels = torch.empty(frames, 3, side, side, dtype=torch.uint8, device="meta")
     saved = SavedBytes([*encoder.parameters(), *encoder.buffers()])
     alive, precision = AliveBytes(), CudaPrecision(dtype)
+    # Batch norms and dropout keep other tensors in training, so each pass runs in the mode of the stage.
     with precision, saved:
         encoder.train().frame_features(pixels)
     with torch.no_grad(), alive, CudaPrecision(dtype):
@@ -100,15 +101,15 @@ def plan_video(
     stage: str, manifest: Manifest, *, config: PretrainConfig, vram_gb: float | None, device: str,
     card: str | None = None,
 ) -> VideoPlan:  # fmt: skip
-    """Plan stage one (``pretrain``) or an extraction with its encoder (``extract``).
+    """Plan stage one (``pretrain``) or an extraction with the same encoder (``extract``).
 
     Args:
-        stage: which of the two.
-        manifest: the clips.
+        stage: name of the stage.
+        manifest: manifest of the clips.
         config: settings of stage one.
-        vram_gb: the GPU's memory; None asks the device.
-        device: as :func:`resolve_device` takes it.
-        card: name of the GPU whose throughput is taken; None asks the device.
+        vram_gb: memory of the GPU. None asks the device.
+        device: a name for :func:`resolve_device`.
+        card: name of the GPU for the throughput. None asks the device.
 
     Raises:
         ConfigError: no ``vram_gb`` and no CUDA device.
@@ -127,7 +128,7 @@ def plan_video(
 def plan_pretrain(
     manifest: Manifest, *, config: PretrainConfig, room: int, dtype: torch.dtype, card: str | None
 ) -> VideoPlan:
-    """Plan stage one on the training clips of a manifest, whose batches are known exactly."""
+    """Plan stage one on the training clips of a manifest. The batches are exact."""
     samples, training = manifest.split("train"), config.training
     frames = _frame_counts(samples, config.encoder)
     batches = make_batches(
@@ -170,9 +171,10 @@ def plan_pretrain(
 def plan_extract(
     manifest: Manifest, *, config: EncoderConfig, room: int, dtype: torch.dtype, card: str | None
 ) -> VideoPlan:
-    """Plan one extraction of all clips of a manifest with the frozen encoder."""
+    """Plan an extraction of all clips of a manifest with the frozen encoder."""
     frames, cost = sum(_frame_counts(manifest.samples, config)), measure_frame(config, dtype=dtype)
     with torch.device("meta"):
+        # The encoder on the meta device takes no memory, however large the backbone is.
         weights = sum(p.numel() for p in VisualEncoder(config.without_weights).parameters())
     # Weights stay in fp32; autocast multiplies copies.
     standing = {"CUDA context (assumed)": CONTEXT_BYTES, "weights, fp32": 4 * weights}
@@ -191,7 +193,7 @@ def plan_extract(
 
 
 def _frame_counts(samples: Sequence[Sample], config: EncoderConfig) -> list[int]:
-    """Return the frames of each clip that the encoder looks at."""
+    """Return the number of sampled frames of each clip."""
     sampling = config.sampling
     return [count_selected(s.num_frames, sampling=sampling, clip_fps=s.fps) for s in samples]
 
@@ -206,7 +208,7 @@ def _stage_one(config: PretrainConfig) -> StageOneModel:
 def _translator_bytes(
     model: StageOneModel, batches: Sequence[tuple[Sequence[int], Sequence[str]]], dtype: torch.dtype
 ) -> float:
-    """Return the most bytes that the light translator keeps of a batch, given as frames and sentences."""
+    """Return the most bytes kept by the light translator for a batch of frames and sentences."""
     config = model.translator.config
     encoder, decoder = (
         measure_stack(config, part, quantise="none", dtype=dtype, lora=None, full=True)

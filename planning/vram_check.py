@@ -1,4 +1,4 @@
-"""Refusal of a run that cannot fit into a GPU's free memory, before ``fla tune`` begins."""
+"""Memory check before ``fla tune``: refuse a run larger than the free memory of the GPU."""
 
 import logging
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 def check_fits(
     features: Sequence[Path], *, llm: str, config: TuneConfig, device: str, limit: int | None = None
 ) -> None:
-    """Refuse a run that cannot fit into the device's free memory; only CUDA devices refuse.
+    """Refuse a run larger than the free memory of a CUDA device. Other devices are not checked.
 
     The arguments are those of :func:`fla_llm.finetune.train.tune`.
 
     Raises:
-        ModelError: the run does not fit; the error names what to change.
+        ModelError: the run does not fit. The error names settings to change.
     """
     local = local_device(resolve_device(device))
     if local.type != "cuda":
@@ -49,5 +49,5 @@ def check_fits(
 
 
 def free_bytes(device: torch.device) -> int:
-    """Return the bytes of a GPU that no process holds."""
+    """Return the free bytes of a GPU."""
     return torch.cuda.mem_get_info(device)[0]

@@ -1,4 +1,4 @@
-"""Bytes of a language model's weights and of what is trained on them, exact, from its config alone."""
+"""Bytes of language model weights and trained tensors, exact, from the config alone."""
 
 import json
 from collections.abc import Sequence
@@ -30,28 +30,28 @@ PAGED_TENSOR = 100_000  # from so many on, a paged optimiser's moments may lie o
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Bytes of a language model that is ready for training."""
+    """Bytes of a language model, ready for training."""
 
     quantised: int
-    """Quantised matrices with their scales."""
+    """Quantised matrices and scales."""
     rest: int
     """All other tensors: embeddings, head, norms, biases, buffers."""
     largest_matrix: int
-    """The largest quantised matrix as it is unpacked for one multiplication; 0 without quantisation."""
+    """The largest quantised matrix, unpacked for a multiplication. 0 without quantisation."""
     whole: int
-    """The whole model as it is loaded, before the vocabulary is trimmed."""
+    """The whole model after loading, with the whole vocabulary."""
     rows: int
     """Tokens of the trimmed vocabulary."""
     trained: tuple[int, ...]
     """Numbers in each trained tensor: adapters, or the model's own tensors."""
     copied: int
-    """Trained numbers that autocast copies: adapters, or the model's linear layers."""
+    """Trained numbers with a copy by autocast: adapters, or the linear layers of the model."""
     head: int
     """Trained numbers of the head."""
     embedding: int
-    """Trained numbers of the embedding of words; 0 where the head is tied to it."""
+    """Trained numbers of the word embedding. 0 for a tied head."""
     decoder_share: float
-    """Share of the layers' numbers that the decoder has."""
+    """Share of the decoder in the numbers of all layers."""
 
     @property
     def total(self) -> int:
@@ -78,15 +78,15 @@ def measure_weights(
     config: PretrainedConfig, *, quantise: Quantise, dtype: torch.dtype, lora: LoraSettings | None,
     full: bool = False, rows: int | None = None,
 ) -> Weights:  # fmt: skip
-    """Return the bytes of the model of ``config``; nothing is allocated.
+    """Return the bytes of the model of ``config``, without allocation.
 
     Args:
-        config: of the model.
+        config: config of the model.
         quantise: format of the linear layers.
         dtype: format of all other tensors.
-        lora: the adapters; None where no adapter is trained.
+        lora: settings of the adapters. None without adapters.
         full: whether every weight is trained.
-        rows: tokens that a trimmed vocabulary keeps; None keeps all.
+        rows: number of tokens of a trimmed vocabulary. None keeps all tokens.
     """
     return _measure(config.to_json_string(), quantise, dtype, lora, full, rows)
 
@@ -103,10 +103,13 @@ def _measure(
     whole = _tensor_bytes(model) - plain + quantised
     if rows is not None:
         cut_rows(model, torch.empty(rows, dtype=torch.long, device="meta"))
+    # Quantised matrices are no rows of the vocabulary: cutting rows leaves their bytes as they were.
     rest = _tensor_bytes(model) - plain
     words, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     linear = (module for module in model.modules() if isinstance(module, nn.Linear))
+    # A tied head is found under two names and must count once.
     copied = {id(p): p.numel() for module in linear for p in module.parameters()}
+    # Before the adapters: add_lora() changes the model in place.
     share = _decoder_share(model)
     trained = tuple(p.numel() for p in model.parameters()) if full else _adapter_sizes(model, lora)
     return Weights(
