@@ -13,16 +13,15 @@ logger = logging.getLogger(__name__)
 @click.command()
 @click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--run",
-    required=True,
+    "--model",
     type=click.Path(file_okay=False, path_type=Path),
-    help="A stage-two run: the translator.",
+    help="A folder of fla export --ckpt: encoder and translator.",
 )
 @click.option(
-    "--ckpt",
-    required=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    help="A stage-one run: the encoder.",
+    "--run", type=click.Path(file_okay=False, path_type=Path), help="A stage-two run: the translator."
+)
+@click.option(
+    "--ckpt", type=click.Path(file_okay=False, path_type=Path), help="A stage-one run: the encoder."
 )
 @llm_option
 @click.option(
@@ -35,8 +34,9 @@ logger = logging.getLogger(__name__)
 def command(
     ctx: click.Context,
     videos: tuple[Path, ...],
-    run: Path,
-    ckpt: Path,
+    model: Path | None,
+    run: Path | None,
+    ckpt: Path | None,
     llm: str | None,
     language: str | None,
     config_source: str | None,
@@ -53,19 +53,16 @@ def command(
     """
     from ..pipeline.precheck import precheck_stage_two
 
+    run, ckpt = _parts(model, run, ckpt)
     decoding = (config_source, overrides)
     precheck_stage_two(run, decoding=decoding, llm=llm, ckpt=ckpt)
     from ..pipeline.translate import translate  # loads torch, which takes seconds
+    from ..pipeline.translator import Translator
 
-    done = translate(
-        videos,
-        run=run,
-        ckpt=ckpt,
-        llm=llm,
-        language=language,
-        decoding=decoding,
-        device=device,
-    )
+    translator = Translator(
+        run, ckpt=ckpt, llm=llm, language=language, decoding=decoding, device=device
+    )  # fmt: skip
+    done = translate(videos, translator=translator)
     faults = [each.fault for each in done if each.fault is not None]
     for fault in faults:
         logger.error(f"fla: {fault}")
@@ -74,6 +71,18 @@ def command(
     lines = [_on_one_line(each.text) for each in done]
     emit(as_json, {"translations": rows, "faults": faults}, "\n".join(lines))
     ctx.exit(1 if faults else 0)
+
+
+def _parts(model: Path | None, run: Path | None, ckpt: Path | None) -> tuple[Path, Path]:
+    """Return the folders of the run and of the encoder."""
+    if model is not None and run is None and ckpt is None:
+        return model, model
+    if model is None and run is not None and ckpt is not None:
+        return run, ckpt
+    raise click.UsageError(
+        "Give the translator by --model, or by --run and --ckpt.\n"
+        "--model is a folder that fla export --ckpt has written."
+    )
 
 
 def _on_one_line(text: str) -> str:

@@ -25,7 +25,7 @@ from ..extract.plan import Extraction
 from ..finetune.train import tune
 from ..pipeline.evaluate import evaluate_stage_one, evaluate_stage_two
 from ..pipeline.evaluation import Evaluation, Request
-from ..pipeline.translate import translate
+from ..pipeline.translator import Translator
 from ..pretrain.train import pretrain
 from .config import DemoRunConfig
 from .corpus import demo_text, write_demo_corpus
@@ -131,8 +131,8 @@ def _evaluate(out: Path, *, device: str, seed: int) -> dict[str, Evaluation]:
 def _translate_one(out: Path, manifest: Manifest, *, device: str) -> dict[str, str]:
     sample = manifest.split("test")[0]
     video = manifest.clip(sample).path
-    done = translate([video], run=out / "stage2", ckpt=out / "stage1", device=device)
-    return {"video": str(video), "reference": sample.text, "translation": done[0].text}
+    translation = Translator(out / "stage2", ckpt=out / "stage1", device=device)(video)
+    return {"video": str(video), "reference": sample.text, "translation": translation}
 
 
 @contextmanager

@@ -5,6 +5,7 @@ a run takes it; else the adapters are copied, and the base model is still needed
 """
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,12 @@ from peft import PeftModel
 from ..core.config import write_config
 from ..core.device import Precision, resolve_device, resolve_dtype
 from ..core.errors import ModelError, RunError
-from ..core.files import read_json, respect_umask, write_json
+from ..core.files import read_json, respect_umask, visible, write_json
 from ..core.run import new_folder
+from ..encoder.folder import CONFIG_FILE, WEIGHTS_FILE, find_encoder
+from ..encoder.store import fingerprint
 from ..llm.config import KEPT_IDS
+from ..llm.integrity import folder_of
 from ..llm.load import LanguageModel, identify, load_llm
 from ..llm.lora import load_lora
 from ..llm.quantisation import prepare_frozen
@@ -31,11 +35,14 @@ from .run_files import (
     PROJECTOR,
     RUN,
     base_of,
+    check_fingerprint,
     check_parts,
     read_settings,
     recorded_base,
 )
 
+BASE, ENCODER = "base", "encoder"
+"""Folders of an export for the base model and the encoder."""
 KEPT = (CLIPS, KEPT_IDS, "scores.json", "predictions-dev.jsonl")
 """Optional files that an export without merging copies."""
 
@@ -61,6 +68,8 @@ def export_run(
     merge: bool,
     precision: Precision = "auto",
     llm: str | None = None,
+    ckpt: Path | None = None,
+    with_llm: bool = False,
     device: str = "auto",
 ) -> ExportResult:
     """Write what is needed to use a run elsewhere.
@@ -71,10 +80,14 @@ def export_run(
         merge: add the adapters into the unquantised base model, and write that whole.
         precision: number format of a merged model's weights.
         llm: where the base model lies now, if it was moved; to merge, the unquantised one.
+        ckpt: stage-one run or encoder directory that made the run's features. The export then has the
+            encoder too, and translates videos by itself. None: no encoder.
+        with_llm: copy the base model, so that the export works on a machine without the base model.
         device: where it is merged.
 
     Raises:
         RunError: ``run`` is no finished run or holds nothing to merge, or ``out`` is not empty.
+        CacheError: ``ckpt`` is not the encoder of the run's features.
         ModelError: the base model is not there, has changed, or shares a weight that an adapter changes.
         ConfigError: ``llm`` is given for a run that holds its whole language model.
     """
@@ -86,6 +99,8 @@ def export_run(
         )
     if not merge and (llm is not None or (run / described["llm"]).is_dir()):
         described |= {"llm": _checked_base(run, described, llm=llm)}
+    if ckpt is not None:
+        check_fingerprint(fingerprint(ckpt), tuned_on=described["feature_fingerprint"])
     new_folder(out)
     partial = out.with_name(f"{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -95,6 +110,10 @@ def export_run(
         _merge(run, partial, precision=precision, llm=llm, device=resolve_device(device))
     else:
         _copy(run, partial, described)
+    if with_llm and described["train"] != "full" and not merge:
+        _copy_base(run, partial, described)
+    if ckpt is not None:
+        _copy_files(find_encoder(ckpt), partial / ENCODER, names=(CONFIG_FILE, WEIGHTS_FILE))
     for folder in [partial, *(child for child in partial.iterdir() if child.is_dir())]:
         respect_umask(file for file in folder.iterdir() if file.is_file())
     partial.replace(out)  # whole or not there: an empty folder may be replaced
@@ -123,6 +142,28 @@ def _copy(run: Path, out: Path, described: dict[str, Any]) -> None:
         if (run / name).is_file():
             shutil.copyfile(run / name, out / name)
     write_json(out / RUN, described)
+
+
+def _copy_base(run: Path, out: Path, described: dict[str, Any]) -> None:
+    """Copy the base model, and name the copy by a path inside the export."""
+    source = described["llm"] if Path(described["llm"]).is_dir() else recorded_base(run, described["llm"])
+    folder = folder_of(source, revision=described["llm_revision"])
+    if folder is None:
+        raise ModelError(
+            f"--with-llm copies the base model from this disk, but {source} is not here.\n"
+            "Load the model once, for example by: fla evaluate"
+        )
+    # Code of a model's folder is never run, and so not handed on either.
+    names = [file.name for file in visible(folder.iterdir()) if file.is_file() and file.suffix != ".py"]
+    _copy_files(folder, out / BASE, names=names)
+    # The copy of a hub's model has no commit: a folder is known by its files.
+    write_json(out / RUN, described | {"llm": BASE, "llm_revision": identify(str(out / BASE))[1]})
+
+
+def _copy_files(source: Path, folder: Path, *, names: Iterable[str]) -> None:
+    folder.mkdir()
+    for name in names:
+        shutil.copyfile(source / name, folder / name)
 
 
 def _merge(run: Path, out: Path, *, precision: Precision, llm: str | None, device: torch.device) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.config import load_config
-from ..core.errors import ConfigError, ModelError, RunError
+from ..core.errors import CacheError, ConfigError, ModelError, RunError
 from ..core.files import read_json
 from ..core.hub import looks_like_path
 from ..core.weights import check_file
@@ -71,6 +71,19 @@ def check_parts(run: Path) -> dict[str, Any]:
         if part.endswith(".safetensors"):
             check_file(run / part)
     return described
+
+
+def check_fingerprint(found: str, *, tuned_on: str) -> None:
+    """Refuse features of another encoder than the run was tuned on.
+
+    Raises:
+        CacheError: the fingerprints differ. The error names both.
+    """
+    if found != tuned_on:
+        raise CacheError(
+            f"The features must come from encoder {tuned_on}, on which the run was tuned, but come from "
+            f"{found}.\nGive the cache or the --ckpt that belongs to the run."
+        )
 
 
 def read_settings(run: Path) -> TuneConfig:

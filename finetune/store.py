@@ -32,6 +32,7 @@ from .run_files import (
     RUN,
     RUN_FORMAT,
     base_of,
+    check_fingerprint,
     check_parts,
     read_settings,
     relative_to,
@@ -166,11 +167,7 @@ def check_features(model: StageTwoModel, fingerprint: str) -> None:
     Raises:
         CacheError: the fingerprints differ; both are named.
     """
-    if fingerprint != model.feature_fingerprint:
-        raise CacheError(
-            f"The features must come from encoder {model.feature_fingerprint}, on which the run was tuned, "
-            f"but come from {fingerprint}.\nGive the cache or the --ckpt that belongs to the run."
-        )
+    check_fingerprint(fingerprint, tuned_on=model.feature_fingerprint)
 
 
 def check_streams(model: StageTwoModel, given: Sequence[StreamRecord]) -> None:

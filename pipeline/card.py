@@ -8,6 +8,7 @@ import yaml
 from safetensors import safe_open
 
 from ..core.files import atomic_write, read_json
+from ..finetune.export import ENCODER
 from ..finetune.run import CLIPS
 from ..finetune.run_files import CONFIG, LLM, LORA, PROJECTOR, RUN
 from .evaluation import count_clips
@@ -32,7 +33,7 @@ def write_card(folder: Path, *, run_scores: dict[str, Any]) -> Path:
         _made_from(folder, described),
         _scores("Scores", read_scores(folder)),
         _scores("Scores before merging", run_scores) if "merged" in described and run_scores else "",
-        _usage(described),
+        _usage(folder, described),
         f"## Licence\n\nLicence: {TO_FILL_IN}\n\nTerms of the corpus: {TO_FILL_IN}",
     ]
     with atomic_write(folder / CARD) as temporary:
@@ -143,11 +144,16 @@ def _missing(scores: dict[str, Any]) -> str:
     return "\n".join(["Missing clips:", "", *lines]) if lines else ""
 
 
-def _usage(described: dict[str, Any]) -> str:
-    needs = "" if described["train"] == "full" else "The base model named above is needed too.\n\n"
+def _usage(folder: Path, described: dict[str, Any]) -> str:
+    alone = described["train"] == "full" or (folder / described["llm"]).is_dir()
+    needs = "" if alone else "The base model named above is needed too.\n\n"
+    evaluate = "    fla evaluate DIR --features cache/ --split test\n"
+    if (folder / ENCODER).is_dir():
+        return (
+            f"## How to use it\n\n{needs}{evaluate}    fla translate VIDEO --model DIR\n\nDIR is this folder."
+        )
     return (
-        f"## How to use it\n\n{needs}"
-        "    fla evaluate DIR --features cache/ --split test\n"
+        f"## How to use it\n\n{needs}{evaluate}"
         "    fla translate VIDEO --run DIR --ckpt STAGE1\n\n"
         "DIR is this folder; STAGE1 is the encoder whose fingerprint stands above."
     )

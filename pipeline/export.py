@@ -41,6 +41,8 @@ def export(
     merge: bool,
     precision: Precision = "auto",
     llm: str | None = None,
+    ckpt: Path | None = None,
+    with_llm: bool = False,
     features: Path | None = None,
     request: Request,
 ) -> ExportedAndScored:
@@ -52,10 +54,15 @@ def export(
         merge: whether to add the adapters to the weights of the unquantised base model.
         precision: number format of the merged weights.
         llm: present path of the base model, if the model was moved.
+        ckpt: the encoder of the run's features, to copy. None: the export has no encoder.
+        with_llm: whether to copy the base model.
         features: a cache to score the export on. None: no scores.
         request: split of the cache, and device.
     """
-    exported = export_run(run, out, merge=merge, precision=precision, llm=llm, device=request.device)
+    exported = export_run(
+        run, out, merge=merge, precision=precision, llm=llm, ckpt=ckpt, with_llm=with_llm,
+        device=request.device,
+    )  # fmt: skip
     before = read_scores(run)
     # Merging into an unquantised base changes the scores: the export is scored, not the run. No llm here: the
     # export has the path of the language model, or holds the merged model.

@@ -1,4 +1,4 @@
-"""Translation of videos with the encoder of stage one and the language model of stage two."""
+"""Translation of videos, one sentence or fault for each."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,23 +7,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..core.config import load_config
-from ..core.device import resolve_device
-from ..core.errors import ConfigError, DataError, RunError
-from ..core.files import read_json
+from ..core.errors import DataError
 from ..core.progress import progress
 from ..encoder.encode import encode
 from ..encoder.model import VisualEncoder
-from ..encoder.store import fingerprint, load_encoder
-from ..finetune.collate import collate
-from ..finetune.model import StageTwoModel
-from ..finetune.positions import SOURCE, check_positions, source_positions
-from ..finetune.run_files import RUN
-from ..finetune.store import check_features, load_stage_two
-from ..training.config import DecodingConfig
 from ..video import Clip, list_clips, read_frames
-from .evaluation import Decoding
-from .feature_recipe import FeatureRecipe, recipe_of
+from .feature_recipe import FeatureRecipe
+from .translator import Translator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,52 +26,23 @@ class Translation:
     fault: str | None = None
 
 
-def translate(
-    videos: Sequence[Path],
-    *,
-    run: Path,
-    ckpt: Path,
-    llm: str | None = None,
-    language: str | None = None,
-    decoding: Decoding = (None, ()),
-    device: str = "auto",
-) -> list[Translation]:
+def translate(videos: Sequence[Path], *, translator: Translator) -> list[Translation]:
     """Translate videos without a manifest.
 
     The result has one entry per video, in the given order. A fault in a video does not stop the other videos.
 
     Args:
         videos: video files, folders of frames, or folders with several clips.
-        run: a stage-two run.
-        ckpt: stage-one run or encoder directory that made the features of the run.
-        llm: present path of the language model, if the model was moved.
-        language: language of the sentences. None: the language of the tuning.
-        decoding: changes to the search of the run.
-        device: a name for :func:`resolve_device`.
-
-    Raises:
-        CacheError: ``ckpt`` is not the encoder of the run's features, or cannot follow their recipe.
-        RunError: the run was tuned on several streams.
-        ConfigError: the run was tuned on several languages, and ``language`` is None.
+        translator: encoder and model.
     """
-    torch_device = resolve_device(device)
-    encoder = load_encoder(ckpt).to(torch_device)
-    model = load_stage_two(run, device=torch_device, llm=llm)
-    _check_one_stream(run, model)
-    check_features(model, fingerprint(ckpt))
-    recipe = recipe_of(run, model.streams[0], encoder=encoder, device=torch_device)
-    spoken = language or _only_language(run)
-    search = load_config(
-        DecodingConfig, base=model.config.decoding, source=decoding[0], overrides=decoding[1]
-    )
     paths, faults = _inputs(videos)
     sentences: dict[int, str] = {}
-    found = encode_videos(encoder, paths, recipe=recipe, device=torch_device, faults=faults)
+    found = encode_videos(
+        translator.encoder, paths, recipe=translator.recipe, device=translator.device, faults=faults
+    )
     for number, features in progress(found, desc="translating", total=len(paths), unit="videos"):
         try:
-            sentences[number] = _sentence(
-                model, features, video=paths[number], language=spoken, decoding=search
-            )
+            [sentences[number]] = translator.sentences([features], names=[str(paths[number])])
         # A video may have more steps than the language model has positions.
         except DataError as error:
             faults[number] = str(error)
@@ -177,32 +138,3 @@ def _inputs(given: Sequence[Path]) -> tuple[list[Path], dict[int, str]]:
 def _named(path: Path, fault: str | None) -> str | None:
     # Errors of decoding name the file already, others only the clip.
     return fault if fault is None or str(path) in fault else f"{path}: {fault}"
-
-
-def _check_one_stream(run: Path, model: StageTwoModel) -> None:
-    # --ckpt names one encoder, which gives the features of one stream.
-    if len(model.streams) > 1:
-        raise RunError(
-            f"{run} must be tuned on one stream of features to translate videos, but was tuned on "
-            f"{len(model.streams)}: --ckpt gives those of one encoder.\n"
-            "Extract the videos with each encoder, and run: fla evaluate"
-        )
-
-
-@torch.no_grad()
-def _sentence(
-    model: StageTwoModel, features: np.ndarray, *, video: Path, language: str, decoding: DecodingConfig
-) -> str:
-    steps = len(features)
-    needed = source_positions(model, [[steps]], languages=[language])
-    check_positions(model, needed, ids=[str(video)], steps=[steps], what=SOURCE)
-    batch = collate([{"id": "", "features": features, "text": "", "language": language}], codec=model.codec)
-    device = model.llm.device
-    return model.translate({name: value.to(device) for name, value in batch.items()}, decoding)[0]
-
-
-def _only_language(run: Path) -> str:
-    languages: list[str] = read_json(run / RUN)["languages"]
-    if len(languages) != 1:
-        raise ConfigError(f"{run} was tuned on {', '.join(languages)}.\nSay which one with --language.")
-    return languages[0]

@@ -1,5 +1,6 @@
 """Open clips (video files, frame folders), select frames and transform them."""
 
+from .arrays import select_from_arrays
 from .clip import Clip, ClipInfo
 from .container import DamagedVideoError
 from .frames import decode_all, read_frames
@@ -25,5 +26,6 @@ __all__ = [
     "read_frames",
     "read_timeline",
     "select_at_times",
+    "select_from_arrays",
     "select_frames",
 ]

@@ -60,13 +60,20 @@ def read_picture(path: Path, *, size: int, fit: ResizeMode) -> np.ndarray:
     Raises:
         DataError: the picture cannot be read. The message names the file.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     with _opened(path) as image:
         upright = to_rgb(ImageOps.exif_transpose(image))
-    height, width = fitted_size(upright.height, upright.width, size=size, fit=fit)
+    return square_of(upright, size=size, fit=fit)
+
+
+def square_of(picture: "Image", *, size: int, fit: ResizeMode) -> np.ndarray:
+    """Return an upright RGB picture as uint8 (size, size, 3)."""
+    from PIL.Image import Resampling
+
+    height, width = fitted_size(picture.height, picture.width, size=size, fit=fit)
     # Pillow's BILINEAR averages all pixels when it shrinks a picture.
-    scaled = upright.resize((width, height), Image.Resampling.BILINEAR)
+    scaled = picture.resize((width, height), Resampling.BILINEAR)
     return centre_square(np.asarray(scaled), size=size)
 
 

@@ -22,7 +22,7 @@ from fla_llm.finetune.model import StageTwoModel
 from fla_llm.finetune.projector import Projector, StreamProjectors
 from fla_llm.finetune.train import build_model, open_clips, tune
 from fla_llm.pipeline.evaluate import Request, evaluate_stage_two
-from fla_llm.pipeline.translate import _check_one_stream
+from fla_llm.pipeline.translator import _check_one_stream
 from fla_llm.planning.weights import projector_sizes
 
 CPU = torch.device("cpu")

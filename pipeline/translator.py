@@ -1,0 +1,173 @@
+"""Translator that stays loaded: encoder of stage one, projector and language model of stage two."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+
+from ..core.config import load_config
+from ..core.device import resolve_device
+from ..core.errors import ConfigError, RunError
+from ..core.files import read_json
+from ..encoder.encode import encode
+from ..encoder.store import fingerprint, load_encoder
+from ..finetune.collate import collate
+from ..finetune.model import StageTwoModel
+from ..finetune.positions import SOURCE, check_positions, source_positions
+from ..finetune.run_files import RUN
+from ..finetune.store import check_features, load_stage_two
+from ..training.config import DecodingConfig
+from ..video import Clip, read_frames, select_from_arrays
+from .evaluation import Decoding
+from .feature_recipe import recipe_of
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+    Video = str | Path | np.ndarray | Sequence[np.ndarray | VideoFrame]
+
+BATCH_CLIPS = 8
+"""Clips that are translated at a time. A row of a batch has the sentence that it has alone."""
+
+
+class Translator:
+    """Translate videos, or frames in memory, with a model that is loaded once.
+
+    >>> translator = Translator.from_pretrained("models/phoenix")  # doctest: +SKIP
+    >>> translator("clip.mp4")  # doctest: +SKIP
+    'am tag wechseln sonne und wolken'
+    """
+
+    def __init__(
+        self,
+        run: Path,
+        *,
+        ckpt: Path | None = None,
+        llm: str | None = None,
+        language: str | None = None,
+        decoding: Decoding = (None, ()),
+        device: str = "auto",
+    ) -> None:
+        """Load encoder and model.
+
+        Args:
+            run: a stage-two run, or an export.
+            ckpt: stage-one run or encoder directory that made the features of the run. None: the encoder lies
+                in ``run``, as ``fla export --ckpt`` puts it there.
+            llm: present path of the language model, if the model was moved.
+            language: language of the sentences. None: the language of the tuning.
+            decoding: changes to the search of the run.
+            device: a name for :func:`.resolve_device`.
+
+        Raises:
+            CacheError: ``ckpt`` is not the encoder of the run's features, or cannot follow their recipe.
+            ConfigError: the run was tuned on several languages, and ``language`` is None.
+            ModelError: the encoder or the language model is missing or damaged.
+            RunError: ``run`` is no stage-two run, or was tuned on several streams.
+        """
+        encoder = ckpt or run
+        self.device = resolve_device(device)
+        self.encoder = load_encoder(encoder).to(self.device)
+        self.model = load_stage_two(run, device=self.device, llm=llm)
+        _check_one_stream(run, self.model)
+        check_features(self.model, fingerprint(encoder))
+        self.recipe = recipe_of(run, self.model.streams[0], encoder=self.encoder, device=self.device)
+        self.language = language or _only_language(run)
+        source, overrides = decoding
+        own = self.model.config.decoding
+        self.decoding = load_config(DecodingConfig, base=own, source=source, overrides=overrides)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | Path,
+        *,
+        llm: str | None = None,
+        language: str | None = None,
+        device: str = "auto",
+    ) -> Self:
+        """Load a model folder, as ``fla export --ckpt`` writes it. The arguments are those of the class."""
+        return cls(Path(folder).expanduser(), llm=llm, language=language, device=device)
+
+    def __call__(self, video: "Video", *, fps: float | None = None) -> str:
+        """Return the sentence of one video.
+
+        Args:
+            video: a video file, a folder of pictures, an array of frames (N, H, W, 3), uint8, RGB, or a
+                sequence of such frames or of PyAV frames.
+            fps: frames per second of frames in memory. Needed where the features have a target frame rate.
+
+        Raises:
+            DataError: the video cannot be read, or is too long for the language model.
+        """
+        return self.translate([video], fps=fps)[0]
+
+    def translate(self, videos: "Sequence[Video]", *, fps: float | None = None) -> list[str]:
+        """Return the sentences of several videos, in order. See :meth:`__call__`."""
+        texts: list[str] = []
+        for start in range(0, len(videos), BATCH_CLIPS):
+            some = videos[start : start + BATCH_CLIPS]
+            names = [str(v) if isinstance(v, str | Path) else f"clip {start + n}" for n, v in enumerate(some)]
+            texts += self.sentences(self.features(some, fps=fps), names=names)
+        return texts
+
+    def features(self, videos: "Sequence[Video]", *, fps: float | None = None) -> list[np.ndarray]:
+        """Return the features (T, F), float16, of several videos, as ``fla extract`` computes them."""
+        recipe = self.recipe
+        clips = ((number, self._frames(video, fps=fps)) for number, video in enumerate(videos))
+        encoded = encode(
+            self.encoder, clips, frame_batch=recipe.frame_batch, level=recipe.level, device=self.device,
+            dtype=recipe.dtype,
+        )  # fmt: skip
+        return [features for _, features in encoded]
+
+    @torch.no_grad()
+    def sentences(self, features: Sequence[np.ndarray], *, names: Sequence[str]) -> list[str]:
+        """Return the sentences of features (T, F), one per clip.
+
+        Args:
+            features: features of each clip.
+            names: name of each clip, for errors.
+
+        Raises:
+            DataError: a clip has more steps than the language model has positions.
+        """
+        steps = [len(each) for each in features]
+        needed = source_positions(self.model, [steps], languages=[self.language] * len(steps))
+        check_positions(self.model, needed, ids=list(names), steps=steps, what=SOURCE)
+        items = [{"id": "", "features": each, "text": "", "language": self.language} for each in features]
+        batch = collate(items, codec=self.model.codec)
+        moved = {name: value.to(self.model.llm.device) for name, value in batch.items()}
+        return self.model.translate(moved, self.decoding)
+
+    def _frames(self, video: "Video", *, fps: float | None) -> np.ndarray:
+        """Return the selected frames of one video as squares."""
+        recipe, config = self.recipe, self.encoder.config
+        if isinstance(video, str | Path):
+            return read_frames(
+                Clip(path=Path(video)), sampling=recipe.sampling, phase=recipe.phase, size=config.resize_size,
+                fit=config.fit, keep_partial=recipe.keep_partial,
+            )  # fmt: skip
+        return select_from_arrays(
+            video, sampling=recipe.sampling, fps=fps, phase=recipe.phase, size=config.resize_size,
+            fit=config.fit,
+        )  # fmt: skip
+
+
+def _check_one_stream(run: Path, model: StageTwoModel) -> None:
+    # --ckpt names one encoder, which gives the features of one stream.
+    if len(model.streams) > 1:
+        raise RunError(
+            f"{run} must be tuned on one stream of features to translate videos, but was tuned on "
+            f"{len(model.streams)}: --ckpt gives those of one encoder.\n"
+            "Extract the videos with each encoder, and run: fla evaluate"
+        )
+
+
+def _only_language(run: Path) -> str:
+    languages: list[str] = read_json(run / RUN)["languages"]
+    if len(languages) != 1:
+        raise ConfigError(f"{run} was tuned on {', '.join(languages)}.\nSay which one with --language.")
+    return languages[0]
