@@ -1,0 +1,116 @@
+"""Report of the experiments: a table in Markdown, and two figures as SVG for light and dark pages."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fla_llm.core.files import read_json, read_jsonl
+
+COLOURS = ("#1f8f7a", "#c2572b")  # both are legible on white and on black
+GREY = "#808080"
+NOT_RUN = "not run"
+
+
+def write_report(
+    out: Path, variants: Mapping[str, dict[str, Any]], *, settings: dict[str, Any], counts: Mapping[str, int]
+) -> None:
+    """Write table.md, scores.svg and, with a joint run, norms.svg."""
+    found = {name: records(out, name) for name in variants}
+    (out / "table.md").write_text(table(variants, found, settings=settings, counts=counts))
+    (out / "scores.svg").write_text(bars(variants, found))
+    logs = sorted(out.glob("joint-seed-*/log.jsonl"))
+    if logs:
+        (out / "norms.svg").write_text(norms(read_jsonl(logs[0])))
+
+
+def records(out: Path, name: str) -> list[dict[str, Any]]:
+    """Return the records of all seeds of a variant."""
+    files = sorted((out / "records").glob(f"{name}-seed-*.json"))
+    return [read_json(file) for file in files]
+
+
+def table(
+    variants: Mapping[str, dict[str, Any]], found: Mapping[str, list[dict[str, Any]]], *,
+    settings: dict[str, Any], counts: Mapping[str, int],
+) -> str:  # fmt: skip
+    """Return the table, with mean and range over the seeds."""
+    lines = [
+        f"{counts['train']} training clips of {settings['people']} people, {counts['test']} test clips, "
+        f"{settings['epochs']['stage_one']} + {settings['epochs']['stage_two']} epochs.", "",
+        "| variant | paper's table | paper's BLEU-4 | BLEU-4 | WER | steps | CPU seconds | seeds |",
+        "|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for name, variant in variants.items():
+        own = found[name]
+        keys = ("bleu4", "wer", "steps", "cpu_seconds")
+        cells = [spread([record[key] for record in own]) for key in keys] if own else [NOT_RUN] * len(keys)
+        lines.append(
+            f"| {name} | {variant['table']} | {variant['paper']:.2f} | "
+            + " | ".join(cells)
+            + f" | {len(own)} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return the mean, and the lowest and highest value of several seeds."""
+    digits = 0 if max(values) >= 1000 or all(value == round(value) for value in values) else 1
+    low, mean, high = (f"{f(values):.{digits}f}" for f in (min, statistics.fmean, max))
+    return mean if low == high else f"{mean} ({low} to {high})"
+
+
+def bars(variants: Mapping[str, dict[str, Any]], found: Mapping[str, list[dict[str, Any]]]) -> str:
+    """Return bars of BLEU-4: ours with a dot for each seed, the paper's below."""
+    row, left, scale = 34, 130, 4.2
+    parts = [label(left, 14, "BLEU-4: this set (dots: seeds)", COLOURS[0])]
+    parts.append(label(left + 230, 14, "PHOENIX-2014T, the paper", COLOURS[1]))
+    for number, (name, variant) in enumerate(variants.items()):
+        y, values = 26 + number * row, [record["bleu4"] for record in found[name]]
+        parts.append(label(left - 8, y + 16, name, GREY, anchor="end"))
+        if values:
+            parts.append(bar(left, y, statistics.fmean(values) * scale, COLOURS[0]))
+            parts += [dot(left + value * scale, y + 5, GREY) for value in values]
+        else:
+            parts.append(label(left, y + 9, NOT_RUN, GREY))
+        parts.append(bar(left, y + 12, variant["paper"] * scale, COLOURS[1]))
+    return svg(parts, width=left + int(100 * scale) + 20, height=30 + len(variants) * row)
+
+
+def norms(log: Sequence[Mapping[str, Any]]) -> str:
+    """Return the gradient norms of the last layers of language model and encoder in joint training."""
+    rows = [row for row in log if "grad_norms" in row]
+    names = ("llm_last_layer", "encoder_last_layer")
+    highest = max(max(row["grad_norms"][name] for name in names) for row in rows)
+    last = max(row["step"] for row in rows)
+    parts = [label(50, 14, f"gradient norm, highest {highest:.2f}, {last} steps", GREY)]
+    for name, colour in zip(names, COLOURS, strict=True):
+        points = [
+            f"{50 + 480 * row['step'] / last:.1f},{200 - 170 * row['grad_norms'][name] / highest:.1f}"
+            for row in rows
+        ]
+        parts.append(f'<polyline fill="none" stroke="{colour}" points="{" ".join(points)}"/>')
+    parts.append(label(300, 14, "language model, last layer", COLOURS[0]))
+    parts.append(label(300, 30, "encoder, last layer", COLOURS[1]))
+    parts.append(f'<path d="M50 30V200H530" fill="none" stroke="{GREY}"/>')
+    return svg(parts, width=550, height=215)
+
+
+def svg(parts: Sequence[str], *, width: int, height: int) -> str:
+    body = "\n".join(parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'font-family="sans-serif" font-size="12">\n{body}\n</svg>\n'
+    )
+
+
+def label(x: float, y: float, text: str, colour: str, *, anchor: str = "start") -> str:
+    return f'<text x="{x}" y="{y}" fill="{colour}" text-anchor="{anchor}">{text}</text>'
+
+
+def bar(x: float, y: float, width: float, colour: str) -> str:
+    return f'<rect x="{x}" y="{y}" width="{width:.1f}" height="10" fill="{colour}"/>'
+
+
+def dot(x: float, y: float, colour: str) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y}" r="2.5" fill="{colour}"/>'
