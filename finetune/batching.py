@@ -1,4 +1,4 @@
-"""Batches of a split, formed once by the positions of the language model that each clip takes."""
+"""Batches of a split, formed once by the language model positions of each clip."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -17,7 +17,7 @@ class TrainBatches(BatchDataset):
 
     Attributes:
         sizes: positions of the language model in each batch, padding included.
-        padding_share: of all positions computed on, those of padding.
+        padding_share: share of padding in all computed positions.
     """
 
     def __init__(self, model: StageTwoModel, items: FeatureItems) -> None:
@@ -32,11 +32,12 @@ class TrainBatches(BatchDataset):
             *sides, max_clips=training.batch_clips, max_steps=training.batch_tokens, seed=model.config.seed
         )
         super().__init__(items, batches, partial(collate, codec=model.codec))
+        # Sizes are known before any clip is read: a dry run tries the largest batch.
         self.sizes = [padded_size(batch, *sides) for batch in batches]
         self.padding_share = 1 - sum(map(sum, sides)) / sum(self.sizes)
 
     def describe(self) -> str:
-        """Return how many batches there are, how large, and how much of them is padding."""
+        """Return the number of batches, the largest size, and the share of padding."""
         return f"{len(self)} batches of up to {max(self.sizes)} tokens, {self.padding_share:.1%} padding"
 
     @property
@@ -53,18 +54,17 @@ def feature_evaluation_set(
     max_tokens: int,
     order: Sequence[int] | None = None,
 ) -> EvaluationSet:
-    """Return what ``predict`` needs to translate ``items``.
+    """Return the evaluation set of ``predict`` for ``items``.
 
-    Which clips share a batch follows from their ids and from the lengths of features and prompt, not from the
-    order in which they come: in bf16 and in 4 bits the batch may decide between two sentences, and a rerun is
-    to give the same. The sentence that is to be found has no say in them.
+    Batches depend on ids and on the lengths of features and prompt, but neither on the order of the clips nor
+    on reference sentences.
 
     Args:
-        items: the clips of one split.
-        model: what will translate.
-        max_clips: clips in a batch, at most.
-        max_tokens: positions of features and prompt in a batch, padding included, at most.
-        order: clip i gets the features of clip ``order[i]``; None leaves each its own.
+        items: clips of a split.
+        model: model of the translation.
+        max_clips: largest number of clips in a batch.
+        max_tokens: largest number of feature and prompt positions in a batch, padding included.
+        order: clip i gets the features of clip ``order[i]``. None keeps the features of each clip.
 
     Raises:
         DataError: a clip does not fit into the model's positions.
@@ -72,7 +72,9 @@ def feature_evaluation_set(
     given = items if order is None else ShuffledFeatures(items, order)
     sources = source_positions(model, given.stream_lengths, languages=items.languages)
     check_positions(model, sources, ids=items.ids, steps=items.lengths, what=SOURCE)
+    # In bf16 and in 4 bits the batch may decide between two sentences: a rerun must form the same batches.
     by_id = sorted(range(len(items)), key=items.ids.__getitem__)
+    # The seed of the run must not matter: the same weights give the same sentences.
     formed = make_batches([sources[i] for i in by_id], max_clips=max_clips, max_steps=max_tokens, seed=0)
     batches = [[by_id[i] for i in batch] for batch in formed]
     return EvaluationSet(

@@ -1,4 +1,4 @@
-"""The parts that a stage-two model is put together from, as its settings want them."""
+"""Build the parts of a stage-two model from settings."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ from .streams import StreamRecord
 
 
 def base_dtype(config: TuneConfig, device: torch.device) -> torch.dtype:
-    """Return the format of weights that are not quantised.
+    """Return the dtype of weights without quantisation.
 
     Trained weights are fp32: steps of 1e-5 would be lost to bf16's rounding.
     """
@@ -31,6 +31,7 @@ def trained_llm(base: Any, config: TuneConfig) -> Any:
     prepare_frozen(base, activation_checkpointing=config.activation_checkpointing)
     if config.train in ("lora", "lora+projector"):
         return add_lora(base, config.lora)
+    # prepare_frozen() froze every weight: a full run needs all gradients again.
     return base.requires_grad_(config.train == "full")
 
 
@@ -39,6 +40,7 @@ def make_projector(
 ) -> Projector | StreamProjectors:
     """Return new projectors from each stream's features to the embeddings of ``base``."""
     sizes = [stream.feature_size for stream in streams]
+    # The embedding and not the config: some models embed words in a width of their own.
     embedding_size: int = base.get_input_embeddings().embedding_dim
     if len(sizes) > 1:
         return StreamProjectors(sizes, embedding_size, config=config)
@@ -46,6 +48,6 @@ def make_projector(
 
 
 def make_conditioned_lm(language_model: LanguageModel, codec: TextCodec) -> ConditionedLM:
-    """Return what feeds a model of this kind."""
+    """Return the wrapper for the architecture: decoder-only or encoder-decoder."""
     kind = Seq2SeqLM if language_model.model.config.is_encoder_decoder else CausalLM
     return kind(language_model.model, lead_ids=codec.lead_ids(), pad_id=codec.pad_id, eos_id=codec.eos_id)

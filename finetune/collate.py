@@ -16,14 +16,13 @@ from .streams import stream_names
 def collate(items: Sequence[Mapping[str, Any]], *, codec: TextCodec) -> dict[str, Tensor]:
     """Make a batch: features (B, T, F), prompt_ids (B, P), labels (B, L) and the lengths of the first two.
 
-    Further streams are ``features_2`` with ``feature_lengths_2``, and so on. Padding is told by lengths
-    alone, never by an id: many models pad with their end token.
+    Further streams are ``features_2`` with ``feature_lengths_2``, and so on. Lengths mark the padding.
 
     Args:
-        items: clips as :meth:`FeatureItems.get` gives them, or made by hand: ``features`` (T, F) float16 or
-            float32, or a tuple of one for each stream, ``language``, and ``text``, which may be empty where
-            only a translation is wanted.
-        codec: the language model's.
+        items: clips in the form of :meth:`FeatureItems.get`: ``features`` (T, F) in float16 or float32, or a
+            tuple with an array for each stream, ``language``, and ``text``. An empty ``text`` suffices for a
+            translation.
+        codec: text codec of the language model.
     """
     prompts, prompt_mask = pad_rows([_ids(codec.prompt_ids(item["language"])) for item in items])
     targets, target_mask = pad_rows([_ids(codec.target_ids(item["text"])) for item in items])
@@ -32,13 +31,15 @@ def collate(items: Sequence[Mapping[str, Any]], *, codec: TextCodec) -> dict[str
         "prompt_ids": prompts,
         "prompt_lengths": prompt_mask.sum(dim=1),
         "decoder_prefix_ids": torch.stack([_ids(codec.decoder_prefix_ids(i["language"])) for i in items]),
+        # The mask and not the id marks padding: many models pad with the end token, which is a label too.
         "labels": targets.masked_fill(~target_mask.bool(), IGNORED),
     }
 
 
 def _features(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-    """Return each stream's features, padded, and their lengths."""
+    """Return the padded features of each stream, with lengths."""
     given = [item["features"] for item in items]
+    # Clips with a single stream, and clips made by hand, need no tuple.
     clips = [one if isinstance(one, tuple) else (one,) for one in given]
     batch: dict[str, Tensor] = {}
     for number, arrays in enumerate(zip(*clips, strict=True)):

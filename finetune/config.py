@@ -16,13 +16,13 @@ class ProjectorConfig:
     """Settings of the projector from features to word embeddings."""
 
     kind: Literal["linear", "mlp", "conv"] = "mlp"
-    """``mlp`` has one hidden layer, as the paper's LLM-Adapter; in ``conv`` it sees neighbours in time."""
+    """``mlp`` has a hidden layer, like LLM-Adapter in the paper. ``conv`` adds neighbours in time."""
     hidden_size: int = 1024
-    """Width of the hidden layer; not used by ``linear``."""
+    """Width of the hidden layer. ``linear`` has no hidden layer."""
     kernel: int = 5
-    """Feature steps that a step of ``conv`` sees, an odd number."""
+    """Kernel size of ``conv`` in feature steps, an odd number."""
     stride: int = 2
-    """Feature steps that ``conv`` turns into one: a shorter sequence for the language model."""
+    """Stride of ``conv`` in feature steps. A larger stride shortens the sequence for the language model."""
     learning_rate: float = 1e-3
     """Learning rate of the projector, which starts from random weights. 1e-3 as in the paper, section 4.2."""
 
@@ -31,6 +31,7 @@ class ProjectorConfig:
             raise ConfigError(f"'projector.hidden_size' must be at least 1, but is {self.hidden_size}.")
         if self.learning_rate <= 0:
             raise ConfigError(f"'projector.learning_rate' must be above 0, but is {self.learning_rate}.")
+        # An even kernel has no middle step, and would shift the features by half a step.
         if self.kernel < 1 or self.kernel % 2 == 0:
             raise ConfigError(f"'projector.kernel' must be odd and above 0, but is {self.kernel}.")
         if not 1 <= self.stride <= self.kernel:
@@ -42,12 +43,12 @@ class ProjectorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveConfig:
-    """A further loss that pulls a clip's projected features towards its own sentence's embeddings."""
+    """Contrastive loss: pull the projected features of a clip towards the embeddings of the sentence."""
 
     weight: float = 0.0
     """Factor on the contrastive loss. 0 turns the loss off."""
     temperature: float = 0.07
-    """Cosines are divided by it; 0.07 is CLIP's at its start."""
+    """Divisor of the cosines. 0.07 is the initial value of CLIP."""
 
     def __post_init__(self) -> None:
         if self.weight < 0:
@@ -61,8 +62,8 @@ class TuneTraining(TrainingConfig):
     """Training settings of stage two."""
 
     batch_tokens: int
-    """Positions of the language model in a batch, padding included, at most: features as it reads them, the
-    prompt and the sentence. An encoder-decoder pads what its encoder and its decoder read apart."""
+    """Largest number of language model positions in a batch, padding included: projected features, prompt and
+    sentence. An encoder-decoder pads encoder and decoder separately."""
     at_least_one = (*TrainingConfig.at_least_one, "batch_tokens")
 
 
@@ -71,23 +72,23 @@ class TuneConfig:
     """Settings of ``fla tune``."""
 
     quantise: Quantise = "nf4"
-    """Weights of the frozen linear layers: 4-bit NormalFloat, 8-bit, or as computed with."""
+    """Format of the frozen linear layers: 4-bit NormalFloat, 8-bit, or the format of the computation."""
     train: Train = "lora+projector"
-    """``full`` trains every weight, the projector's too, in fp32 under autocast, and cannot be quantised."""
+    """Trained weights. ``full`` trains every weight and the projector in fp32, without quantisation."""
     lora: LoraSettings = field(default_factory=LoraSettings)
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
     prompt: str | None = None
-    """Follows the features; ``{language}`` stands for the language's name. None the default, ``""`` none."""
+    """Text after the features. ``{language}`` is the language name. None: the default. ``""``: no text."""
     prompt_by_language: dict[str, str] = field(default_factory=dict)
     """Prompts of single languages, by code (``de``), in place of ``prompt``."""
     examples: int = 0
-    """Sentences of the training split, the same for all clips of a language, that precede the prompt."""
+    """Number of training sentences before the prompt, the same for all clips of a language."""
     trim_vocab: bool = False
-    """Keep only the tokens that the training sentences and prompts need, as the paper does."""
+    """Keep only the tokens of the training sentences and prompts, as in the paper."""
     allow_lossy_tokenizer: bool = False
-    """Tune also where more than 1 % of the training sentences do not survive the model's tokenizer."""
+    """Tune even if the tokenizer changes more than 1 % of the training sentences."""
     label_smoothing: float = 0.1
-    """Share of the target spread over the vocabulary; the paper's 0.2 is for full tuning."""
+    """Share of the target spread over the vocabulary. The paper uses 0.2, for full tuning."""
     contrastive: ContrastiveConfig = field(default_factory=ContrastiveConfig)
     activation_checkpointing: bool = True
     """Recompute activations in the backward pass: less memory, about a third more time."""
@@ -97,7 +98,7 @@ class TuneConfig:
             weight_decay=0.01, warmup_share=0.05, schedule="cosine", optimiser="adamw",
         )
     )  # fmt: skip
-    """``learning_rate`` is the language model's (LoRA's, or that of all its weights)."""
+    """``learning_rate`` is the rate of the language model: of LoRA, or of all weights."""
     decoding: DecodingConfig = field(default_factory=DecodingConfig)
     seed: int = 42
     """Seed of new weights, dropout, views and the order of batches."""

@@ -17,18 +17,18 @@ from .streams import StreamRecord, missing_clips, streams_of
 
 
 class FeatureItems:
-    """The clips of one split of one or several caches.
+    """Clips of a split, from a cache or several caches.
 
-    A clip's rows are its views; training draws one of them from (seed, epoch, id), evaluation reads view 0.
-    Caches with the same ids are streams: a clip has features of each, and their views are drawn alike.
+    The rows of a clip are views. Training draws a view from (seed, epoch, id). Evaluation reads view 0.
+    Caches with the same ids are streams: a clip has features of each stream, from the same drawn view.
     """
 
     ids: list[str]
-    """The clips that are used: ``num_usable`` of them, or fewer where there is a limit."""
+    """Ids of the used clips: ``num_usable`` clips, or fewer with a limit."""
     num_usable: int
-    """Clips of the split that could be used."""
+    """Number of usable clips in the split."""
     missing: dict[str, str]
-    """Clips of the split that cannot be used, and why: prepared = usable + missing."""
+    """Unusable clips of the split, with the reason: prepared = usable + missing."""
 
     def __init__(
         self, caches: Sequence[FeatureCache], *, limit: int | None = None, view_seed: int | None = None
@@ -36,16 +36,17 @@ class FeatureItems:
         """Put caches together.
 
         Args:
-            caches: each of the same split: of one encoder with disjoint ids, or with the same ids.
-            limit: clips kept of each cache, from its start; of streams, from the start of the first.
-            view_seed: draws views; None always takes view 0.
+            caches: caches of the same split: from the same encoder with disjoint ids, or with the same ids.
+            limit: number of clips from the start of each cache. With streams, from the start of the first.
+            view_seed: seed of the drawn views. None always takes view 0.
 
         Raises:
-            CacheError: as :func:`.streams.streams_of`, no clip can be used, or view 0 is wanted and was not
-                planned.
+            CacheError: :func:`.streams.streams_of` refuses the caches. No clip is usable. ``view_seed`` is
+                None, and a clip has no view 0.
         """
         self.streams = streams_of(caches)
         self.view_seed = view_seed
+        # Training may draw any view, but an evaluation needs the clean pass.
         self.missing = missing_clips(self.streams, clean=view_seed is None)
         usable = [[id for id in cache.views if id not in self.missing] for cache in self.streams[0].caches]
         self.num_usable = sum(map(len, usable))
@@ -56,19 +57,20 @@ class FeatureItems:
             self._check_clean_passes()
 
     def __len__(self) -> int:
-        """Return how many clips there are."""
+        """Return the number of clips."""
         return len(self.ids)
 
     def get(self, index: int, epoch: int = 0) -> dict[str, Any]:
-        """Return one clip; its ``features`` are an array (T, F), or of several streams a tuple of them.
+        """Return a clip. ``features`` is an array (T, F), or a tuple of arrays for several streams.
 
         Raises:
-            DataError: its features are not all finite numbers.
+            DataError: the features hold NaN or infinity.
         """
         row = self._about(index)
         view = self._view(row.id, epoch)
         arrays = tuple(stream.features(row.id, view) for stream in self.streams)
         for number, array in enumerate(arrays, start=1):
+            # A NaN would spread to all weights in one step, and the log would not name the clip.
             if not np.isfinite(array).all():
                 where = f" in stream {number}" if len(arrays) > 1 else ""
                 raise DataError(
@@ -80,7 +82,7 @@ class FeatureItems:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of the encoder that made the features, of the first stream."""
+        """Encoder fingerprint of the first stream."""
         return self.records[0].fingerprint
 
     @property
@@ -95,22 +97,22 @@ class FeatureItems:
 
     @cached_property
     def records(self) -> list[StreamRecord]:
-        """What made each stream, and how wide it is."""
+        """Record of each stream: encoder and width."""
         return [stream.record for stream in self.streams]
 
     @cached_property
     def stream_lengths(self) -> list[list[int]]:
-        """Of each stream: feature steps of each clip, of its longest view."""
+        """Feature steps for each stream and clip, by the longest view."""
         return [[stream.longest(id) for id in self.ids] for stream in self.streams]
 
     @cached_property
     def lengths(self) -> list[int]:
-        """Feature steps of each clip, of its longest view; those of its streams add up."""
+        """Feature steps of each clip, by the longest view. Steps of several streams are added."""
         return [sum(steps) for steps in zip(*self.stream_lengths, strict=True)]
 
     @property
     def corpora(self) -> tuple[str, ...]:
-        """The corpora that the clips belong to, sorted."""
+        """Corpora of the clips, sorted."""
         caches = (cache for stream in self.streams for cache in stream.caches)
         return tuple(sorted({cache.provenance.corpus for cache in caches}))
 
@@ -128,7 +130,8 @@ class FeatureItems:
         return self.streams[0].about(self.ids[index])
 
     def _view(self, id: str, epoch: int) -> int:
-        """Draw one of the views that any stream has; a stream without it gives its clean pass."""
+        """Draw a view from the views of all streams. A stream without the view gives the clean pass."""
+        # All streams draw from one list, so that the streams of a clip show the same view.
         views = sorted({view for stream in self.streams for view in stream.views(id)})
         drawn = 0 if self.view_seed is None else derive_seed(self.view_seed, epoch, id) % len(views)
         return views[drawn]
@@ -148,7 +151,7 @@ class FeatureItems:
 
 
 class ShuffledFeatures:
-    """Clips with the features of other clips: a control that scores the language model alone."""
+    """Clips with the features of other clips: a control for the language model alone."""
 
     def __init__(self, items: FeatureItems, order: Sequence[int]) -> None:
         """Give clip i the features of clip ``order[i]``."""
@@ -156,31 +159,31 @@ class ShuffledFeatures:
         self.order = order
 
     def __len__(self) -> int:
-        """Return how many clips there are."""
+        """Return the number of clips."""
         return len(self.items)
 
     def get(self, index: int, epoch: int = 0) -> dict[str, Any]:
-        """Return clip ``index`` with another's features."""
+        """Return clip ``index`` with the features of another clip."""
         return self.items.get(index, epoch) | {
             "features": self.items.get(self.order[index], epoch)["features"]
         }
 
     @property
     def stream_lengths(self) -> list[list[int]]:
-        """Of each stream: feature steps of each clip as it is given."""
+        """Feature steps for each stream and clip, in the shuffled order."""
         return [[lengths[i] for i in self.order] for lengths in self.items.stream_lengths]
 
 
 def open_caches(
     features: Sequence[Path], split: str, *, in_memory: bool = False, workers: int = 0
 ) -> list[FeatureCache]:
-    """Open one split of every cache that has it.
+    """Open a split of every cache with this split.
 
     Args:
-        features: the caches' folders.
+        features: folders of the caches.
         split: ``train``, ``dev`` or ``test``.
-        in_memory: read all features now and keep them.
-        workers: processes that will read them; they share what is kept.
+        in_memory: read all features now and keep the features in memory.
+        workers: number of reading processes. All processes share the features in memory.
 
     Raises:
         CacheError: a folder is no cache, or no folder has the split.
@@ -196,7 +199,8 @@ def open_caches(
 
 
 def _read_all(caches: Sequence[FeatureCache]) -> None:
-    """Read every row once: processes that load batches start anew for each epoch, and share what is there."""
+    """Read every row of the caches."""
     rows = [(cache, index) for cache in caches for index in range(len(cache))]
     for cache, index in progress(rows, desc=f"reading {caches[0].provenance.split}", unit="clip"):
+        # Worker processes start again in each epoch, and share only rows that were read before the start.
         cache[index]

@@ -1,7 +1,7 @@
-"""``fla export``: a stage-two run as a directory that works without the run.
+"""``fla export``: write a stage-two run as a directory for use elsewhere.
 
-Merged, it has the form of a run that was trained whole (``llm/``, see :mod:`.store`), so whatever takes such
-a run takes it; else the adapters are copied, and the base model is still needed.
+A merged export has the form of a fully trained run (``llm/``, see :mod:`.store`), so every command for runs
+reads the export. Without merging, the adapters are copied, and the base model is still needed, or copied too.
 """
 
 import shutil
@@ -44,7 +44,7 @@ from .run_files import (
 BASE, ENCODER = "base", "encoder"
 """Folders of an export for the base model and the encoder."""
 KEPT = (CLIPS, KEPT_IDS, "scores.json", "predictions-dev.jsonl")
-"""Optional files that an export without merging copies."""
+"""Optional files, copied by an export without merging."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class ExportResult:
     """Bytes of all files before any evaluation."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON has them."""
+        """Return plain values for JSON."""
         return asdict(self) | {"out": str(self.out)}
 
 
@@ -72,24 +72,24 @@ def export_run(
     with_llm: bool = False,
     device: str = "auto",
 ) -> ExportResult:
-    """Write what is needed to use a run elsewhere.
+    """Export a run for use elsewhere.
 
     Args:
         run: a finished stage-two run.
         out: a new or empty folder.
-        merge: add the adapters into the unquantised base model, and write that whole.
-        precision: number format of a merged model's weights.
-        llm: where the base model lies now, if it was moved; to merge, the unquantised one.
-        ckpt: stage-one run or encoder directory that made the run's features. The export then has the
-            encoder too, and translates videos by itself. None: no encoder.
-        with_llm: copy the base model, so that the export works on a machine without the base model.
-        device: where it is merged.
+        merge: add the adapters to the unquantised base model, and write the whole model.
+        precision: number format of the merged weights.
+        llm: present id or directory of a moved base model. Merging needs the unquantised model.
+        ckpt: stage-one run or encoder directory of the features. The export then holds the encoder too, and
+            translates videos by itself. None: no encoder.
+        with_llm: copy the base model, for a machine without the base model.
+        device: device of the merge.
 
     Raises:
         RunError: ``run`` is no finished run or holds nothing to merge, or ``out`` is not empty.
         CacheError: ``ckpt`` is not the encoder of the run's features.
-        ModelError: the base model is not there, has changed, or shares a weight that an adapter changes.
-        ConfigError: ``llm`` is given for a run that holds its whole language model.
+        ModelError: the base model does not exist, has changed, or shares a weight with an adapted head.
+        ConfigError: ``llm`` is given, but the run holds a whole language model.
     """
     described = check_parts(run)
     if merge and not (run / LORA).is_dir():
@@ -101,8 +101,10 @@ def export_run(
         described |= {"llm": _checked_base(run, described, llm=llm)}
     if ckpt is not None:
         check_fingerprint(fingerprint(ckpt), tuned_on=described["feature_fingerprint"])
+    # Only now: a refused export leaves no folder behind.
     new_folder(out)
     partial = out.with_name(f"{out.name}.partial")
+    # An interrupted export may have left this folder: nothing of an earlier export may be mixed in.
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     shutil.copyfile(run / PROJECTOR, partial / PROJECTOR)
@@ -122,9 +124,10 @@ def export_run(
 
 
 def _checked_base(run: Path, described: dict[str, Any], *, llm: str | None) -> str:
-    """Return the base model that a copy names: without a relative path, for the model is not copied."""
+    """Return the base model for ``run.json`` of the export, as an id or an absolute path."""
     if described["train"] == "full" and llm is None:
         return described["llm"]
+    # A relative path of the run would point nowhere from the export.
     source, revision = identify(base_of(run, described, llm=llm))
     if revision != described["llm_revision"]:
         raise ModelError(
@@ -183,6 +186,7 @@ def _merge(run: Path, out: Path, *, precision: Precision, llm: str | None, devic
     merged.save_pretrained(str(out / LLM))
     base.tokenizer.save_pretrained(out / LLM)
     training = replace(config.training, precision=kept)
+    # Other commands load the export like a run of train=full: one way to load suffices.
     write_config(replace(config, train="full", quantise="none", training=training), out / CONFIG)
     if (run / CLIPS).is_file():
         shutil.copyfile(run / CLIPS, out / CLIPS)
@@ -194,7 +198,7 @@ def _merge(run: Path, out: Path, *, precision: Precision, llm: str | None, devic
 def _load_base(
     run: Path, described: dict[str, Any], *, llm: str | None, dtype: torch.dtype, device: torch.device
 ) -> LanguageModel:
-    """Return the base model as it was before it was quantised, of the revision the run was tuned on."""
+    """Return the unquantised base model, in the revision of the run."""
     source, revision = described["llm"], described["llm_revision"]
     if described.get("llm_quantised_from"):  # a copy made by fla quantise
         source, revision = (described["llm_quantised_from"][name] for name in ("llm", "revision"))
@@ -204,7 +208,7 @@ def _load_base(
 
 
 def _check_untied(adapted: PeftModel) -> None:
-    """Refuse adapters on a head that is the embedding too: merging would change what the model reads."""
+    """Refuse adapters on a tied head: merging would change the embedding, and so the input, too."""
     head: Any = adapted.get_base_model().get_output_embeddings()  # type: ignore[operator]  # peft's own typing
     if not hasattr(head, "base_layer"):
         return

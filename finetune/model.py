@@ -35,10 +35,10 @@ class StageTwoModel(TranslationModel):
     """Projector, prompt and language model, trained by the engine of ``training/``.
 
     Attributes:
-        llm: the language model; with LoRA layers inside, as peft wraps it, where those are trained.
-        feature_fingerprint: of the encoder whose features this model reads; of several streams, the first's.
-        streams: what is known of each stream that this model reads.
-        projector: of one stream its :class:`Projector`, of several the :class:`StreamProjectors`.
+        llm: the language model, wrapped by peft if LoRA layers are trained.
+        feature_fingerprint: encoder fingerprint of the first stream.
+        streams: record of each input stream.
+        projector: a :class:`Projector` for a single stream, :class:`StreamProjectors` for several.
         untranslatable: counts of :func:`.untranslatable.check_sentences` for the sentences of the run. None
             before the check.
     """
@@ -58,13 +58,12 @@ class StageTwoModel(TranslationModel):
         """Build the projector and the text codec for the language model.
 
         Args:
-            language_model: as loaded, frozen; where everything is trained, in fp32.
-            config: the run's settings.
-            feature_size: F of the cache, of several streams the first's.
-            feature_fingerprint: of the cache's encoder, of several streams the first's.
-            streams: what is known of each stream, the first included; none: there is one, of which only its
-                width and fingerprint are known.
-            lora: the language model with trained adapters; None adds new ones where adapters are trained.
+            language_model: the loaded, frozen model. In fp32 if every weight is trained.
+            config: settings of the run.
+            feature_size: width F of the features of the first stream.
+            feature_fingerprint: encoder fingerprint of the first stream.
+            streams: record of every stream. Empty for a single stream, known by width and fingerprint alone.
+            lora: the language model with trained adapters. None adds new adapters if adapters are trained.
         """
         super().__init__()
         base = language_model.model
@@ -87,7 +86,7 @@ class StageTwoModel(TranslationModel):
     def forward(
         self, *, labels: Tensor, num_items_in_batch: Tensor | int | None = None, **inputs: Any
     ) -> dict[str, Tensor]:
-        """Return the loss of a batch as :func:`.collate.collate` makes it; see :class:`TranslationModel`."""
+        """Return the loss of a batch from :func:`.collate.collate`. See :class:`TranslationModel`."""
         targets = labels[labels != IGNORED]
         with self._autocast():
             conditioning = self._conditioning(inputs)
@@ -99,11 +98,12 @@ class StageTwoModel(TranslationModel):
             total = total + self.config.contrastive.weight * self._alignment(conditioning, labels) * len(
                 targets
             )
+        # The engine counts the labels of all accumulated batches, so that each label weighs the same.
         return {"loss": total / (len(targets) if num_items_in_batch is None else num_items_in_batch)}
 
     @torch.no_grad()
     def translate(self, batch: Mapping[str, Any], decoding: DecodingConfig) -> list[str]:
-        """Return a sentence for each clip of a batch; the model must be in eval mode."""
+        """Return a sentence for each clip of a batch. The model must be in eval mode."""
         assert not self.training, "with checkpointing, generate() in train mode gives wrong text"
         with self._autocast():
             found = self.conditioned_lm.generate(self._conditioning(self._on_device(batch)), decoding)
@@ -113,17 +113,18 @@ class StageTwoModel(TranslationModel):
     def translate_n_best(
         self, batch: Mapping[str, Any], decoding: DecodingConfig, *, count: int
     ) -> list[list[dict[str, Any]]]:
-        """Return each clip's ``count`` best sentences, best first, as ``{"text", "score"}``.
+        """Return the ``count`` best sentences of each clip, best first, as ``{"text", "score"}``.
 
-        A diverse search finds some sentences more than once; they are given once, and may be fewer.
+        A diverse search may find a sentence several times. Repeated sentences are removed, so the result may
+        hold fewer than ``count`` sentences. The model must be in eval mode.
 
         Args:
-            batch: as :func:`.collate.collate` makes it; the model must be in eval mode.
-            decoding: the search.
-            count: at most ``num_beams``.
+            batch: a batch from :func:`.collate.collate`.
+            decoding: settings of the search.
+            count: number of sentences, at most ``num_beams``.
 
         Raises:
-            ConfigError: the search keeps fewer hypotheses.
+            ConfigError: ``count`` is above ``num_beams``.
         """
         assert not self.training, "with checkpointing, generate() in train mode gives wrong text"
         check_n_best(count, decoding)
@@ -144,7 +145,7 @@ class StageTwoModel(TranslationModel):
             return self.conditioned_lm.feature_attention(self._conditioning(given), given["labels"])
 
     def padded_size(self, batch: Mapping[str, Any]) -> int:
-        """Return the positions that the language model computes on; see :meth:`.ConditionedLM.positions`."""
+        """Return the number of computed language model positions, padding included."""
         names = zip(self.projectors, self._stream_names(), strict=True)
         steps = torch.stack([projector.output_lengths(batch[lengths]) for projector, (_, lengths) in names])
         sources = steps.sum(dim=0) + batch["prompt_lengths"] + len(self.conditioned_lm.lead_ids)
@@ -155,7 +156,7 @@ class StageTwoModel(TranslationModel):
         )
 
     def halve(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Return the first and the second half of the clips, without the padding they no longer need."""
+        """Return the first and the second half of the clips, with padding cut to the longest clip of each."""
         clips = len(batch["features"])
         if clips == 1:
             return None
@@ -163,31 +164,34 @@ class StageTwoModel(TranslationModel):
             {name: tensor[part] for name, tensor in batch.items()}
             for part in (slice(clips // 2), slice(clips // 2, None))
         )
+        # The whole batch did not fit. Without the cut, one long clip would set the size of both halves.
         for half, (name, lengths) in product((first, second), self._stream_names()):
             half[name] = half[name][:, : int(half[lengths].max())]
         return first, second
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Return what is trained: of the language model at the run's rate, the projector at its own."""
+        """Return the trained parameters, with a separate learning rate for the projector."""
         groups: list[dict[str, Any]] = []
         if isinstance(self.llm, PeftModel):
             groups += lora_groups(self.llm, self.config.lora)
         elif self.config.train == "full":
             groups.append({"name": "llm", "params": list(self.llm.parameters())})
         if self.config.train != "lora":
+            # The projector starts from random weights, and needs a larger rate than a pretrained model.
             rate = self.config.projector.learning_rate
             groups.append({"name": "projector", "params": list(self.projector.parameters()), "lr": rate})
         return groups
 
     def checkpoint_state(self) -> dict[str, Tensor]:
-        """Return what is trained, and the projector always; the frozen model's buffers stay out."""
+        """Return the trained weights, and always the projector. Frozen weights and buffers are left out."""
         trained = {name for name, p in self.named_parameters() if p.requires_grad}
+        # Frozen weights are loaded again from their files: gigabytes that no checkpoint needs.
         state = {name: t for name, t in super().checkpoint_state().items() if name in trained}
         return state | {f"projector.{name}": t for name, t in self.projector.state_dict().items()}
 
     @property
     def num_trained(self) -> int:
-        """Numbers that training changes."""
+        """Number of trained values."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     @property
@@ -198,7 +202,7 @@ class StageTwoModel(TranslationModel):
         return [self.projector]
 
     def _sentences(self, ids: list[list[int]], scores: list[float], *, once: bool) -> list[dict[str, Any]]:
-        """Return a clip's hypotheses as sentences; ``once`` leaves out what stood before."""
+        """Return the hypotheses of a clip as sentences. ``once`` removes repeated sentences."""
         texts = [self.codec.decode(row) for row in ids]
         rows = [{"text": text, "score": score} for text, score in zip(texts, scores, strict=True)]
         return [row for number, row in enumerate(rows) if not once or row["text"] not in texts[:number]]
@@ -220,7 +224,7 @@ class StageTwoModel(TranslationModel):
         )
 
     def _projected(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return a batch's features as embeddings (B, S, D), its streams joined, and their lengths (B,)."""
+        """Return the features of a batch as embeddings (B, S, D) with joined streams, and lengths (B,)."""
         if isinstance(self.projector, StreamProjectors):
             names = self._stream_names()
             return self.projector([inputs[name] for name, _ in names], [inputs[steps] for _, steps in names])
@@ -228,9 +232,10 @@ class StageTwoModel(TranslationModel):
         return self.projector(inputs["features"], lengths), self.projector.output_lengths(lengths)
 
     def _autocast(self) -> torch.autocast:
-        """Return the number format of this model's computation, whatever runs around it."""
+        """Return the autocast context of this model, for any context of the caller."""
         device: torch.device = self.language_model.model.device
         kind: str = self.language_model.model.config.model_type
+        # T5 overflows in fp16, also where the engine runs in fp16.
         dtype = without_fp16(resolve_dtype(self.config.training.precision, device), kind)
         if dtype == torch.float32:
             return torch.autocast(device.type, enabled=False)

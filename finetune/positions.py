@@ -1,4 +1,4 @@
-"""Positions of the language model that each clip takes, checked against the limit of the model."""
+"""Language model positions of each clip, checked against the limit of the model."""
 
 from collections.abc import Sequence
 
@@ -16,35 +16,37 @@ TWO_SIDES = (SOURCE, "its sentence alone")
 def source_positions(
     model: StageTwoModel, stream_lengths: Sequence[Sequence[int]], *, languages: Sequence[str]
 ) -> list[int]:
-    """Return the positions of each clip's projected features, with the prompt and what else is around.
+    """Return the positions of each clip: lead, projected features and prompt.
 
     Args:
-        model: what will read them.
-        stream_lengths: of each stream, feature steps of each clip.
-        languages: of each clip.
+        model: model of the positions.
+        stream_lengths: feature steps of each clip, for each stream.
+        languages: language code of each clip.
     """
     codec = model.codec
     streams = zip(model.projectors, stream_lengths, strict=True)
     parts = [projector.output_lengths(torch.tensor(lengths)) for projector, lengths in streams]
     steps = torch.stack(parts).sum(dim=0).tolist()
     lead = len(codec.lead_ids())
+    # Prompts depend on the language alone: one is tokenised for each language, not for each clip.
     around = {language: lead + len(codec.prompt_ids(language)) for language in set(languages)}
     return [own + around[language] for own, language in zip(steps, languages, strict=True)]
 
 
 def clip_positions(model: StageTwoModel, items: FeatureItems) -> tuple[list[int], ...]:
-    """Return the positions of each clip with its sentence, on each side that is padded apart.
+    """Return the positions of each clip and sentence, for each separately padded side.
 
-    A decoder-only model reads clip, prompt and sentence in one sequence; of an encoder-decoder the encoder
-    reads clip and prompt, the decoder the sentence. Nothing is ever cut.
+    A decoder-only model reads clip, prompt and sentence in a single sequence. An encoder reads clip and
+    prompt, a decoder reads the sentence. Clips and sentences are never cut.
 
     Raises:
-        DataError: a clip needs more positions than the language model has; it names the one that needs most
-            and what it is made of.
+        DataError: a clip needs more positions than the language model has. The message names the longest clip
+            and the parts of the sequence.
     """
     codec = model.codec
     starts = {language: len(codec.decoder_prefix_ids(language)) for language in set(items.languages)}
     sides = model.conditioned_lm.positions(
+        # The longest view counts, so that the batches are the same in every epoch.
         source_positions(model, items.stream_lengths, languages=items.languages),
         [len(codec.target_ids(text)) for text in items.texts],
         [starts[language] for language in items.languages],
@@ -57,19 +59,20 @@ def clip_positions(model: StageTwoModel, items: FeatureItems) -> tuple[list[int]
 def check_positions(
     model: StageTwoModel, needed: Sequence[int], *, ids: Sequence[str], steps: Sequence[int], what: str
 ) -> None:
-    """Refuse clips that need more positions than the language model has; T5 has no bound.
+    """Refuse clips with more positions than the language model has. T5 has no limit.
 
     Args:
-        model: what will read the clips.
-        needed: positions that each clip needs.
-        ids: of each clip, for the error.
+        model: model with a limit of positions.
+        needed: positions of each clip.
+        ids: id of each clip, for the error.
         steps: feature steps of each clip, for the error.
-        what: what the positions are needed for, for the error.
+        what: content of the positions, for the error.
 
     Raises:
-        DataError: a clip needs more; the error names the clip that needs most.
+        DataError: a clip is longer than the limit. The error names the longest clip.
     """
     most: int | None = getattr(model.language_model.model.config, "max_position_embeddings", None)
+    # The longest clip alone is named: settings that fit this clip fit all others.
     longest = max(range(len(needed)), key=needed.__getitem__)
     if most is not None and needed[longest] > most:
         raise DataError(

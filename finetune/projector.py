@@ -1,4 +1,4 @@
-"""The projector: from a feature of the visual encoder to something shaped like a word embedding.
+"""Projector: from visual features to vectors with the shape and magnitude of word embeddings.
 
 The paper's LLM-Adapter (an MLP with one hidden layer, section 3.3), with two additions: a LayerNorm, and a
 fixed scale that gives the output the magnitude of the model's own embeddings. That magnitude differs by three
@@ -16,7 +16,7 @@ from .config import ProjectorConfig
 
 
 class Projector(nn.Module):
-    """Features (B, T, F) to embeddings (B, S, D), in fp32 whatever runs around it.
+    """Projector of features (B, T, F) to embeddings (B, S, D), always in fp32.
 
     S = T, except that ``conv`` makes one step of ``stride``: S = ceil(T / stride).
     """
@@ -35,10 +35,11 @@ class Projector(nn.Module):
         """Return embeddings (B, S, D), float32.
 
         Args:
-            features: (B, T, F).
-            lengths: steps of each clip (B,); what lies past them is not read. None: all are real.
+            features: padded features (B, T, F).
+            lengths: steps of each clip (B,). Later steps are ignored. None: all steps are real.
         """
         with torch.autocast(features.device.type, enabled=False):
+            # Caches store float16.
             real = features.float()
             if lengths is not None:  # a convolution would see over the end
                 steps = torch.arange(features.shape[1], device=features.device)
@@ -46,7 +47,7 @@ class Projector(nn.Module):
             return self.norm(self.layers(real)) * self.output_scale
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
-        """Return how many embeddings clips of ``lengths`` (B,) steps become."""
+        """Return the number of embeddings for clips of ``lengths`` (B,) steps."""
         return (lengths + self.stride - 1) // self.stride
 
     def calibrate(self, embedding_rms: float) -> None:
@@ -55,7 +56,7 @@ class Projector(nn.Module):
 
 
 class StreamProjectors(nn.Module):
-    """One projector for each stream; what they give stands one behind the other in time."""
+    """Projectors of several streams. The outputs are joined in time, stream after stream."""
 
     def __init__(self, feature_sizes: Sequence[int], embedding_size: int, *, config: ProjectorConfig) -> None:
         super().__init__()
@@ -70,13 +71,14 @@ class StreamProjectors(nn.Module):
         """Return [stream 1][stream 2]... of each clip, (B, S, D) float32, zero past the end, and S_i (B,).
 
         Args:
-            features: of each stream (B, T_k, F_k).
-            lengths: of each stream (B,).
+            features: features (B, T_k, F_k) of each stream.
+            lengths: lengths (B,) of each stream.
         """
         given = zip(self.projectors, features, lengths, strict=True)
         projected = [projector(stream, steps) for projector, stream, steps in given]
         counts = [p.output_lengths(steps) for p, steps in zip(self.projectors, lengths, strict=True)]
         rows = [
+            # Each stream is cut to the real length: padding would stand between the streams.
             torch.cat([x[clip, : int(steps[clip])] for x, steps in zip(projected, counts, strict=True)])
             for clip in range(len(features[0]))
         ]
@@ -88,6 +90,7 @@ class TimeConvolution(nn.Module):
 
     def __init__(self, feature_size: int, hidden_size: int, *, kernel: int, stride: int) -> None:
         super().__init__()
+        # Half an odd kernel of zeros at both ends gives ceil(T / stride) steps.
         self.convolution = nn.Conv1d(feature_size, hidden_size, kernel, stride, padding=kernel // 2)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -113,11 +116,10 @@ def rms(x: Tensor) -> float:
 def embedding_rms(embed: nn.Module, ids: Sequence[int], *, device: torch.device) -> float:
     """Return the magnitude of the embeddings of text.
 
-    Measured on the module's output: the weight alone would miss a scale inside it (mBART, NLLB, Gemma 3).
-
     Args:
-        embed: the model's ``get_input_embeddings()``.
-        ids: tokens of real text, repeated as often as they occur.
-        device: where ``embed`` lies.
+        embed: ``get_input_embeddings()`` of the model.
+        ids: tokens of real text, with all repetitions.
+        device: device of ``embed``.
     """
+    # The output counts: the weight alone would miss a scale inside the module (mBART, NLLB, Gemma 3).
     return rms(embed(torch.tensor([list(ids)], device=device)))

@@ -29,7 +29,7 @@ CLIPS = "clips.json"
 """File of a run with the training clips, compared on a resume."""
 BEGUN_WITH = "begun.json"
 """File of a run with the language model and the batches, compared on a resume."""
-DIGEST_DIGITS = 16
+DIGEST_DIGITS = 16  # 64 bits tell changed data, and stay readable in an error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,16 +40,16 @@ class TuneResult:
     epoch: int
     """Epoch of the selected weights."""
     best_bleu4: float | None
-    """On dev, 0-100; None without a dev split."""
+    """BLEU-4 on dev, 0-100. None without a dev split."""
     seconds: float
     train_clips: int
     dev_clips: int
     trained_parameters: int
     missing: dict[str, dict[str, str]]
-    """Split -> id -> why the clip could not be used; a split that lacks none is not in it."""
+    """Split -> id -> reason for a missing clip. A split without missing clips has no entry."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON has them."""
+        """Return plain values for JSON."""
         return asdict(self) | {"run": str(self.run)}
 
 
@@ -63,23 +63,23 @@ def check_run(
     resume: bool,
     allow_config_change: bool = False,
 ) -> dict[str, Any]:
-    """Refuse what cannot be begun in ``out``, or resumed, before anything is loaded or written.
+    """Check before loading and writing whether a run can begin or resume in ``out``.
 
     Args:
         out: the run directory.
-        config: the settings.
+        config: settings of the run.
         llm: the language model, an id or a directory.
-        train: what is trained on.
-        dev: what chooses the checkpoint.
-        resume: ``out`` holds a run that is to go on.
-        allow_config_change: go on also where settings differ.
+        train: clips of the training.
+        dev: clips for the choice of the checkpoint.
+        resume: whether to resume the run in ``out``.
+        allow_config_change: resume even if settings differ.
 
     Returns:
-        The settings that differ, for :func:`begin_run`.
+        Changed settings, for :func:`begin_run`.
 
     Raises:
-        RunError: ``out`` is in the way, or was begun with other settings, other clips or another model.
-        ModelError: a run is to go on, and there is no such model.
+        RunError: ``out`` is not empty, or the run began with other settings, other clips or another model.
+        ModelError: the run is resumed, and the model does not exist.
     """
     check_run_folder(out, resume=resume)
     if not resume:
@@ -87,6 +87,7 @@ def check_run(
     if not (out / BEGUN_WITH).is_file():
         _refuse_checkpoints(out)
         return {}
+    # The settings come last: --allow-config-change does not excuse another model or other clips.
     _refuse_other_llm(out, llm)
     _refuse_other_clips(out, _clips(train, dev))
     begun = config_to_dict(load_config(TuneConfig, source=str(out / CONFIG)))
@@ -102,22 +103,24 @@ def begin_run(
     dev: FeatureItems | None,
     changed: Mapping[str, Any],
 ) -> None:
-    """Write down what a run is trained on, and with which settings.
+    """Record settings, clips, language model and batches of a run.
 
     Args:
-        out: the run directory, as :func:`check_run` found it.
-        model: untrained.
-        batches: of the training split.
-        train: what is trained on.
-        dev: what chooses the checkpoint.
-        changed: what :func:`check_run` returned.
+        out: the run directory, after :func:`check_run`.
+        model: model before training.
+        batches: batches of the training split.
+        train: clips of the training.
+        dev: clips for the choice of the checkpoint.
+        changed: result of :func:`check_run`.
 
     Raises:
         RunError: the run was begun with other batches.
     """
     now = describe_batches(batches, model.config.training)
     if (out / BEGUN_WITH).is_file():
+        # A resumed epoch skips batches by number, so the batches must be the same.
         refuse_other_batches(out, read_json(out / BEGUN_WITH)["batches"], now)
+    # The directory appears only now, so a refused run leaves nothing behind.
     out.mkdir(parents=True, exist_ok=True)
     base = model.language_model
     if base.kept_ids is not None:
@@ -133,7 +136,7 @@ def _clips(train: FeatureItems, dev: FeatureItems | None) -> dict[str, Any]:
 
 
 def _refuse_checkpoints(out: Path) -> None:
-    """Refuse to go on where it cannot be told with what; a run killed before its first step just begins."""
+    """Refuse a resume from checkpoints without a record. Without checkpoints the run simply begins."""
     if last_checkpoint(out / "checkpoints") is not None:
         raise RunError(
             f"{out} must hold {BEGUN_WITH} to be resumed, but has checkpoints without it: an earlier version "
@@ -142,7 +145,7 @@ def _refuse_checkpoints(out: Path) -> None:
 
 
 def _refuse_other_llm(out: Path, llm: str) -> None:
-    """Refuse a model of other content; the same one may lie in another folder by now."""
+    """Refuse a language model with other content. The same content may lie in another folder."""
     begun, (source, revision) = read_json(out / BEGUN_WITH), identify(llm)
     if revision != begun["llm_revision"]:
         raise RunError(
@@ -153,10 +156,10 @@ def _refuse_other_llm(out: Path, llm: str) -> None:
 
 
 def describe_clips(items: FeatureItems) -> dict[str, Any]:
-    """Return what must stay as it is while a run is interrupted: the encoders, and every clip.
+    """Return a description of encoders and clips, which must not change between start and resume.
 
-    ``digest`` begins SHA-256 over each clip's id, feature steps, sentence and language, in order;
-    ``features`` that over the checksums of its features, of every view and stream, as the caches keep them.
+    ``digest`` is the start of SHA-256 over id, feature steps, sentence and language of each clip, in order.
+    ``features`` is the start of SHA-256 over the checksums of every view and stream of each clip.
     """
     rows = list(zip(items.ids, items.lengths, items.texts, items.languages, strict=True))
     checksums = [stream.checksums(id) for stream in items.streams for id in items.ids]
@@ -171,6 +174,7 @@ def describe_clips(items: FeatureItems) -> dict[str, Any]:
 
 
 def _digest(rows: Sequence[Any]) -> str:
+    # JSON text is the same on every machine, unlike the hash of Python objects.
     text = json.dumps(rows, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]
 
@@ -193,14 +197,14 @@ def finish_run(
     dev: EvaluationSet | None,
     missing: Mapping[str, Mapping[str, str]],
 ) -> None:
-    """Translate dev with the kept weights, all processes together; the first of them writes the run.
+    """Translate dev with the kept weights in all processes, and write the run in the main process.
 
     Args:
-        model: trained.
+        model: the trained model.
         run: the run directory.
-        languages: of the training clips.
-        dev: what is translated.
-        missing: split -> id -> why the clip is missing, for ``run.json``.
+        languages: language codes of the training clips.
+        dev: clips to translate.
+        missing: split -> id -> reason for a missing clip, for ``run.json``.
     """
     device, config = model.llm.device, model.config
     translations = None
@@ -214,4 +218,5 @@ def finish_run(
             write_predictions(run / "predictions-dev.jsonl", translations)
         description = describe_run(model, languages=languages) | {"missing": missing}
         save_stage_two(model, run, description=description)
+    # Other processes must not exit while the main process still writes the run.
     wait_for_all()

@@ -1,15 +1,15 @@
-"""The files of a stage-two run: their names, and the check that all are there. torch is not needed for it.
+"""File names of a stage-two run, and the check for missing files, without torch.
 
 ::
 
-    run.json                what was tuned, on what: base model and revision, quantisation, prompt, encoder
+    run.json                base model and revision, quantisation, prompt, encoder
     config.yaml             every setting
-    lora/                   the adapters, in PEFT's format, where those are trained
-    llm/                    the whole language model with its tokenizer, where all of it is trained or merged
-    projector.safetensors   the projector; of several streams, one of each
-    kept_ids.json           the tokens that the language model kept, where its vocabulary was trimmed
+    lora/                   adapters in the format of peft, if adapters are trained
+    llm/                    whole language model with tokenizer, if fully trained or merged
+    projector.safetensors   projector, or all projectors for several streams
+    kept_ids.json           token ids of a trimmed vocabulary
 
-The trained parts are several files, and every way of losing one of them is refused by name.
+A missing file is refused by name.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ RUN_FORMAT = 1
 CONFIG, RUN, PROJECTOR, LORA, LLM = "config.yaml", "run.json", "projector.safetensors", "lora", "llm"
 SHARED_PARTS = (RUN, CONFIG, PROJECTOR)
 PARTS = (*SHARED_PARTS, *(f"{LORA}/{part}" for part in LORA_PARTS))
-"""What a run with adapters must hold."""
+"""Files of a run with adapters."""
 _NEEDED: dict[str, type] = {
     "llm": str, "llm_revision": str, "feature_fingerprint": str, "feature_size": int, "languages": list,
 }  # fmt: skip
@@ -35,14 +35,14 @@ _NEEDED: dict[str, type] = {
 
 
 def parts_of(train: Train) -> tuple[str, ...]:
-    """Return the files that a run must hold."""
+    """Return the necessary files of a run."""
     if train == "full":
         return (*SHARED_PARTS, f"{LLM}/config.json")
     return SHARED_PARTS if train == "projector" else PARTS
 
 
 def check_parts(run: Path) -> dict[str, Any]:
-    """Check that a directory is a finished stage-two run whose files are whole, and return its ``run.json``.
+    """Check the files of a finished stage-two run, and return the content of ``run.json``.
 
     Raises:
         RunError: a part is missing, or the directory is of another kind.
@@ -56,6 +56,7 @@ def check_parts(run: Path) -> dict[str, Any]:
         *parts_of(described.get("train", "lora+projector")),
         *[KEPT_IDS] * bool(described.get("trimmed_to")),
     ]
+    # All missing files are named at once, before a library stops at the first.
     missing = [part for part in parts if not (run / part).is_file()]
     if missing:
         raise RunError(
@@ -69,6 +70,7 @@ def check_parts(run: Path) -> dict[str, Any]:
         raise RunError(f"{run / RUN} must say {', '.join(lacking)}, but does not.\nPut the run's own back.")
     for part in parts:
         if part.endswith(".safetensors"):
+            # A cut file is found here, before the language model is loaded for minutes.
             check_file(run / part)
     return described
 
@@ -87,7 +89,7 @@ def check_fingerprint(found: str, *, tuned_on: str) -> None:
 
 
 def read_settings(run: Path) -> TuneConfig:
-    """Return the settings that a run was tuned with.
+    """Return the settings of a run.
 
     Raises:
         ConfigError: ``config.yaml`` holds other settings than stage two has.
@@ -96,16 +98,16 @@ def read_settings(run: Path) -> TuneConfig:
 
 
 def base_of(run: Path, described: dict[str, Any], *, llm: str | None) -> str:
-    """Return where the language model under a run's adapters lies.
+    """Return id or directory of the language model of a run.
 
     Args:
-        run: the run's directory; a path in ``run.json`` that is relative starts there.
-        described: its ``run.json``.
-        llm: where the user says that the model lies now; None for what ``run.json`` says.
+        run: the run directory, the base of a relative path in ``run.json``.
+        described: content of ``run.json``.
+        llm: the language model by the user, for a moved model. None takes the model in ``run.json``.
 
     Raises:
-        ConfigError: ``llm`` is given for a run that holds its whole language model.
-        ModelError: no model is at the place that ``run.json`` names.
+        ConfigError: ``llm`` is given, but the run holds a whole language model.
+        ModelError: the directory in ``run.json`` does not exist.
     """
     if described.get("train") == "full":
         if llm is not None:
@@ -119,13 +121,14 @@ def base_of(run: Path, described: dict[str, Any], *, llm: str | None) -> str:
 
 
 def recorded_base(run: Path, llm: str) -> str:
-    """Return the model that a run names: its id, or the folder where it is.
+    """Return the recorded model of a run: an id, or an existing folder.
 
     Raises:
-        ModelError: there is no such folder.
+        ModelError: the recorded folder does not exist.
     """
     if (run / llm).is_dir():  # of an absolute path that is the path itself
         return str(run / llm)
+    # An id of the hub is no path, and the loader fetches the model.
     if looks_like_path(llm):
         raise ModelError(
             f"{run} was tuned on the language model {llm}, but there is no such directory.\n"
@@ -135,7 +138,7 @@ def recorded_base(run: Path, llm: str) -> str:
 
 
 def relative_to(run: Path, source: str) -> str:
-    """Return how ``run.json`` names a model: by a relative path if the model lies inside the run.
+    """Return the name of a model for ``run.json``: a relative path if the model lies inside the run.
 
     A run with its model inside can then be moved as a whole.
     """

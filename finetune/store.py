@@ -1,4 +1,4 @@
-"""A stage-two run on disk: what is written when training ends, and the one way to load it.
+"""Save and load a stage-two run.
 
 :mod:`.run_files` names the files.
 """
@@ -41,7 +41,7 @@ from .streams import StreamRecord
 
 
 def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any]:
-    """Return what ``run.json`` holds."""
+    """Return the content of ``run.json``."""
     base, config = model.language_model, model.config
     return {
         "format": RUN_FORMAT,
@@ -68,24 +68,24 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
 
 
 class EvaluationBounds(TypedDict):
-    """Bounds of a batch that is translated, as :func:`.batching.feature_evaluation_set` takes them."""
+    """Bounds of a translation batch, for :func:`.batching.feature_evaluation_set`."""
 
     max_clips: int
     max_tokens: int
 
 
 def evaluation_bounds(config: TuneConfig) -> EvaluationBounds:
-    """Return the bounds that the settings give: the rest of the rule by which batches are formed is fixed."""
+    """Return the bounds of the settings."""
     return {"max_clips": config.training.batch_clips, "max_tokens": config.training.batch_tokens}
 
 
 def recorded_bounds(run: Path, config: TuneConfig) -> EvaluationBounds:
-    """Return the bounds that ``run.json`` keeps; a run that keeps none has those of its settings."""
+    """Return the bounds in ``run.json``, or the bounds of the settings for an older run."""
     return read_json(run / RUN).get("evaluation_batches") or evaluation_bounds(config)
 
 
 def save_stage_two(model: StageTwoModel, run: Path, *, description: dict[str, Any]) -> None:
-    """Write a run's parts into ``run``; ``run.json`` comes last, so a run that has it is whole."""
+    """Write all parts of a run into ``run``, with ``run.json`` as the last file."""
     (run / RUN).unlink(missing_ok=True)  # of a finished run that went on: its parts are replaced one by one
     write_config(model.config, run / CONFIG)
     if model.language_model.kept_ids is not None:
@@ -98,24 +98,25 @@ def save_stage_two(model: StageTwoModel, run: Path, *, description: dict[str, An
         save_lora(model.llm, run / LORA)
     with atomic_write(run / PROJECTOR) as temporary:
         save_file({name: t.contiguous() for name, t in model.projector.state_dict().items()}, temporary)
-    # A model that lies inside the run is named by a relative path: the run can be moved with it.
+    # Last, so that a run with run.json is whole. A model inside the run is named by a relative path: the run
+    # can then be moved.
     write_json(run / RUN, description | {"llm": relative_to(run, description["llm"])})
 
 
 def load_stage_two(
     run: Path, *, device: torch.device | str = "auto", llm: str | None = None
 ) -> StageTwoModel:
-    """Load what ``fla tune`` left in ``run``, in eval mode.
+    """Load a run of ``fla tune``, in eval mode.
 
     Args:
         run: the run directory.
-        device: where the model goes.
-        llm: where the base model lies now, if it was moved; a model trained whole lies in the run.
+        device: device of the model.
+        llm: present id or directory of a moved base model. A fully trained run needs no base model.
 
     Raises:
-        RunError: a part is missing or belongs to another model, or the directory is of another kind.
-        ModelError: a file of weights is damaged; the base model is not there, or has changed.
-        ConfigError: ``llm`` is given for a run that holds its whole language model.
+        RunError: a part is missing or belongs to another model, or the directory is no stage-two run.
+        ModelError: a file of weights is damaged, or the base model does not exist or has changed.
+        ConfigError: ``llm`` is given, but the run holds a whole language model.
     """
     described = check_parts(run)
     torch_device = resolve_device(device) if isinstance(device, str) else device
@@ -123,6 +124,7 @@ def load_stage_two(
     language_model = _load_base(run, described, config=config, device=torch_device, llm=llm)
     lora = None
     if (run / LORA).is_dir():
+        # A loaded run translates: no backward pass needs checkpoints.
         prepare_frozen(language_model.model, activation_checkpointing=False)
         lora = load_lora(language_model.model, run / LORA)
     model = StageTwoModel(
@@ -136,6 +138,7 @@ def load_stage_two(
     load_into(model.projector, run / PROJECTOR, of=f"{run / CONFIG} and its language model")
     model.untranslatable = described.get("sentences")
     model.codec.examples = described.get("examples", {})
+    # Files of the tokenizer may have changed, but the model knows the prefixes of training alone.
     model.codec.restore_decoder_prefixes(described.get("decoder_prefix_ids", {}))
     return model.eval()
 
@@ -143,7 +146,7 @@ def load_stage_two(
 def _load_base(
     run: Path, described: dict[str, Any], *, config: TuneConfig, device: torch.device, llm: str | None
 ) -> LanguageModel:
-    """Return the language model under the adapters, or the one that was trained whole."""
+    """Return the base model of the adapters, or the fully trained model."""
     dtype = base_dtype(config, device)
     if "merged" in described:  # by fla export: nothing will be trained, so fp32 is not needed
         dtype = resolve_dtype(config.training.precision, device)
@@ -156,8 +159,10 @@ def _load_base(
         quantise=config.quantise,
         device=device,
         dtype=dtype,
+        # Adapters fit a single base model: another revision would translate worse without an error.
         revision=described["llm_revision"],
     )
+    # The base model on the disk is whole: only a fully trained run stores trimmed weights.
     return whole if kept is None else trim(whole, kept)
 
 
@@ -165,7 +170,7 @@ def check_features(model: StageTwoModel, fingerprint: str) -> None:
     """Refuse features of another encoder than the model was tuned on.
 
     Raises:
-        CacheError: the fingerprints differ; both are named.
+        CacheError: the fingerprints differ. The message names both.
     """
     check_fingerprint(fingerprint, tuned_on=model.feature_fingerprint)
 
@@ -174,7 +179,7 @@ def check_streams(model: StageTwoModel, given: Sequence[StreamRecord]) -> None:
     """Refuse features of other streams than the model was tuned on, or in another order.
 
     Raises:
-        CacheError: their number, an encoder or a level differs; it names both.
+        CacheError: the number, an encoder or a level of streams differs. The message names both.
     """
     wanted = model.streams
     if len(given) != len(wanted):
@@ -191,6 +196,7 @@ def check_streams(model: StageTwoModel, given: Sequence[StreamRecord]) -> None:
                 f"Stream {number} must come from encoder {want.fingerprint}, but comes from "
                 f"{found.fingerprint}.\nGive the caches in the order of fla tune."
             )
+        # Runs of earlier versions recorded no level.
         if want.levels and found.levels != want.levels:
             raise CacheError(
                 f"Stream {number} must hold features of level {'/'.join(sorted(want.levels))}, as the run "

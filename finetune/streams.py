@@ -1,7 +1,8 @@
-"""Streams: features of one encoder for every clip, for example of pictures or poses.
+"""Streams: features of an encoder for every clip, for example of pictures or poses.
 
-Caches given together are streams of the same clips, or corpora of different clips: their ids tell which.
-A clip that one stream lacks is missing: no other stream can stand in for its features.
+Several caches are streams of the same clips, or corpora of different clips. The clip ids decide: the
+same ids or disjoint ids. A clip without features in a stream is missing: no other stream can replace the
+features.
 """
 
 from collections import Counter
@@ -16,7 +17,7 @@ from ..cache.reader import FeatureCache
 from ..core.errors import CacheError
 
 MAKING = ("level", "preprocessing", "frame_batch", "compute_dtype", "device_kind")
-"""What a run keeps of a cache's provenance, besides the encoder: enough to make such features again."""
+"""Provenance of a cache in ``run.json``, besides the encoder: enough to extract equal features."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,26 +29,26 @@ class StreamRecord:
     feature_size: int
     """Width of a feature."""
     made_by: tuple[dict[str, Any], ...] = ()
-    """How its training features were made, by the names of ``MAKING``; several where corpora differ, none
-    where the run is older than this record."""
+    """Provenance of the training features, by the names of ``MAKING``: several entries if corpora
+    differ, none in runs of earlier versions."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values, as ``run.json`` has them."""
+        """Return plain values for ``run.json``."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "StreamRecord":
-        """Read back what :meth:`to_dict` gave."""
+        """Return the record from the values of :meth:`to_dict`."""
         return cls(**{**values, "made_by": tuple(values["made_by"])})
 
     @property
     def levels(self) -> set[str]:
-        """Levels of its features: one, or none where that is not known."""
+        """Level of the features. Empty for runs of earlier versions."""
         return {making["level"] for making in self.made_by}
 
 
 class Stream:
-    """The clips of caches with disjoint ids and one encoder, by id and view."""
+    """Clips of caches with disjoint ids and the same encoder, by id and view."""
 
     def __init__(self, caches: Sequence[FeatureCache]) -> None:
         """Put caches together.
@@ -61,15 +62,16 @@ class Stream:
         for cache in caches:
             for index, row in enumerate(cache.rows):
                 self._rows[row.id][row.view] = (cache, index)
+        # Rejected views are kept to name the reason of a missing clip.
         self._rejected = {clip: cache for cache in caches for clip in cache.rejected}
 
     @property
     def planned(self) -> list[str]:
-        """The id of each clip that an extraction was given, in order; rejected clips come last."""
+        """Ids of all clips of the extraction, in order. Rejected clips come last."""
         return list(dict.fromkeys([*self._rows, *(id for id, _ in self._rejected)]))
 
     def why_missing(self, id: str, *, clean: bool) -> str | None:
-        """Return why the stream has no features of a clip, or None where it has some.
+        """Return the reason for missing features of a clip, or None for a clip with features.
 
         Args:
             id: any clip.
@@ -89,12 +91,12 @@ class Stream:
         return sorted(self._rows[id])
 
     def features(self, id: str, view: int) -> np.ndarray:
-        """Return the features (T, F) of a clip's view; where there is no such view, of its first."""
+        """Return the features (T, F) of a view of a clip. A missing view is replaced by the first view."""
         cache, index = self._row(id, view)
         return cache[index]
 
     def about(self, id: str) -> CacheRow:
-        """Return what is known of a clip."""
+        """Return the cache row of a clip: sentence, language and lengths."""
         cache, index = self._row(id, 0)
         return cache.rows[index]
 
@@ -109,10 +111,11 @@ class Stream:
 
     @property
     def record(self) -> StreamRecord:
-        """What a run tuned on this stream keeps of it."""
+        """Record of this stream for ``run.json``."""
         made_by: list[dict[str, Any]] = []
         for cache in self.caches:
             making = {name: getattr(cache.provenance, name) for name in MAKING}
+            # Corpora extracted with equal settings need only one entry.
             if making not in made_by:
                 made_by.append(making)
         first = self.caches[0]
@@ -124,23 +127,25 @@ class Stream:
 
     def _row(self, id: str, view: int) -> tuple[FeatureCache, int]:
         views = self._rows[id]
+        # Streams may have different numbers of views.
         return views[view if view in views else min(views)]
 
 
 def streams_of(caches: Sequence[FeatureCache]) -> list[Stream]:
-    """Return the streams that caches are: with the same ids one each, with disjoint ids one together.
+    """Return the streams of caches: a stream for each cache with the same ids, or one joint stream.
 
     Rejected clips count as ids of a cache. Streams may each lack a few clips: at least half of all ids must
     be in every cache.
 
     Raises:
-        CacheError: fewer ids are in every cache, but some are in several; a folder is given twice; a clip's
-            sentences differ between streams; or the caches of one stream come from several encoders.
+        CacheError: some ids are in several caches, but fewer than half are in all. A folder is given twice.
+            The sentences of a clip differ between streams. The caches of a stream come from several encoders.
     """
     planned = [dict.fromkeys([*cache.views, *(id for id, _ in cache.rejected)]) for cache in caches]
     counts = Counter(id for ids in planned for id in ids)
     if len(caches) == 1 or not counts or max(counts.values()) == 1:
         return [Stream(caches)]
+    # A folder given twice has all ids in common with itself, and would pass as two streams.
     _check_folders(caches)
     _check_overlap(counts, total=len(caches))
     streams = [Stream([cache]) for cache in caches]
@@ -151,10 +156,10 @@ def streams_of(caches: Sequence[FeatureCache]) -> list[Stream]:
 
 
 def missing_clips(streams: Sequence[Stream], *, clean: bool) -> dict[str, str]:
-    """Return the clips that a stream lacks, and why, in the order of the first stream.
+    """Return the clips missing in a stream, with reasons, in the order of the first stream.
 
     Args:
-        streams: of one split.
+        streams: streams of a split.
         clean: only the clean pass (view 0) of a clip counts, as in every evaluation.
     """
     planned = dict.fromkeys(id for stream in streams for id in stream.planned)
@@ -163,7 +168,7 @@ def missing_clips(streams: Sequence[Stream], *, clean: bool) -> dict[str, str]:
 
 
 def stream_names(stream: int) -> tuple[str, str]:
-    """Return what a batch calls the features of a stream, counted from 0, and their lengths.
+    """Return the names of features and lengths in a batch, for a stream counted from 0.
 
     >>> stream_names(0), stream_names(1)
     (('features', 'feature_lengths'), ('features_2', 'feature_lengths_2'))
@@ -183,8 +188,9 @@ def _check_folders(caches: Sequence[FeatureCache]) -> None:
 
 
 def _check_overlap(counts: Counter[str], *, total: int) -> None:
-    """Refuse caches of which it cannot be told whether they are streams or corpora."""
+    """Refuse caches with too few common ids for streams, and too many for corpora."""
     shared = sum(count == total for count in counts.values())
+    # Streams may lack a few clips each (rejected videos), but corpora with colliding ids must not be joined.
     if 2 * shared < len(counts):
         (often, most), (seldom, least) = counts.most_common()[0], counts.most_common()[-1]
         raise CacheError(
@@ -195,8 +201,9 @@ def _check_overlap(counts: Counter[str], *, total: int) -> None:
 
 
 def _check_same_sentences(first: Stream, other: Stream, *, ids: Sequence[str], number: int) -> None:
-    """Refuse clips that are only called alike."""
+    """Refuse equal ids with different sentences or languages."""
     for id in ids:
+        # Two corpora may use the same ids for different clips.
         one, two = first.about(id), other.about(id)
         if (one.text, one.language) != (two.text, two.language):
             raise CacheError(

@@ -1,4 +1,4 @@
-"""Stage two from beginning to end: caches and a language model in, a run directory out. No video is read."""
+"""Stage two from start to end: from caches and a language model to a run directory, without video."""
 
 import logging
 from collections.abc import Sequence
@@ -49,11 +49,11 @@ class TunePlan:
     dev_clips: int
     batches: int
     padding_share: float
-    """Of all positions of the language model that are computed on."""
+    """Share of padding in the computed positions of the language model."""
     trained_parameters: int
     loss: float
     missing: dict[str, dict[str, str]]
-    """As in :class:`.TuneResult`."""
+    """Split -> id -> reason for a missing clip. A split without missing clips has no entry."""
 
 
 def tune(
@@ -71,19 +71,19 @@ def tune(
     """Tune a language model on cached features.
 
     Args:
-        features: caches of one encoder with disjoint ids, or of any encoders with the same ids, which are
-            streams in this order; split ``train``, and ``dev`` where there is one.
-        llm: a Hugging Face id, or a model's directory.
-        config: every setting.
-        out: the run directory; empty, or with ``resume`` one that was begun.
-        resume: go on from the last checkpoint.
-        allow_config_change: resume also where settings differ from those the run was begun with.
-        device: as :func:`resolve_device` takes it.
-        limit: clips of each split and cache, for a trial.
+        features: caches of one encoder with disjoint ids, or streams: caches of any encoders with the same
+            ids, in this order. The splits are ``train``, and ``dev`` if a cache has this split.
+        llm: a Hugging Face id, or the directory of a model.
+        config: settings of the run.
+        out: the run directory: empty, or with ``resume`` the directory of a begun run.
+        resume: continue from the last checkpoint.
+        allow_config_change: resume even if settings have changed since the run began.
+        device: a name for :func:`resolve_device`.
+        limit: number of clips of each split and cache, for a trial.
         in_memory: keep all features in memory.
 
     Raises:
-        RunError: ``out`` is not empty, or was begun with other settings, clips or language model.
+        RunError: ``out`` is not empty, or the run began with other settings, clips or language model.
         CacheError: a folder is no cache, lacks the split, or does not fit the other caches.
         DataError: a clip needs more positions than the model has.
         ModelError: the language model is missing, damaged or cannot read features.
@@ -101,6 +101,7 @@ def tune(
                 out, config, llm=llm, train=train, dev=dev, resume=resume,
                 allow_config_change=allow_config_change,
             )  # fmt: skip
+        # The other processes wait until the main process has accepted the run directory.
         wait_for_all()
         model = build_model(train, llm=llm, config=config, device=torch_device)
         data = TrainBatches(model, train)
@@ -133,10 +134,11 @@ def tune(
 def plan(
     features: Sequence[Path], *, llm: str, config: TuneConfig, device: str = "auto", limit: int | None = None
 ) -> TunePlan:
-    """Check what :func:`tune` would be given, up to the loss of the largest batch; nothing is written."""
+    """Check the input of :func:`tune`, up to the loss of the largest batch, without writing a file."""
     check_tracker(config.training.report_to)
     train, dev = open_clips(features, config=config, limit=limit)
     torch_device = local_device(resolve_device(device))
+    # Dropout would make the loss of a dry run random.
     model = build_model(train, llm=llm, config=config, device=torch_device).eval()
     data = TrainBatches(model, train)
     if dev is not None:
@@ -159,20 +161,22 @@ def plan(
 def open_clips(
     features: Sequence[Path], *, config: TuneConfig, limit: int | None = None, in_memory: bool = False
 ) -> tuple[FeatureItems, FeatureItems | None]:
-    """Return the clips of ``train``, and of ``dev`` where a cache has it.
+    """Return the clips of ``train``, and of ``dev`` if a cache has this split.
 
-    Of a training clip's views one is drawn for each epoch; dev is always the clean pass.
+    A view of each training clip is drawn for each epoch. The clips of dev are always the clean pass.
 
     Raises:
-        CacheError: there is no dev, and the settings want the best checkpoint on it; dev has other streams;
-            or a cache has neither of the splits.
+        CacheError: no cache has split dev, and ``training.select`` is best. The streams of dev and train
+            differ. A cache has neither train nor dev.
     """
     for folder in features:
+        # A cache with test alone would otherwise be passed over without a word.
         _check_has_part(folder)
     kept = {"in_memory": in_memory, "workers": config.training.workers}
     caches = open_caches(features, "train", **kept)
     train = FeatureItems(caches, limit=limit, view_seed=config.seed)
     if any("dev" in splits_in(folder) for folder in features):
+        # Without a seed of views: scores must not depend on drawn views.
         dev = FeatureItems(open_caches(features, "dev", **kept), limit=limit)
         _check_same_streams(train, dev)
         return train, dev
@@ -194,7 +198,7 @@ def _check_has_part(folder: Path) -> None:
 
 
 def _missing(train: FeatureItems, dev: FeatureItems | None) -> dict[str, dict[str, str]]:
-    """Return the splits that lack clips, with each missing clip and why it is missing."""
+    """Return the missing clips of each split with reasons, without complete splits."""
     splits = {"train": train.missing, "dev": {} if dev is None else dev.missing}
     return {split: clips for split, clips in splits.items() if clips}
 
@@ -210,7 +214,7 @@ def _check_same_streams(train: FeatureItems, dev: FeatureItems) -> None:
 
 
 def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: torch.device) -> StageTwoModel:
-    """Return an untrained model for these clips; its new weights are drawn from the config's seed."""
+    """Return an untrained model for these clips. The seed of the config draws the new weights."""
     language_model = load_llm(llm, quantise=config.quantise, device=device, dtype=base_dtype(config, device))
     examples = draw_examples(items.texts, items.languages, count=config.examples, seed=config.seed)
     if config.trim_vocab:
@@ -220,6 +224,7 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
             languages=items.languages, examples=examples,
         )  # fmt: skip
         language_model = trim(language_model, kept)
+    # Just before the new weights: loading a model may draw random numbers too.
     set_seed(config.seed)
     model = StageTwoModel(
         language_model,
@@ -229,6 +234,7 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
         streams=items.records,
     )
     model.codec.examples = examples
+    # The magnitude depends on how often tokens occur, so real sentences are measured.
     ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.codec.target_ids(text)]
     magnitude = embedding_rms(model.conditioned_lm.embed, ids, device=device)
     for projector in model.projectors:
@@ -242,7 +248,8 @@ def _evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:
 
 @torch.no_grad()
 def _log_start(model: StageTwoModel, data: TrainBatches, items: FeatureItems, *, run: Path) -> None:
-    """Log the batches' padding, and how large projected features and embeddings of text are: about alike."""
+    """Log the padding, and the magnitudes of projected features and text embeddings."""
+    # Both magnitudes should be about alike: the language model reads the features in place of words.
     batch = collate([items.get(0)], codec=model.codec)
     row: dict[str, float] = {"step": 0, "batches": len(data), "padding_share": round(data.padding_share, 4)}
     row |= {"embedding_rms": model.projectors[0].output_scale.item()}

@@ -1,4 +1,4 @@
-"""Sentences that a run cannot translate word for word, however well it learns."""
+"""Sentences beyond the reach of a run, for any quality of training."""
 
 import logging
 
@@ -11,12 +11,13 @@ logger = logging.getLogger(__name__)
 
 
 def check_sentences(model: StageTwoModel, train: FeatureItems, dev: FeatureItems | None) -> dict[str, int]:
-    """Count and log the sentences that the run cannot write. ``run.json`` keeps the counts.
+    """Count and log unreachable sentences. ``run.json`` keeps the counts.
 
     Returns:
-        Sentences of ``train`` and of ``dev``, 0 without it; ``train_lost`` in the tokenizer;
-        ``dev_outside`` the vocabulary, with tokens that a trimmed model lacks; ``dev_too_long`` for
-        ``decoding.max_new_tokens``. Dev sentences are scored all the same.
+        Counts of sentences by name. ``train`` and ``dev`` count all sentences (dev: 0 without a dev split).
+        ``train_lost`` counts sentences changed by the tokenizer. ``dev_outside`` counts sentences with tokens
+        outside a trimmed vocabulary. ``dev_too_long`` counts sentences above ``decoding.max_new_tokens``.
+        All dev sentences are scored.
 
     Raises:
         ModelError: more than 1 % of ``train`` is lost, and the settings do not allow it.
@@ -24,6 +25,7 @@ def check_sentences(model: StageTwoModel, train: FeatureItems, dev: FeatureItems
     codec, decoding, texts = model.codec, model.config.decoding, [] if dev is None else dev.texts
     lost = check_texts(codec, train.texts, allow_lossy=model.config.allow_lossy_tokenizer)
     outside = 0
+    # Training sentences have all tokens by construction of the trimmed vocabulary.
     if isinstance(codec.tokenizer, TrimmedTokenizer):
         outside = sum(not codec.tokenizer.has_all_of(text) for text in texts)
         logger.info(f"{outside} of {len(texts)} dev sentences have tokens that were not kept")
