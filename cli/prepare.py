@@ -15,7 +15,7 @@ from .options import config_options, dry_run_option, emit, json_option, limit_op
 if TYPE_CHECKING:
     from ..corpora.prepare import Prepared
 
-RELEASED = ("phoenix14t", "csl-daily", "how2sign", "table")
+RELEASED = ("phoenix14t", "csl-daily", "how2sign", "uni-sign", "table")
 """Corpora that :func:`..corpora.prepare.prepare` reads. Named here so that ``--help`` loads no reader."""
 
 
@@ -36,6 +36,9 @@ RELEASED = ("phoenix14t", "csl-daily", "how2sign", "table")
 @click.option(
     "--root", metavar="DIR", help="table: what video paths are relative to, if not the table's folder."
 )
+@click.option(
+    "--poses", metavar="DIR", help="Folder of pose files named by the clips' ids: .pkl, .npz, .npy or .pose."
+)
 @config_options("workers=4")
 @seed_option
 @limit_option
@@ -44,13 +47,13 @@ RELEASED = ("phoenix14t", "csl-daily", "how2sign", "table")
 @click.pass_context
 def command(
     context: click.Context, corpus: str, source: Path, out: Path, media: str | None, check: str | None,
-    root: str | None, config_source: str | None, overrides: tuple[str, ...], seed: int | None,
-    limit: int | None, dry_run: bool, as_json: bool,
+    root: str | None, poses: str | None, config_source: str | None, overrides: tuple[str, ...],
+    seed: int | None, limit: int | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Make the manifest of the corpus in SOURCE, and list each row that cannot be used.
 
     SOURCE is the release's folder; for table a CSV, TSV or JSON Lines file with the columns id, split,
-    video and text; for demo the folder to render the demo corpus into.
+    text, and video or poses; for demo the folder to render the demo corpus into.
 
     Exit code 1: a manifest was written, but faults are listed (a corrupt or absent video, an id twice in
     one split), or a split has no usable row. Gaps known to the publishers are counted, and no fault.
@@ -59,7 +62,7 @@ def command(
     from ..corpora.config import PrepareConfig
     from ..corpora.prepare import prepare
 
-    _check_corpus(corpus, media=media, check=check, root=root, seed=seed)
+    _check_corpus(corpus, media=media, check=check, root=root, poses=poses, seed=seed)
     _check_out(out)
     if corpus == "demo":
         _prepare_demo(
@@ -69,7 +72,7 @@ def command(
         return
     config = load_config(PrepareConfig, source=config_source, overrides=overrides)
     # An option overrides the file and --set, as in every command.
-    given = {"media": media, "check": check, "root": root}
+    given = {"media": media, "check": check, "root": root, "poses": poses}
     config = dataclasses.replace(config, **{key: value for key, value in given.items() if value is not None})
     prepared = prepare(corpus, source, config=config, limit=limit)
     _finish(prepared, out, is_dry_run=dry_run, as_json=as_json)
@@ -77,7 +80,13 @@ def command(
 
 
 def _check_corpus(
-    corpus: str, *, media: str | None, check: str | None, root: str | None, seed: int | None
+    corpus: str,
+    *,
+    media: str | None,
+    check: str | None,
+    root: str | None,
+    poses: str | None,
+    seed: int | None,
 ) -> None:
     """Refuse an option that has no effect for this corpus."""
     if media is not None and corpus != "how2sign":
@@ -86,6 +95,8 @@ def _check_corpus(
         raise ConfigError(f"--root must go with table, but the corpus is {corpus}.\nLeave it out.")
     if check is not None and corpus == "demo":
         raise ConfigError("--check must go with videos that exist, but the corpus is demo.\nLeave it out.")
+    if poses is not None and corpus == "demo":
+        raise ConfigError("--poses must go with files that exist, but the corpus is demo.\nLeave it out.")
     if seed is not None and corpus != "demo":
         raise ConfigError(f"--seed must go with demo, but the corpus is {corpus}.\nLeave it out.")
 

@@ -4,25 +4,31 @@ from dataclasses import dataclass
 from typing import Literal
 
 Split = Literal["train", "dev", "test"]
+Medium = Literal["video", "poses"]
+"""The fields of a sample that name a file."""
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """A signed sentence with its video. The key is (split, id)."""
+    """A signed sentence with its video, its key points, or both. The key is (split, id)."""
 
     id: str
     """Name of the clip, unique within the split. The name may hold ``/``."""
     split: Split
     """Part of the corpus: train, dev or test."""
-    video: str
-    """POSIX path of a video file or a folder of frames: relative to the manifest's root, or absolute."""
+    video: str | None = None
+    """POSIX path of a video file or a folder of frames: relative to the manifest's root, or absolute. None:
+    the clip has key points alone."""
+    poses: str | None = None
+    """POSIX path of a pose file, like ``video``. The file holds the frames of this clip alone. None: the clip
+    has no pose file."""
     text: str
     """The sentence as the corpus has it, which is the reference of scores."""
     language: str
     """ISO 639-1 code of ``text``, such as ``de``, ``zh`` or ``en``."""
     num_frames: int
-    """Number of frames from start to end of the clip."""
+    """Number of frames from start to end of the clip: of the video, or of the pose file without a video."""
     fps: float
     """Frames per second of the recording."""
     signer: str | None = None

@@ -30,7 +30,9 @@ class Columns:
     end: str = "end"
     """Seconds from the video's beginning."""
     fps: str = "fps"
-    """Frames per second, of folders of frames."""
+    """Frames per second, of folders of frames and of pose files."""
+    poses: str = "poses"
+    """Path of a pose file. A table with this column needs no videos."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,14 +45,16 @@ class PrepareConfig:
     """Check of each clip: ``headers`` counts frames, ``decode`` decodes every frame."""
     workers: int = 8
     """Number of threads that check clips."""
+    poses: str | None = None
+    """Folder of pose files, named by the ids of the clips. With pose files a corpus needs no videos."""
     annotations: str | None = None
     """Name of the annotation files of How2Sign. ``{split}`` stands for train, val and test."""
     root: str | None = None
     """Table: folder for relative video paths. Default: the folder of the table."""
     language: str = "en"
-    """Table: language of rows without a language."""
+    """Language of the rows of a table without a language, and of the sentences of Uni-Sign's label files."""
     fps: float | None = None
-    """Table: frames per second of folders of frames without a value in the table."""
+    """Frames per second of pose files and, in a table, of folders of frames, where no file says it."""
     columns: Columns = field(default_factory=Columns)
     """Table: names of the columns."""
 

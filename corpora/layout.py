@@ -25,15 +25,26 @@ def find(root: Path, relatives: Sequence[str], *, what: str) -> Path:
     return root / found[0]
 
 
-def locate(root: Path, video: str) -> Path:
-    """Return the path of a video: an absolute path as it is, a relative path inside ``root``.
+def locate(root: Path, file: str) -> Path:
+    """Return the path of a video or pose file: an absolute path as it is, a relative path inside ``root``.
 
     Only a user's own table gives absolute paths. Readers of published corpora join every name to a folder.
 
     Raises:
         DataError: a relative path leaves ``root``.
     """
-    return Path(video) if os.path.isabs(video) else resolve_inside(root, video)
+    return Path(file) if os.path.isabs(file) else resolve_inside(root, file)
+
+
+def place_in(file: str, root: Path) -> str:
+    """Return the path of a file, relative to ``root`` if the file lies inside ``root``."""
+    # Relative paths stay valid when the corpus moves and later commands get another --root.
+    if os.path.isabs(file):
+        path = Path(os.path.normpath(file))
+        for folder in (root, root.resolve()):
+            if path.is_relative_to(folder) and path != folder:
+                return path.relative_to(folder).as_posix()
+    return file
 
 
 def join(*parts: str) -> str:

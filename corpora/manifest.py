@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 
 from ..core.errors import DataError, did_you_mean
 from ..core.files import read_jsonl, write_jsonl
-from ..core.sample import SPLITS, Sample, Split
+from ..core.sample import SPLITS, Medium, Sample, Split
 from ..core.text import find_unstorable
 from ..video.clip import Clip
 from .layout import locate
@@ -23,9 +23,13 @@ from .release import count_splits, first_of_each_split
 FORMAT = "fla-manifest-1"
 _HEADER_KEYS = ("format", "corpus", "root", "counts")
 _OPTIONAL_HEADER_KEYS = ("overlaps",)
-_TEXT_KEYS = ("id", "split", "video", "text", "language")
-_OPTIONAL_KEYS = ("signer", "start_seconds", "end_seconds")
+_TEXT_KEYS = ("id", "split", "text", "language")
+_MEDIA: tuple[Medium, ...] = ("video", "poses")
+_OPTIONAL_KEYS = (*_MEDIA, "signer", "start_seconds", "end_seconds")
 _KEYS = (*_TEXT_KEYS, "num_frames", "fps", *_OPTIONAL_KEYS)
+
+
+_WORDS: dict[Medium, str] = {"video": "video", "poses": "pose file"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,7 @@ class Manifest:
 
     corpus: str
     root: Path
-    """Folder for relative paths in ``Sample.video``."""
+    """Folder for relative paths in ``Sample.video`` and ``Sample.poses``."""
     samples: tuple[Sample, ...]
 
     @property
@@ -62,37 +66,48 @@ class Manifest:
         """Return the clip of ``sample``.
 
         Raises:
-            DataError: a relative path leaves the root, the root is no folder, or an absolute path does not
-                exist. The error names the remedy for a corpus in another place on this machine.
+            DataError: as :meth:`file`.
         """
-        if os.path.isabs(sample.video):
-            if not os.path.exists(sample.video):
-                raise DataError(f"{sample.video} does not exist.\n{self.remedy(sample)}")
-        elif not self.root.is_dir():
-            raise DataError(
-                f"The videos of the manifest must lie in {self.root}, but that is no folder.\n"
-                f"{self.remedy(sample)}"
-            )
         return Clip(
-            path=self.path(sample),
+            path=self.file(sample, "video"),
             start_seconds=sample.start_seconds,
             end_seconds=sample.end_seconds,
             fps=sample.fps,
         )
 
-    def path(self, sample: Sample) -> Path:
-        """Return the path of a sample's video, which may not exist.
+    def file(self, sample: Sample, medium: Medium) -> Path:
+        """Return the path of a sample's video or pose file, where such a file can be.
 
         Raises:
-            DataError: a relative path leaves the root.
+            DataError: the sample has no such file, a relative path leaves the root, the root is no folder, or
+                an absolute path does not exist. The error names the remedy for a corpus in another place on
+                this machine.
         """
-        return locate(self.root, sample.video)
+        place = _place(sample, medium)
+        if os.path.isabs(place):
+            if not os.path.exists(place):
+                raise DataError(f"{place} does not exist.\n{self.remedy(sample, medium)}")
+        elif not self.root.is_dir():
+            raise DataError(
+                f"The {_WORDS[medium]}s of the manifest must lie in {self.root}, but that is no folder.\n"
+                f"{self.remedy(sample, medium)}"
+            )
+        return self.path(sample, medium)
 
-    def remedy(self, sample: Sample) -> str:
-        """Return the advice for a video that is absent on this machine."""
-        if os.path.isabs(sample.video):
+    def path(self, sample: Sample, medium: Medium = "video") -> Path:
+        """Return the path of a sample's video or pose file, which may not exist.
+
+        Raises:
+            DataError: the sample has no such file, or a relative path leaves the root.
+        """
+        return locate(self.root, _place(sample, medium))
+
+    def remedy(self, sample: Sample, medium: Medium = "video") -> str:
+        """Return the advice for a file that is absent on this machine."""
+        if os.path.isabs(_place(sample, medium)):
             return (
-                "The manifest gives this video by an absolute path, which --root does not change.\n"
+                f"The manifest gives this {_WORDS[medium]} by an absolute path, which --root does not "
+                "change.\n"
                 "Run fla prepare on this machine, best with paths relative to the table's folder or --root."
             )
         return "Give --root DIR, the folder where they lie on this machine."
@@ -175,6 +190,8 @@ def _read_header(path: Path, lines: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _read_sample(row: dict[str, Any], place: str) -> Sample:
     _check_keys(row, known=_KEYS, required=(*_TEXT_KEYS, "num_frames", "fps"), place=place)
+    if all(row.get(medium) is None for medium in _MEDIA):
+        raise DataError(f"{place} must have the key 'video' or 'poses', but has {', '.join(row)}.")
     for key, value in row.items():
         wanted = _fault(key, value)
         if wanted:
@@ -189,7 +206,7 @@ def _fault(key: str, value: Any) -> str | None:
         return None
     if key == "split":
         return None if value in SPLITS else f"one of {', '.join(SPLITS)}"
-    if key in _TEXT_KEYS or key == "signer":
+    if key in _TEXT_KEYS or key == "signer" or key in _MEDIA:
         return _text_fault(value)
     if key == "num_frames":
         # type() and not isinstance(): True is an int to Python.
@@ -197,6 +214,26 @@ def _fault(key: str, value: Any) -> str | None:
     if key == "fps":
         return None if _is_number(value) and value > 0 else "a number of frames per second above 0"
     return None if _is_number(value) and value >= 0 else "a number of seconds"
+
+
+def has_file(sample: Sample, medium: Medium) -> bool:
+    """Return whether the manifest names a video or pose file of a sample."""
+    return (sample.video if medium == "video" else sample.poses) is not None
+
+
+def _place(sample: Sample, medium: Medium) -> str:
+    """Return the path of a sample's file as the manifest gives it."""
+    place = sample.video if medium == "video" else sample.poses
+    if place is not None:
+        return place
+    remedy = {
+        "video": "Clips with key points alone need an encoder of poses: --set encoder.kind=poses",
+        "poses": "Run: fla prepare ... --poses DIR",
+    }[medium]
+    raise DataError(
+        f"{sample.split} clip {sample.id!r} must have a {_WORDS[medium]}, but the manifest gives none.\n"
+        f"{remedy}"
+    )
 
 
 def _text_fault(value: Any) -> str | None:

@@ -1,39 +1,76 @@
-"""Checks of the video of each annotation row: path, readability, number of frames."""
+"""Checks of the files of each annotation row: path, readability, number of frames."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import DataError
 from ..core.progress import progress
 from ..core.sample import Sample
 from ..video import Clip, probe
+from ..video.clip import ClipInfo
 from .config import Check
 from .layout import locate
+from .pose_files import check_poses, find_poses
 from .release import Rejected, Row
 
 _CHECK_SIZE = 16  # pixels a side: the cost of decoding is the same, and the frames take little memory
 
 
-def look_at_all(rows: Sequence[Row], *, root: Path, check: Check, workers: int) -> list[Sample | Rejected]:
-    """Return a sample or a rejected row for each row, in order."""
+@dataclass(frozen=True, kw_only=True)
+class LookedAt:
+    """Result of the checks of a row."""
+
+    result: Sample | Rejected
+    pose_frames: int | None = None
+    """Frames in the pose file. None: the row has no pose file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Places and thoroughness of the checks."""
+
+    root: Path
+    """Folder for relative paths of rows."""
+    poses: Path | None = None
+    """Folder of pose files that are named by the ids of the clips."""
+    check: Check = "headers"
+    fps: float | None = None
+    """Frames per second of pose files without a video, where no file says it."""
+
+
+def look_at_all(rows: Sequence[Row], *, search: Search, workers: int) -> list[LookedAt]:
+    """Return the result of each row, in order."""
     pool = ThreadPoolExecutor(workers)  # threads are enough: FFmpeg and the disk release the GIL
     try:
-        found = pool.map(lambda row: look_at(row, root=root, check=check), rows)
+        found = pool.map(lambda row: look_at(row, search=search), rows)
         return list(progress(found, desc="looking at videos", total=len(rows), unit="clip"))
     finally:
         pool.shutdown(cancel_futures=True)  # otherwise Ctrl-C waits for all queued clips
 
 
-def look_at(row: Row, *, root: Path, check: Check) -> Sample | Rejected:
+def look_at(row: Row, *, search: Search) -> LookedAt:
     """Return the sample of a row, or the rejected row."""
+    medium = "pose file"
     try:
-        place = _find(row, root)
-        if place is None:
-            return _without_video(row)
-        return _read(row, place, root=root, check=check)
+        place = find_poses(row, root=search.root, folder=search.poses)
+        poses = check_poses(locate(search.root, place), check=search.check) if place else None
+        medium = "video"
+        video = _find(row, search.root)
+        info = _look_at_video(row, video, search) if video else None
     except (DataError, OSError) as error:  # OSError: no permission, or a name too long
-        return row.reject("video cannot be used", " ".join(str(error).split()))
+        return LookedAt(result=row.reject(f"{medium} cannot be used", " ".join(str(error).split())))
+    if video is None and place is None:
+        return LookedAt(result=_without_video(row))
+    # The frame rate in a video file is measured. The table's rate is for folders of pictures.
+    fps = (info.fps if info else poses.fps if poses else None) or row.fps or (search.fps if poses else None)
+    if fps is None:
+        detail = f"{video or place} does not say it; give a column fps or --set fps=N"
+        return LookedAt(result=row.reject("no frame rate", detail))
+    frames = info.num_frames if info else poses.num_frames if poses else 0
+    sample = _sample(row, video=video, poses=place, num_frames=frames, fps=fps)
+    return LookedAt(result=sample, pose_frames=poses.num_frames if poses else None)
 
 
 def _find(row: Row, root: Path) -> str | None:
@@ -46,28 +83,20 @@ def _without_video(row: Row) -> Rejected:
     return row.reject("no video", f"tried {', '.join(row.places)}" if row.places else "the row names none")
 
 
-def _read(row: Row, place: str, *, root: Path, check: Check) -> Sample | Rejected:
-    path = locate(root, place)
-    clip = Clip(path=path, start_seconds=row.start_seconds, end_seconds=row.end_seconds)
+def _look_at_video(row: Row, place: str, search: Search) -> ClipInfo:
+    clip = Clip(path=locate(search.root, place), start_seconds=row.start_seconds, end_seconds=row.end_seconds)
     info = probe(clip)
-    # The frame rate in a video file is measured. The table's rate is for folders of pictures.
-    fps = info.fps or row.fps
-    if fps is None:
-        return row.reject("no frame rate", f"{place} does not say it; give a column fps or --set fps=N")
-    if check == "decode":
+    if search.check == "decode":
         _decode(clip, num_frames=info.num_frames)
+    return info
+
+
+def _sample(row: Row, *, video: str | None, poses: str | None, num_frames: int, fps: float) -> Sample:
     return Sample(
-        id=row.id,
-        split=row.split,
-        video=place,
-        text=row.text,
-        language=row.language,
-        num_frames=info.num_frames,
-        fps=fps,
-        signer=row.signer,
-        start_seconds=row.start_seconds,
-        end_seconds=row.end_seconds,
-    )
+        id=row.id, split=row.split, video=video, poses=poses, text=row.text, language=row.language,
+        num_frames=num_frames, fps=fps, signer=row.signer,
+        start_seconds=row.start_seconds, end_seconds=row.end_seconds,
+    )  # fmt: skip
 
 
 def _decode(clip: Clip, *, num_frames: int) -> None:

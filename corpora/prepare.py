@@ -8,10 +8,11 @@ from pathlib import Path
 from ..core.errors import ConfigError, DataError, did_you_mean
 from ..core.sample import SPLITS, Sample, Split
 from ..core.text import find_unstorable
-from . import csl_daily, how2sign, phoenix14t, table
+from . import csl_daily, how2sign, phoenix14t, table, uni_sign
 from .config import PrepareConfig
 from .manifest import Manifest
-from .media import look_at_all
+from .media import LookedAt, Search, look_at_all
+from .pose_files import pose_notes
 from .release import Rejected, Release, Row, count_splits, first_of_each_split
 from .row_checks import check_rows
 
@@ -19,6 +20,7 @@ _READERS: dict[str, Callable[[Path, PrepareConfig], Release]] = {
     "phoenix14t": phoenix14t.read_release,
     "csl-daily": csl_daily.read_release,
     "how2sign": how2sign.read_release,
+    "uni-sign": uni_sign.read_release,
     "table": table.read_release,
 }
 CORPORA = tuple(_READERS)
@@ -71,14 +73,23 @@ def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | No
         raise DataError(f"{source} must be the corpus {corpus} as released, but does not exist.")
     release = _READERS[corpus](source, config)
     check_storable(release.root)
-    samples, rejected = _look(release, config, limit)
+    looked_at = _look(release, config, limit)
+    kept = [(each.result, each.pose_frames) for each in looked_at if isinstance(each.result, Sample)]
+    samples = [sample for sample, _ in kept]
+    rejected = [each.result for each in looked_at if isinstance(each.result, Rejected)]
+    pose_frames = [frames for _, frames in kept]
     in_rows = count_splits([*samples, *rejected])
     return Prepared(
         manifest=Manifest(corpus=corpus, root=release.root, samples=tuple(samples)),
         rejected=tuple(rejected),
         annotated={split: in_rows[split] for split in release.annotated},
         official=release.official,
-        notes=(*release.notes, *_shared_ids(samples), *_absolute_paths(samples)),
+        notes=(
+            *release.notes,
+            *_shared_ids(samples),
+            *_absolute_paths(samples),
+            *pose_notes(samples, pose_frames, is_expected=config.poses is not None),
+        ),
     )
 
 
@@ -95,15 +106,29 @@ def check_storable(folder: Path) -> None:
         )
 
 
-def _look(release: Release, config: PrepareConfig, limit: int | None) -> tuple[list[Sample], list[Rejected]]:
-    """Return samples of the usable rows, and the rejected rows, in the order of the files."""
+def _look(release: Release, config: PrepareConfig, limit: int | None) -> list[LookedAt]:
+    """Return the results of all rows, in the order of the files."""
     rows = check_rows(first_of_each_split(release.rows, limit), is_published=release.is_published)
     readable = [row for row in rows if isinstance(row, Row)]
+    search = Search(root=release.root, poses=_pose_folder(config.poses), check=config.check, fps=config.fps)
     # Only readable rows are opened, and results return to their places among the rejected rows.
-    looked_at = iter(look_at_all(readable, root=release.root, check=config.check, workers=config.workers))
-    results = [next(looked_at) if isinstance(row, Row) else row for row in rows]
-    samples = [result for result in results if isinstance(result, Sample)]
-    return samples, [result for result in results if isinstance(result, Rejected)]
+    looked_at = iter(look_at_all(readable, search=search, workers=config.workers))
+    return [next(looked_at) if isinstance(row, Row) else LookedAt(result=row) for row in rows]
+
+
+def _pose_folder(given: str | None) -> Path | None:
+    """Return the folder of pose files.
+
+    Raises:
+        DataError: the folder does not exist, or its path cannot be stored in a manifest.
+    """
+    if given is None:
+        return None
+    folder = Path(os.path.abspath(given))
+    check_storable(folder)
+    if not folder.is_dir():
+        raise DataError(f"--poses must be the folder of pose files, but {folder} is none.")
+    return folder
 
 
 def _shared_ids(samples: list[Sample]) -> list[str]:
@@ -120,6 +145,14 @@ def _shared_ids(samples: list[Sample]) -> list[str]:
 
 
 def _absolute_paths(samples: list[Sample]) -> list[str]:
-    """Return a note on videos outside the root, which ``--root`` of later commands does not change."""
-    count = sum(os.path.isabs(sample.video) for sample in samples)
-    return [f"videos by absolute paths, which --root does not change: {count}"] if count else []
+    """Return a note on files outside the root, which ``--root`` of later commands does not change."""
+    videos, poses = (
+        sum(place is not None and os.path.isabs(place) for place in places)
+        for places in ([sample.video for sample in samples], [sample.poses for sample in samples])
+    )
+    counts = {"videos": videos, "pose files": poses}
+    return [
+        f"{name} by absolute paths, which --root does not change: {count}"
+        for name, count in counts.items()
+        if count
+    ]

@@ -46,8 +46,10 @@ class Row:
     language: str
     places: tuple[str, ...]
     """Candidate paths of the video, relative to the root of the release. The first existing path is used."""
+    poses: str | None = None
+    """Path of the pose file that the annotation names: relative to the root of the release, or absolute."""
     fps: float | None = None
-    """Frame rate, for folders of frames."""
+    """Frame rate, for folders of frames and pose files."""
     signer: str | None = None
     start_seconds: float | None = None
     end_seconds: float | None = None

@@ -41,6 +41,7 @@ def _check(row: Row, *, is_double: bool, is_published: bool) -> Row | Rejected:
 def _text_fault(row: Row) -> str | None:
     """Return the name of the text with a character that cannot be stored in files, or None."""
     texts = {"id": row.id, "text": row.text, "language": row.language, "signer": row.signer or ""}
+    texts["poses"] = row.poses or ""
     for name, text in (*texts.items(), *(("video", place) for place in row.places)):
         if found := find_unstorable(text):
             return f"{name!r} holds {found}"

@@ -6,6 +6,7 @@ from pathlib import Path
 from ..core.errors import DataError, did_you_mean
 from ..core.sample import SPLITS, Split
 from .config import PrepareConfig
+from .layout import place_in
 from .release import Rejected, Release, Row, parse_times
 from .table_files import Record, UnusableRow, read_records
 
@@ -53,7 +54,8 @@ def _row(record: Record, root: Path, config: PrepareConfig) -> Row | Rejected:
         split=_ALIASES[split],
         text=record[columns.text],
         language=record.get(columns.language) or config.language,
-        places=(_place(record[columns.video], root),) if record[columns.video] else (),
+        places=(place_in(video, root),) if (video := record.get(columns.video, "")) else (),
+        poses=place_in(poses, root) if (poses := record.get(columns.poses, "")) else None,
         fps=_positive(record.get(columns.fps, "")) or config.fps,
         signer=record.get(columns.signer) or None,
         start_seconds=start,
@@ -84,17 +86,6 @@ def _positive(number: str) -> float | None:
     except ValueError:
         return None
     return value if 0 < value < float("inf") else None
-
-
-def _place(video: str, root: Path) -> str:
-    """Return the path of a video, relative to ``root`` if the video lies inside ``root``."""
-    # Relative paths stay valid when the corpus moves and later commands get another --root.
-    if os.path.isabs(video):
-        path = Path(os.path.normpath(video))
-        for folder in (root, root.resolve()):
-            if path.is_relative_to(folder) and path != folder:
-                return path.relative_to(folder).as_posix()
-    return video
 
 
 def _notes(records: list[Record], annotated: tuple[Split, ...], config: PrepareConfig) -> list[str]:

@@ -35,7 +35,8 @@ def read_records(path: Path, columns: Columns) -> list[Record]:
 def _read_delimited(path: Path, columns: Columns) -> list[Record]:
     header = read_text(path).split("\n", 1)[0]
     separator = "\t" if path.suffix == ".tsv" else max(",\t;|", key=header.count)
-    return read_delimited(path, delimiter=separator, required=_required(columns))
+    names = [name.strip().strip('"') for name in header.split(separator)]
+    return read_delimited(path, delimiter=separator, required=_required(columns, names))
 
 
 def _read_jsonl(path: Path, columns: Columns) -> list[Record]:
@@ -43,7 +44,7 @@ def _read_jsonl(path: Path, columns: Columns) -> list[Record]:
     records: list[Record] = []
     for number, row in enumerate(read_jsonl(path), 1):
         place = f"{path}, row {number}"
-        check_columns(list(row), _required(columns), place=place)
+        check_columns(list(row), _required(columns, list(row)), place=place)
         values = {key: value if key in used else "" for key, value in row.items()}
         records.append(_record(values, place=place))
     return records
@@ -69,8 +70,9 @@ def _text(value: Any, place: str) -> str:
     raise DataError(f"{place} must be text or a number, but is {value!r}.")
 
 
-def _required(columns: Columns) -> list[str]:
-    return [getattr(columns, name) for name in _REQUIRED]
+def _required(columns: Columns, found: list[str]) -> list[str]:
+    """Return the required columns. A table with a column of poses needs no column of videos."""
+    return [getattr(columns, name) for name in _REQUIRED if name != "video" or columns.poses not in found]
 
 
 def _check_optional(found: list[str], columns: Columns, *, place: str) -> None:

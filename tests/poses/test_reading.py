@@ -174,28 +174,52 @@ def test_pose_files_name_the_package_that_reads_them(tmp_path: Path, monkeypatch
         read_poses(tmp_path / "clip.pose")
 
 
+COMPONENTS = {
+    "mediapipe": {
+        "POSE_LANDMARKS": 33, "FACE_LANDMARKS": 468, "LEFT_HAND_LANDMARKS": 21, "RIGHT_HAND_LANDMARKS": 21,
+        "POSE_WORLD_LANDMARKS": 33,
+    },
+    "openpose": {
+        "pose_keypoints_2d": 25, "face_keypoints_2d": 70, "hand_left_keypoints_2d": 21,
+        "hand_right_keypoints_2d": 21,
+    },
+    "other": {"POSE_LANDMARKS": 33},
+}  # fmt: skip
+
+
+def write_pose(path: Path, components: dict[str, int]) -> Arrays:
+    """Write a file of the package, and return the points (4, P, 2) in pixels and the scores."""
+    package: Any = pytest.importorskip("pose_format")
+    header = package.pose_header
+    parts = [
+        header.PoseHeaderComponent(name, [f"{name}-{n}" for n in range(count)], [], [], "XYC")
+        for name, count in components.items()
+    ]
+    size = header.PoseHeaderDimensions(width=640, height=480, depth=0)
+    rng, count = np.random.default_rng(0), sum(components.values())
+    points = rng.uniform(1, 480, (4, 1, count, 2)).astype("f4")
+    scores = rng.uniform(0.1, 1, points.shape[:3]).astype("f4")
+    body = package.numpy.NumPyPoseBody(fps=25, data=points, confidence=scores)
+    with path.open("wb") as file:
+        package.Pose(header.PoseHeader(version=0.2, dimensions=size, components=parts), body).write(file)
+    return points[:, 0], scores[:, 0]
+
+
 @pytest.mark.parametrize("kind", ["mediapipe", "openpose"])
 def test_pose_files_by_the_package(tmp_path: Path, kind: str) -> None:
-    pose_format = pytest.importorskip("pose_format")
-    holistic = pytest.importorskip("pose_format.utils.holistic")
-    openpose = pytest.importorskip("pose_format.utils.openpose")
-    components = (
-        holistic.holistic_components("XYZC", 10) if kind == "mediapipe" else openpose.OpenPose_Components
-    )
-    header = pose_format.pose_header
-    size = header.PoseHeaderDimensions(width=640, height=480, depth=0)
-    made = header.PoseHeader(version=0.2, dimensions=size, components=components)
-    axes, rng = (3 if kind == "mediapipe" else 2), np.random.default_rng(0)
-    points = rng.uniform(0, 480, (4, 1, made.total_points(), axes)).astype("f4")
-    confidence = rng.uniform(0, 1, points.shape[:3]).astype("f4")
-    body = pose_format.numpy.NumPyPoseBody(fps=25, data=points, confidence=confidence)
-    with (tmp_path / "clip.pose").open("wb") as file:
-        pose_format.Pose(made, body).write(file)
-    clip = read_poses(tmp_path / "clip.pose")
+    path = tmp_path / "clip.pose"
+    points, scores = write_pose(path, COMPONENTS[kind])
+    clip = read_poses(path)
     count = clip.layout.num_points
     assert (clip.layout.name, clip.aspect, clip.fps) == (kind, 640 / 480, 25.0)
-    np.testing.assert_allclose(clip.points, points[:, 0, :count, :2] / [640, 480], atol=1e-5)
-    np.testing.assert_allclose(clip.scores, confidence[:, 0, :count], atol=1e-5)
-    (tmp_path / "clip.pose").write_bytes((tmp_path / "clip.pose").read_bytes()[:3000])
+    np.testing.assert_allclose(clip.points, points[:, :count] / [640, 480], atol=1e-5)
+    np.testing.assert_allclose(clip.scores, scores[:, :count], atol=1e-5)
+    path.write_bytes(path.read_bytes()[:-3000])
     with pytest.raises(DataError, match=r"whole \.pose file"):
+        read_poses(path)
+
+
+def test_pose_files_of_other_components(tmp_path: Path) -> None:
+    write_pose(tmp_path / "clip.pose", COMPONENTS["other"])
+    with pytest.raises(DataError, match="but has POSE_LANDMARKS"):
         read_poses(tmp_path / "clip.pose")
