@@ -1,11 +1,13 @@
 """Extraction request: paths and settings, small enough for another process or machine."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from ..core.config import load_config
 from ..core.device import resolve_device
 from ..corpora.manifest import Manifest, read_manifest
 from .config import ExtractConfig
@@ -95,3 +97,36 @@ def write_shards(
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     return extract(request.load(shards, device=resolve_device(device)))
+
+
+def extract_videos(
+    manifest: Path | str,
+    *,
+    out: Path | str,
+    ckpt: Path | str | None = None,
+    encoder: str | None = None,
+    splits: Sequence[str] = (),
+    settings: Sequence[str] = (),
+    device: str = "auto",
+    limit: int | None = None,
+) -> Extracted:
+    """Run a frozen encoder over the videos of a manifest, as ``fla extract`` does in one process.
+
+    Args:
+        manifest: a manifest of ``fla prepare``.
+        out: folder of the cache.
+        ckpt: a stage-one run, or its encoder directory; or
+        encoder: ``timm:NAME`` or ``hf-video:NAME``.
+        splits: splits to encode. Empty: all.
+        settings: single settings, such as ``frame_batch=64``.
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        limit: clips of each split, for a trial.
+
+    Raises:
+        FlaError: as :func:`write_shards`; a setting is unknown or out of range.
+    """
+    request = ExtractionRequest(
+        manifest=Path(manifest), out=Path(out), ckpt=None if ckpt is None else Path(ckpt), encoder=encoder,
+        splits=tuple(splits), config=load_config(ExtractConfig, overrides=settings), limit=limit,
+    )  # fmt: skip
+    return write_shards(request, ((0, 1),), device=device)

@@ -42,9 +42,9 @@ class Translator:
 
     def __init__(
         self,
-        run: Path,
+        run: Path | str,
         *,
-        ckpt: Path | None = None,
+        ckpt: Path | str | None = None,
         llm: str | None = None,
         language: str | None = None,
         decoding: Decoding = (None, ()),
@@ -67,7 +67,7 @@ class Translator:
             ModelError: the encoder or the language model is missing or damaged.
             RunError: ``run`` is no stage-two run, or was tuned on several streams.
         """
-        encoder = ckpt or run
+        run, encoder = Path(run), Path(ckpt or run)
         self.device = resolve_device(device)
         self.encoder = load_encoder(encoder).to(self.device)
         self.model = load_stage_two(run, device=self.device, llm=llm)
