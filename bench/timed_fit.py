@@ -14,7 +14,7 @@ import torch
 from transformers import TrainerCallback, set_seed
 
 from fla_llm.finetune.model import StageTwoModel
-from fla_llm.training import fit as fit_module
+from fla_llm.training import train_loop
 from fla_llm.training.batches import BatchDataset
 from fla_llm.training.trainer import StageTrainer
 
@@ -62,9 +62,9 @@ def timed_fit(model: StageTwoModel, batches: BatchDataset, *, seed: int) -> floa
     clock = Clock(device, seed=seed)
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch.object(fit_module, "StageTrainer", partial(_with, clock)),
+        patch.object(train_loop, "StageTrainer", partial(_with, clock)),
     ):
-        fit_module.fit(
+        train_loop.fit(
             model, train=batches, dev=None, config=model.config.training, decoding=model.config.decoding,
             run=Path(folder), resume=False, seed=seed, device=device,
         )  # fmt: skip

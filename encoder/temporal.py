@@ -39,12 +39,13 @@ class TemporalModule(nn.Module):
         return F.relu(self._normalise(mixed.contiguous()))
 
     def _normalise(self, packed: Tensor) -> Tensor:
-        if self.training and len(packed) == 1:  # one step has no variance: the running statistics serve
-            norm = self.norm
+        norm = self.norm
+        # One step has no variance: the running statistics serve. Synchronised processes have more steps.
+        if self.training and len(packed) == 1 and not isinstance(norm, nn.SyncBatchNorm):
             return F.batch_norm(
                 packed, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
             )
-        return self.norm(packed)
+        return norm(packed)
 
 
 def pad_packed(packed: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -129,7 +129,7 @@ def plan_pretrain(
     manifest: Manifest, *, config: PretrainConfig, room: int, dtype: torch.dtype, card: str | None
 ) -> VideoPlan:
     """Plan stage one on the training clips of a manifest. The batches are exact."""
-    samples, training = manifest.split("train"), config.training
+    samples, training = manifest.split("train"), config.training.for_processes(1)
     frames = _frame_counts(samples, config.encoder)
     batches = make_batches(
         frames, max_clips=training.batch_clips, max_steps=training.batch_steps, seed=config.seed
@@ -148,6 +148,8 @@ def plan_pretrain(
         "weights, fp32": 4 * sum(sizes),
         "optimiser": staying,
     }
+    if training.ema_decay is not None:
+        standing |= {"average of the weights": 4 * sum(sizes)}
     kept = {f"activations of {chunk} frames": chunk * cost.saved, "activations of the translator": translator}
     copies = {"autocast's copies": sum(sizes) * dtype.itemsize if dtype != torch.float32 else 0}
     moving = {"gradients": 4 * sum(sizes), "optimiser's pages": pages}

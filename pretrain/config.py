@@ -1,6 +1,6 @@
 """Settings of stage one. Presets lie in configs/."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from ..core.errors import ConfigError
@@ -61,7 +61,38 @@ class PretrainTraining(TrainingConfig):
     frame_chunk: int | None = None
     """Frames that the backbone computes at a time. Memory then no longer grows with the frames of a batch.
     The backward pass computes the frames again, and BatchNorm sees a chunk. None: all frames at once."""
-    at_least_one = (*TrainingConfig.at_least_one, "batch_steps", "frame_chunk")
+    compile: bool = False
+    """Compile the backbone with torch.compile. Faster after some minutes on some GPUs. Last bits differ."""
+    total_clips: int | None = None
+    """Maximum number of clips of a step of the optimiser, over all processes. Replaces ``accumulate`` by
+    total_clips / (processes x batch_clips). None: ``accumulate`` decides."""
+    sync_batchnorm: bool = False
+    """Under torchrun with several GPUs: BatchNorm takes the statistics of the batches of all processes."""
+    at_least_one = (*TrainingConfig.at_least_one, "batch_steps", "frame_chunk", "total_clips")
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range, and synchronised statistics of chunks."""
+        super().__post_init__()
+        # A process with fewer chunks would leave the others waiting for its statistics for ever.
+        if self.sync_batchnorm and self.frame_chunk is not None:
+            raise ValueError("sync_batchnorm must be false with frame_chunk, but is true")
+
+    def for_processes(self, processes: int) -> "PretrainTraining":
+        """Return the same settings with ``accumulate`` by ``total_clips``.
+
+        Raises:
+            ConfigError: ``total_clips`` is no multiple of the clips that all processes take at a time.
+        """
+        if self.total_clips is None:
+            return self
+        accumulate, rest = divmod(self.total_clips, processes * self.batch_clips)
+        if rest or not accumulate:
+            raise ConfigError(
+                f"training.total_clips must be a multiple of {processes * self.batch_clips} ({processes} "
+                f"processes x training.batch_clips {self.batch_clips}), but is {self.total_clips}.\n"
+                "Set training.batch_clips or training.total_clips to fit, or start other processes."
+            )
+        return replace(self, accumulate=accumulate)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,9 @@ class StageOneModel(TranslationModel):
         self.adapter = nn.Sequential(
             nn.Linear(encoder.output_size, width), nn.GELU(), nn.Linear(width, width)
         )
+        # A function, not a module: names of weights stay the same.
+        features = encoder.frame_features
+        self._forward_frames = torch.compile(features) if config.training.compile else features
         self.translator = MBartForConditionalGeneration(_mbart_config(config.translator, len(tokenizer)))
 
     def forward(
@@ -149,7 +152,7 @@ class StageOneModel(TranslationModel):
     def _frame_features(self, frames: Tensor) -> Tensor:
         """Apply the backbone in chunks: (N, 3, H, W) -> (N, F)."""
         return in_chunks(
-            self.encoder.frame_features,
+            self._forward_frames,
             frames,
             size=self.config.training.frame_chunk,
             module=self.encoder.backbone,

@@ -1,5 +1,6 @@
 """Files of a stage-one run: ``encoder/`` for later stages, ``translator/`` for translation with stage one."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -35,6 +36,8 @@ def load_stage_one(run: Path, *, device: torch.device) -> StageOneModel:
         ModelError: a part is missing or damaged.
     """
     config, folder = read_settings(run), run / TRANSLATOR
+    # Compiling takes longer than translating, and pays off in a training alone.
+    config = replace(config, training=replace(config.training, compile=False))
     model = StageOneModel(load_encoder(run), load_tokenizer(folder), config)
     _load_translator(model, read_tensors(folder / WEIGHTS_FILE), folder)
     return model.to(device).eval()

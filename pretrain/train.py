@@ -2,15 +2,16 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
+from timm.layers import convert_sync_batchnorm
 
 from ..core.device import resolve_device, resolve_dtype
-from ..core.errors import DataError
+from ..core.errors import ConfigError, DataError
 from ..core.sample import Sample, Unreadable
 from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
@@ -18,7 +19,13 @@ from ..encoder.model import VisualEncoder
 from ..training.checkpoints import last_checkpoint
 from ..training.evaluation import EvaluationSet, Translations, mean_scores, predict, write_predictions
 from ..training.interruption import report_interruption
-from ..training.processes import gather_all, is_main_process, join_processes, wait_for_all
+from ..training.processes import (
+    count_processes,
+    gather_all,
+    is_main_process,
+    join_processes,
+    wait_for_all,
+)
 from ..training.tracking import check_tracker
 from ..training.train_loop import TrainingResult, fit
 from .config import PretrainConfig
@@ -85,6 +92,7 @@ def pretrain(
         check_tracker(config.training.report_to)
         _check_dev(manifest, config)
         torch_device = resolve_device(device)
+        config = _for_processes(config, torch_device)
         join_processes(torch_device)
         changed: dict[str, Any] = {}
         # One process checks and writes: several would find each other's files.
@@ -147,6 +155,7 @@ def _finish(
 def plan(manifest: Manifest, *, config: PretrainConfig) -> PretrainPlan:
     """Build the model and the batches of :func:`pretrain`, and read the first clip. Nothing is written."""
     _check_dev(manifest, config)
+    config = replace(config, training=config.training.for_processes(count_processes()))
     check_initial_weights(config.encoder)
     samples = _train_samples(manifest)
     model = build_model(samples, config)
@@ -180,9 +189,27 @@ def build_model(
         torch.manual_seed(derive_seed(config.seed, "weights"))
         encoder = config.encoder if initial_weights else config.encoder.without_weights
         model = StageOneModel(VisualEncoder(encoder), tokenizer, config)
+    if config.training.sync_batchnorm:
+        model.encoder = convert_sync_batchnorm(
+            model.encoder
+        )  # torch's own conversion drops timm's activations
     # cuDNN's convolutions in bf16 are faster in this layout.
     model.encoder.backbone.to(memory_format=torch.channels_last)
     return model
+
+
+def _for_processes(config: PretrainConfig, device: torch.device) -> PretrainConfig:
+    """Return the settings for the processes that ``torchrun`` started.
+
+    Raises:
+        ConfigError: ``total_clips`` does not fit the processes, or BatchNorm cannot be synchronised.
+    """
+    if config.training.sync_batchnorm and count_processes() > 1 and device.type != "cuda":
+        raise ConfigError(
+            f"training.sync_batchnorm needs a GPU in each process, but the device is {device.type}.\n"
+            "Set training.sync_batchnorm=false."
+        )
+    return replace(config, training=config.training.for_processes(count_processes()))
 
 
 def _check_dev(manifest: Manifest, config: PretrainConfig) -> None:

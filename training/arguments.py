@@ -1,5 +1,7 @@
 """Conversion of our settings to transformers' ``TrainingArguments``."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -9,6 +11,7 @@ from ..core.device import resolve_dtype
 from ..core.errors import ConfigError
 from ..core.seeds import derive_seed
 from .config import TrainingConfig
+from .model import TranslationModel
 from .processes import is_distributed
 from .tracking import check_tracker
 
@@ -46,7 +49,11 @@ def training_arguments(
         ddp_backend="gloo" if on_cpu and is_distributed() else None,
         ddp_find_unused_parameters=False,  # every parameter takes part in every batch
         dataloader_num_workers=config.workers,
+        dataloader_persistent_workers=config.workers
+        > 0,  # starting them again would cost time in every epoch
         dataloader_pin_memory=device.type == "cuda",
+        # A copy from pinned memory runs while the GPU computes the batch before.
+        accelerator_config={"non_blocking": device.type == "cuda"},
         remove_unused_columns=False,  # our batches are no columns of a table
         save_strategy="no",
         report_to=config.report_to,
@@ -70,3 +77,15 @@ def _pin(arguments: TrainingArguments, device: torch.device) -> None:
     arguments._n_gpu = min(arguments._n_gpu, 1)
     if arguments.distributed_state is not None:
         arguments.distributed_state.device = device
+
+
+@contextmanager
+def without_config(model: TranslationModel) -> Iterator[None]:
+    """Hide the settings of a model from the Trainer."""
+    # The Trainer treats any model.config as a configuration of transformers, and writes into it.
+    config = vars(model).pop("config", None)
+    try:
+        yield
+    finally:
+        if config is not None:
+            model.config = config

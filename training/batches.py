@@ -90,6 +90,18 @@ def _in_strips(order: Sequence[int], lengths: Sequence[int], *, count: int) -> l
     ]
 
 
+class EpochIndex(int):
+    """Index of a batch, with the epoch in which the batch is needed."""
+
+    epoch: int
+
+    def __new__(cls, index: int, epoch: int = 0) -> "EpochIndex":
+        """Return ``index`` with an epoch."""
+        made = super().__new__(cls, index)
+        made.epoch = epoch
+        return made
+
+
 class BatchDataset(Dataset[dict[str, Any]]):
     """Dataset of batches: item i is the collated batch i of the current epoch."""
 
@@ -112,6 +124,9 @@ class BatchDataset(Dataset[dict[str, Any]]):
         Raises:
             DataError: no clip of any batch can be read.
         """
+        # A worker process lives for several epochs, and its copy of this object hears no set_epoch().
+        if isinstance(index, EpochIndex):
+            self.set_epoch(index.epoch)
         return prepare_item(lambda: self._filled(index))
 
     def read(self, index: int) -> tuple[dict[str, Any] | None, dict[int, Unreadable]]:
@@ -144,11 +159,22 @@ class EpochOrder(Sampler[int]):
     # No set_epoch here: the dataset has the epoch. accelerate loses a sampler's epoch behind its wrappers for
     # several processes and for resuming. It gives the epoch to the dataset if the sampler takes none.
 
-    def __init__(self, dataset: BatchDataset, *, seed: int, processes: int = 1) -> None:
-        """Order the batches of ``dataset`` for a number of processes."""
+    def __init__(
+        self, dataset: BatchDataset, *, seed: int, processes: int = 1, draws_for_loader: bool = False
+    ) -> None:
+        """Order the batches of ``dataset``.
+
+        Args:
+            dataset: the batches.
+            seed: seed of the order.
+            processes: number of processes that train together.
+            draws_for_loader: draw a number from torch's global stream in each epoch. A loader without workers
+                does so itself, and a loader with persistent workers in the first epoch alone.
+        """
         self.dataset = dataset
         self.seed = seed
         self.processes = processes
+        self.draws_for_loader = draws_for_loader
 
     def __len__(self) -> int:
         """Return the number of batches, rounded up to a multiple of the processes."""
@@ -156,7 +182,12 @@ class EpochOrder(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """Yield the index of every batch once, then indices of dummy batches."""
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", self.dataset.epoch))
-        yield from torch.randperm(len(self.dataset), generator=generator).tolist()
+        epoch = self.dataset.epoch
+        # Dropout uses the same stream. Workers, and a resume between two epochs, must not shift the stream.
+        if self.draws_for_loader:
+            torch.empty((), dtype=torch.int64).random_()
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
+        order: list[int] = torch.randperm(len(self.dataset), generator=generator).tolist()
         # accelerate would fill missing turns with the first batches of the epoch, which then count twice.
-        yield from range(len(self.dataset), len(self))
+        for index in [*order, *range(len(self.dataset), len(self))]:
+            yield EpochIndex(index, epoch)

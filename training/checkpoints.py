@@ -1,7 +1,8 @@
 """Checkpoint folders. Each is complete or absent, and only the best and the last are kept.
 
-``checkpoints/checkpoint-<step>/`` holds ``model.safetensors`` (the trained tensors), the states of optimiser,
-schedule and random generators, and ``trainer_state.json``.
+``checkpoints/checkpoint-<step>/`` holds ``model.safetensors`` (the trained tensors), with ``ema_decay`` their
+average (``averaged.safetensors``), the states of optimiser, schedule and random generators, and
+``trainer_state.json``.
 """
 
 import os
@@ -18,6 +19,7 @@ from ..core.weights import read_tensors
 
 # Only complete folders match: a folder has another name while its files are written or removed.
 WEIGHTS = "model.safetensors"
+AVERAGED = "averaged.safetensors"
 STATE = "trainer_state.json"
 _FINISHED = re.compile(r"checkpoint-(\d+)")
 
@@ -88,15 +90,21 @@ def _remove(finished: Path) -> None:
     shutil.rmtree(removed)
 
 
-def save_weights(state: dict[str, Tensor], folder: Path) -> None:
+def save_weights(state: dict[str, Tensor], folder: Path, *, name: str = WEIGHTS) -> None:
     """Write tensors as safetensors, each contiguous and without shared memory."""
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / WEIGHTS)
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / name)
 
 
-def load_weights(folder: Path) -> dict[str, Tensor]:
+def selected_file(folder: Path) -> Path:
+    """Return the file with the weights that evaluations use: the average if there is one."""
+    averaged = folder / AVERAGED
+    return averaged if averaged.is_file() else folder / WEIGHTS
+
+
+def load_weights(folder: Path, *, name: str = WEIGHTS) -> dict[str, Tensor]:
     """Read the tensors that :func:`save_weights` wrote.
 
     Raises:
         ModelError: the file is truncated or absent.
     """
-    return read_tensors(folder / WEIGHTS)
+    return read_tensors(folder / name)

@@ -32,6 +32,9 @@ class TrainingConfig:
     """Optimiser. The 8-bit optimisers are those of bitsandbytes, and sgd has momentum 0.9."""
     max_grad_norm: float = 1.0
     """Gradient norm above which gradients are scaled down. 0: no clipping."""
+    ema_decay: float | None = None
+    """Exponential moving average of the weights: share of the average that stays at each step, such as 0.999.
+    Evaluations and the result of the run use the average. None: no average."""
     precision: Precision = "auto"
     """Number format. auto: bf16 where the device is faster with bf16, else fp32."""
     select: Literal["best", "last"] = "best"
@@ -79,6 +82,8 @@ class TrainingConfig:
             faults.append(f"learning_rate must be above 0, but is {self.learning_rate}")
         if not 0 <= self.warmup_share < 1:
             faults.append(f"warmup_share must be at least 0 and below 1, but is {self.warmup_share}")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            faults.append(f"ema_decay must be above 0 and below 1, but is {self.ema_decay}")
         if faults:
             raise ValueError("; ".join(faults))
 

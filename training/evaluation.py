@@ -23,6 +23,8 @@ from .workers import prepare_item, worker_errors
 
 T = TypeVar("T")
 _REMEDY = "Run the same command again. A training goes on with --resume."
+EXAMPLES = 3
+"""Number of translations in the log at each evaluation."""
 METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l", "wer", "exact_match")
 
 
@@ -151,6 +153,13 @@ def mean_scores(translations: Translations[str]) -> dict[str, float]:
         for metric in METRICS:
             means[metric] += scores[metric] * count / len(translations.ids)
     return means
+
+
+def first_examples(translations: Translations[str]) -> list[dict[str, str]]:
+    """Return the first translations with their references, for the log."""
+    columns = (translations.ids, translations.references, translations.hypotheses)
+    keys = ("id", "reference", "hypothesis")
+    return [dict(zip(keys, row, strict=True)) for row in list(zip(*columns, strict=True))[:EXAMPLES]]
 
 
 def write_predictions(

@@ -11,9 +11,14 @@ from ..core.signals import end_quietly
 T = TypeVar("T")
 
 
+def count_processes() -> int:
+    """Return the number of processes that ``torchrun`` started, 1 without ``torchrun``."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def is_distributed() -> bool:
     """Tell whether ``torchrun`` started more than this process."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return count_processes() > 1
 
 
 def is_main_process() -> bool:

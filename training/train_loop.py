@@ -10,6 +10,7 @@ import torch
 from transformers import TrainerState
 
 from ..core.sample import Unreadable
+from ..core.weights import read_tensors
 from . import checkpoints
 from .batches import BatchDataset
 from .config import DecodingConfig, TrainingConfig
@@ -71,7 +72,7 @@ def fit(
     last = checkpoints.last_checkpoint(trainer.checkpoints) if resume else None
     _train(trainer, last)
     fitted = _selected(trainer, seconds=time.monotonic() - start)
-    model.load_checkpoint_state(checkpoints.load_weights(fitted.state.parent))
+    model.load_checkpoint_state(read_tensors(fitted.state))
     return fitted
 
 
@@ -109,7 +110,7 @@ def _selected(trainer: StageTrainer, *, seconds: float) -> TrainingResult:
         epoch = round(best["epoch"])
         folder = checkpoints.checkpoint_folder(trainer.checkpoints, best["step"])
     return TrainingResult(
-        state=folder / checkpoints.WEIGHTS,
+        state=checkpoints.selected_file(folder),
         epoch=epoch,
         best_bleu4=None if best is None else best["bleu4"],
         unreadable=trainer.unreadable.clips,

@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from transformers.trainer_callback import DefaultFlowCallback, PrinterCallback
 from ..core.device import resolve_dtype
 from ..core.errors import RunError
 from . import checkpoints, selection
-from .arguments import training_arguments
+from .arguments import training_arguments, without_config
 from .batches import DUMMY, UNREADABLE, BatchDataset, EpochOrder
 from .config import DecodingConfig, TrainingConfig
-from .evaluation import EvaluationSet, Translations, mean_scores, predict
+from .evaluation import EvaluationSet, first_examples, mean_scores, predict
 from .evaluation_schedule import EvaluationSchedule
 from .log import TrainingLog
 from .model import IGNORED, TranslationModel
@@ -36,8 +36,7 @@ from .processes import begin_worker, share_buffers
 from .tracking import flat_row, prepare_trackers
 from .unreadable_clips import UnreadableClips
 from .update_norms import UpdateNorms
-
-EXAMPLES = 3  # translations shown in the log at each evaluation
+from .weight_average import WeightAverage
 
 
 class StageTrainer(Trainer):
@@ -66,7 +65,7 @@ class StageTrainer(Trainer):
         self.pace, self.norms = Pace(), UpdateNorms(model, every_steps=config.log_every_steps)
         arguments = training_arguments(config, checkpoints=self.checkpoints, seed=seed, device=device)
         self.evaluation_schedule = EvaluationSchedule(config, has_dev=dev is not None)
-        with _without_config(model):
+        with without_config(model):
             super().__init__(
                 model,
                 arguments,
@@ -75,12 +74,20 @@ class StageTrainer(Trainer):
                 callbacks=[self.evaluation_schedule, self.norms],
             )
         self.oom_retry = OomRetry(model, processes=self.args.world_size)
+        self.average = WeightAverage(model, decay=config.ema_decay) if config.ema_decay is not None else None
+        if self.average is not None:
+            self.add_callback(self.average)
         self.remove_callback(DefaultFlowCallback)
         self.remove_callback(PrinterCallback)
         prepare_trackers(self.callback_handler, run)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        return EpochOrder(self.batches, seed=self.order_seed, processes=self.args.world_size)
+        return EpochOrder(
+            self.batches,
+            seed=self.order_seed,
+            processes=self.args.world_size,
+            draws_for_loader=self.config.workers > 0,
+        )
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Any]], device: Any) -> Any:
         """Count the labels of a step in all processes, without the labels of dummy batches."""
@@ -131,8 +138,11 @@ class StageTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """Return the loader of training batches."""
-        loader = super().get_train_dataloader()
-        loader.worker_init_fn = begin_worker  # no seed here: random choices are drawn from (seed, epoch, id)
+        loader: Any = super().get_train_dataloader()
+        inner: Any = loader.base_dataloader  # accelerate's wrapper ignores what is set on the wrapper
+        inner.worker_init_fn = begin_worker  # no seed here: random choices are drawn from (seed, epoch, id)
+        if self.config.workers > 0:
+            inner.generator = torch.Generator()  # EpochOrder draws from the global stream in its place
         return loader
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
@@ -170,27 +180,32 @@ class StageTrainer(Trainer):
             self.control = self.callback_handler.on_save(self.args, self.state, self.control)
             self.control.should_save = False
         start = time.monotonic()
-        share_buffers(self.model)
-        translations = predict(
-            self.model,
-            self.dev,
-            decoding=self.decoding,
-            device=self.args.device,
-            dtype=resolve_dtype(self.config.precision, self.args.device),
-            desc=f"dev, epoch {self.state.epoch:.0f}" if sys.stderr.isatty() else None,
-            workers=self.config.workers,
-        )
+        with self._selected_weights():
+            share_buffers(self.model)
+            translations = predict(
+                self.model,
+                self.dev,
+                decoding=self.decoding,
+                device=self.args.device,
+                dtype=resolve_dtype(self.config.precision, self.args.device),
+                desc=f"dev, epoch {self.state.epoch:.0f}" if sys.stderr.isatty() else None,
+                workers=self.config.workers,
+            )
         self.unreadable.add(translations.unreadable)
         self._log_unreadable()
         scores = mean_scores(translations)
         seconds = round(time.monotonic() - start, 2)
-        self._write({"dev": scores, "examples": _examples(translations), "seconds": seconds})
+        self._write({"dev": scores, "examples": first_examples(translations), "seconds": seconds})
         metrics = {f"{metric_key_prefix}_{name}": value for name, value in scores.items()}
         # Trackers read on_log only, not on_evaluate.
         self.control = self.callback_handler.on_log(self.args, self.state, self.control, metrics)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         selection.note_scores(self.state, scores)
         return metrics
+
+    def _selected_weights(self) -> AbstractContextManager[None]:
+        """Give the model the averaged weights inside the block, if there is an average."""
+        return nullcontext() if self.average is None else self.average.applied()
 
     def evaluate_checkpoint(self, folder: Path) -> None:
         """Do the evaluation of a checkpoint that an interrupted run did not finish."""
@@ -240,7 +255,10 @@ class StageTrainer(Trainer):
             self._write(row)
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-        checkpoints.save_weights(self.model.checkpoint_state(), Path(output_dir or self.checkpoints))
+        folder = Path(output_dir or self.checkpoints)
+        checkpoints.save_weights(self.model.checkpoint_state(), folder)
+        if self.average is not None:
+            self.average.save(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
@@ -251,6 +269,8 @@ class StageTrainer(Trainer):
                 f"but there are {self.args.world_size}.\nStart torchrun with --nproc-per-node {processes}."
             )
         self.model.load_checkpoint_state(checkpoints.load_weights(folder))
+        if self.average is not None:
+            self.average.load(folder)
         self.oom_retry.load(folder)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
@@ -272,24 +292,6 @@ class StageTrainer(Trainer):
         if self.args.should_save:
             place = {"step": self.state.global_step, "epoch": round(self.state.epoch or 0, 3)}
             self.journal.write(place | row)
-
-
-@contextmanager
-def _without_config(model: TranslationModel) -> Iterator[None]:
-    """Hide the settings of a model from the Trainer."""
-    # The Trainer treats any model.config as a configuration of transformers, and writes into it.
-    config = vars(model).pop("config", None)
-    try:
-        yield
-    finally:
-        if config is not None:
-            model.config = config
-
-
-def _examples(translations: Translations[str]) -> list[dict[str, str]]:
-    columns = (translations.ids, translations.references, translations.hypotheses)
-    keys = ("id", "reference", "hypothesis")
-    return [dict(zip(keys, row, strict=True)) for row in list(zip(*columns, strict=True))[:EXAMPLES]]
 
 
 def _only(batches: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,20 +5,24 @@ of a batch.
 """
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from fla_llm.core.config import config_to_dict
-from fla_llm.core.errors import FlaError
+from fla_llm.configs import PRETRAIN_PRESETS
+from fla_llm.core.config import config_to_dict, load_config
+from fla_llm.core.errors import ConfigError, FlaError
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.pretrain.config import PretrainConfig
 from fla_llm.pretrain.data import TrainingClips, collate, training_batches
 from fla_llm.pretrain.frames import FrameStore
 from fla_llm.pretrain.tokenizer import EOS
-from fla_llm.pretrain.train import build_model
+from fla_llm.pretrain.train import build_model, pretrain
+from fla_llm.training.batch_norm import batch_norms
+from fla_llm.training.checkpoints import finished_steps
 from fla_llm.training.config import TrainingConfig
 from fla_llm.training.optimisers import group_rates, make_optimiser
 
@@ -69,6 +73,9 @@ CHANGES: dict[str, Any] = {
     "training.batch_clips": 2,
     "training.batch_steps": 8,
     "training.frame_chunk": 5,
+    "training.compile": True,
+    "training.total_clips": 6,
+    "training.sync_batchnorm": True,
     "backbone_lr_scale": 0.5,
     "decoding.num_beams": 1,
     "decoding.max_new_tokens": 3,
@@ -105,6 +112,51 @@ def test_every_setting_has_a_row() -> None:
     assert own | {"training.batch_clips"} == set(CHANGES)
 
 
+def test_the_clips_of_a_step_are_divided_by_the_processes() -> None:
+    """The paper takes eight clips over two GPUs: one GPU adds up two batches of four."""
+    paper = load_config(PretrainConfig, presets=PRETRAIN_PRESETS, source="paper").training
+    assert [paper.for_processes(count).accumulate for count in (1, 2)] == [2, 1]
+    for count, clips in ((3, 12), (4, 16)):
+        with pytest.raises(ConfigError, match=rf"total_clips must be a multiple of {clips} .*, but is 8"):
+            paper.for_processes(count)
+
+
+def test_a_run_adds_up_batches_to_the_clips_of_a_step(
+    corpus: Manifest, tiny_config: Make, tmp_path: Path
+) -> None:
+    config = tiny_config(training__total_clips=8, training__select="last", training__epochs=1)
+    train = replace(corpus, samples=tuple(corpus.split("train")))
+    pretrain(train, config=config, out=tmp_path / "run", device="cpu")
+    assert finished_steps(tmp_path / "run/checkpoints") == [2]  # twelve clips, in batches of four
+    written = load_config(PretrainConfig, source=str(tmp_path / "run/config.yaml")).training
+    assert (written.total_clips, written.accumulate) == (8, 2)
+
+
+def test_synchronised_layers_have_the_same_weights_and_features(tiny_model: Make) -> None:
+    frames = torch.zeros(4, 3, 28, 28, dtype=torch.uint8)
+    own, other = (tiny_model(training__sync_batchnorm=flag).eval() for flag in (True, False))
+    assert own.state_dict().keys() == other.state_dict().keys()
+    norms = batch_norms(own)
+    assert norms
+    assert all(isinstance(layer, torch.nn.SyncBatchNorm) for layer in norms)
+    with torch.no_grad():
+        lengths = torch.tensor([4])
+        assert torch.equal(own.encoder(frames, lengths), other.encoder(frames, lengths))
+
+
+def test_synchronised_statistics_need_a_gpu_in_each_process_and_no_chunks(
+    corpus: Manifest, tiny_config: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="sync_batchnorm must be false with frame_chunk"):
+        tiny_config(training__sync_batchnorm=True, training__frame_chunk=4)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    config = tiny_config(training__sync_batchnorm=True)
+    with pytest.raises(
+        ConfigError, match="sync_batchnorm needs a GPU in each process, but the device is cpu"
+    ):
+        pretrain(corpus, config=config, out=tmp_path / "run", device="cpu")
+
+
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     """Six clips of two lengths, wider than they are high."""
@@ -131,6 +183,8 @@ def observe(manifest: Manifest, tiny_config: Make, changes: dict[str, Any]) -> d
     return {
         "kept": store.filled_gib,
         "batches": training_batches(items).batches,
+        "accumulate": config.training.for_processes(1).accumulate,
+        "layers": [type(layer).__name__ for layer in model.modules()],
         "frames": batch["frames"].tolist(),
         "rates": group_rates(make_optimiser(model.parameter_groups(), config.training)),
         "weights": {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()},
@@ -153,6 +207,8 @@ def test_a_setting_changes_something(
     name: str, base: dict[str, Any], clips: Manifest, tiny_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    # Compiling takes minutes on some machines. Twice the features show that the compiled function computes.
+    monkeypatch.setattr("torch.compile", lambda function: lambda frames: 2 * function(frames))
     changes = BASE | {name: CHANGES[name]}
     if name in REFUSED:
         with pytest.raises(FlaError, match=REFUSED[name]):

@@ -14,7 +14,7 @@ from fla_llm.core.sample import Unreadable
 from fla_llm.core.seeds import derive_seed
 from fla_llm.training.batches import BatchDataset, make_batches
 from fla_llm.training.config import DecodingConfig, TrainingConfig
-from fla_llm.training.evaluation import EvaluationSet
+from fla_llm.training.evaluation import EvaluationSet, predict
 from fla_llm.training.model import IGNORED, TranslationModel
 from fla_llm.training.train_loop import TrainingResult, fit
 
@@ -200,6 +200,12 @@ def log_rows(run: Path) -> list[dict[str, Any]]:
     """Return the rows of log.jsonl without what the clock decides, and so differs between two equal runs."""
     rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return [{key: value for key, value in row.items() if key not in ("seconds", "speed")} for row in rows]
+
+
+def predict_toy(model: TranslationModel, items: ToyItems, *, decoding: DecodingConfig) -> list[str]:
+    """Return the sentences that a model says of items."""
+    evaluation = toy_evaluation(items)
+    return predict(model, evaluation, decoding=decoding, device=torch.device("cpu"), desc=None).hypotheses
 
 
 @pytest.fixture

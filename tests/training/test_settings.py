@@ -24,6 +24,8 @@ def test_all_faults_of_a_configuration_are_named_at_once(toy_settings: Make) -> 
         toy_settings(epochs=0, warmup_share=1.5)
     with pytest.raises(ValueError, match="learning_rate must be above 0, but is -1"):
         toy_settings(learning_rate=-1)
+    with pytest.raises(ValueError, match="ema_decay must be above 0 and below 1, but is 1.0"):
+        toy_settings(ema_decay=1.0)
     with pytest.raises(ValueError, match="num_beams must be at least 1, but is 0"):
         DecodingConfig(num_beams=0)
     with pytest.raises(ValueError, match=r"diversity must be at least 0, but is -0.5"):
@@ -110,6 +112,7 @@ CHANGES: dict[str, Any] = {
     "schedule": "linear",
     "optimiser": "sgd",
     "max_grad_norm": 0.1,
+    "ema_decay": 0.5,
     "precision": "bf16",
     "select": "last",
     "evaluate_every_epochs": 2,

@@ -60,6 +60,19 @@ def test_a_run_killed_inside_epoch_two_and_resumed_gives_the_weights_of_one_neve
     assert log_rows(tmp_path / "whole") == log_rows(tmp_path / "killed")
 
 
+def test_workers_that_live_for_several_epochs_give_the_weights_of_no_workers(
+    toy: Toy, tmp_path: Path
+) -> None:
+    """The noise of an item is drawn from the epoch."""
+    steady = {"schedule": "constant", "warmup_share": 0.0}
+    alone, _ = toy(tmp_path / "alone", **steady)
+    helped, _ = toy(tmp_path / "helped", workers=1, **steady)
+    assert same_weights(alone, helped)
+    toy(tmp_path / "resumed", workers=1, epochs=1, **steady)
+    resumed, _ = toy(tmp_path / "resumed", workers=1, resume=True, **steady)
+    assert same_weights(alone, resumed)
+
+
 def test_an_unfinished_checkpoint_is_passed_over(
     toy: Toy, toy_items: Toy, toy_model: Toy, tmp_path: Path
 ) -> None:
