@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from .. import __version__
-from ..core.errors import FlaError
+from ..core.errors import FlaError, did_you_mean
 from ..core.logs import configure_logging, is_quiet
 from ..core.signals import interrupted_by_signals
 from ..core.streams import prepare_streams, print_line
@@ -58,6 +58,16 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         return importlib.import_module(f"{__name__}.{cmd_name}").command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command, or name the nearest one in the error."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            error.message += did_you_mean(args[0], list(COMMANDS))  # type: ignore[misc]  # as in invoke()
+            raise
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a command. Control characters in click's error messages are escaped."""

@@ -55,7 +55,7 @@ def list_presets(as_json: bool) -> None:
 @command.command("show")
 @click.argument("name", metavar="COMMAND", type=click.Choice(list(CLASSES)))
 @click.argument("key", required=False)
-@config_options("training.epochs=3", preset="phoenix14t")
+@config_options("training.epochs=3", preset="phoenix14t", presets=PRETRAIN_PRESETS)
 @json_option
 def show(
     name: str, key: str | None, config_source: str | None, overrides: tuple[str, ...], as_json: bool

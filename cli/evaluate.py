@@ -13,6 +13,7 @@ from .options import (
     json_option,
     limit_option,
     llm_option,
+    protocol_option,
     root_option,
     seed_option,
 )
@@ -47,9 +48,7 @@ from .options import (
     metavar="X",
     help="Beams that differ: --set diversity=X (stage two).",
 )
-@click.option(
-    "--protocol", metavar="NAME", default="sacrebleu", show_default=True, help="A convention, or all of them."
-)
+@protocol_option
 @click.option(
     "--compare",
     type=click.Path(path_type=Path),

@@ -3,10 +3,12 @@
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from ..core.text import printable, printable_json
 
@@ -26,23 +28,42 @@ class FiniteRange(click.FloatRange):
 Decorator = Callable[[Any], Any]
 
 
-def config_options(example: str, *, preset: str | None = None) -> Decorator:
+def config_options(example: str, *, preset: str | None = None, presets: Path | None = None) -> Decorator:
     """Return a decorator that adds ``--config`` (``config_source``) and ``--set`` (``overrides``).
 
     Args:
         example: a setting of the command, ``key=value``, for the help.
         preset: name of one of the command's presets, for the help. None: the command has no presets.
+        presets: folder of the presets, whose names the shell completes.
     """
     sources = "A YAML file of settings." if preset is None else f"A preset such as {preset}, or a YAML file."
+    names = [] if presets is None else sorted(path.stem for path in presets.glob("*.yaml"))
     config = click.option(
-        "--config", "config_source", metavar="FILE" if preset is None else "NAME|FILE", help=sources
-    )
+        "--config", "config_source", metavar="FILE" if preset is None else "NAME|FILE", help=sources,
+        shell_complete=lambda ctx, param, typed: completions(typed, names),
+    )  # fmt: skip
     overrides = click.option(
         "--set", "overrides", multiple=True, metavar="KEY=VALUE", help=f"One setting, such as {example}."
     )
     return lambda command: config(overrides(command))
 
 
+def completions(typed: str, names: Iterable[str]) -> list[CompletionItem]:
+    """Return the names that begin with what was typed, or let the shell complete a file."""
+    found = [CompletionItem(name) for name in names if name.startswith(typed)]
+    return found or [CompletionItem(typed, type="file")]
+
+
+def _protocols(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+    from ..scoring.protocols import ALL_PROTOCOLS, PROTOCOLS
+
+    return completions(typed, [*PROTOCOLS, ALL_PROTOCOLS])
+
+
+protocol_option = click.option(
+    "--protocol", metavar="NAME", default="sacrebleu", show_default=True, shell_complete=_protocols,
+    help="A convention, or all of them.",
+)  # fmt: skip
 seed_option = click.option("--seed", type=click.IntRange(min=0), help="Overrides the settings' seed.")
 device_option = click.option(
     "--device", default="auto", show_default=True, help="auto, cpu, mps, cuda or cuda:N."

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from ..configs import PRETRAIN_PRESETS, TUNE_PRESETS
 from .options import (
     FiniteRange,
     config_options,
@@ -38,7 +39,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--words", type=click.IntRange(min=1), metavar="N", help="Words of the longest sentence.")
 @click.option("--probe", is_flag=True, help="For tune: measure one real step on the GPU too.")
 @tuning_options
-@config_options("lora.rank=8", preset="phoenix14t-qwen")
+@config_options("lora.rank=8", preset="phoenix14t-qwen", presets=TUNE_PRESETS)
 @seed_option
 @device_option
 @limit_option
@@ -110,7 +111,7 @@ def _check_inputs(llm: str, features: tuple[Path, ...]) -> None:
 
 
 def _pretrain_config(source: str | None, overrides: tuple[str, ...]) -> Any:
-    from ..configs import PRETRAIN_PRESETS
+
     from ..core.config import load_config
     from ..pretrain.config import PretrainConfig
 

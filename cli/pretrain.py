@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from ..configs import PRETRAIN_PRESETS
 from .options import (
     allow_config_change_option,
     config_options,
@@ -29,7 +30,7 @@ from .options import (
 @root_option
 @resume_option
 @allow_config_change_option
-@config_options("training.epochs=3", preset="phoenix14t")
+@config_options("training.epochs=3", preset="phoenix14t", presets=PRETRAIN_PRESETS)
 @seed_option
 @device_option
 @limit_option
@@ -50,7 +51,6 @@ def command(
     as_json: bool,
 ) -> None:
     """Stage one: train the visual encoder with a light translation model on videos and sentences."""
-    from ..configs import PRETRAIN_PRESETS
     from ..core.config import load_config
     from ..core.run import check_run_folder, is_first_process
     from ..corpora.manifest import read_manifest

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..core.sample import SPLITS
-from .options import emit, json_option
+from .options import emit, json_option, protocol_option
 
 if TYPE_CHECKING:
     from ..scoring.sentences import Sentences
@@ -21,9 +21,7 @@ FILE = click.Path(path_type=Path)  # not exists=True: a path that is not there i
 @click.option("--manifest", type=FILE, help="Check that the references are this manifest's sentences.")
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Of a manifest.")
 @click.option("--language", metavar="CODE", help="de, en, zh, ...; else what the files say, else en.")
-@click.option(
-    "--protocol", metavar="NAME", default="sacrebleu", show_default=True, help="A convention, or all of them."
-)
+@protocol_option
 @click.option("--intervals", is_flag=True, help="95 % intervals by bootstrap.")
 @click.option(
     "--resamples",

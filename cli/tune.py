@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
+from ..configs import TUNE_PRESETS
 from ..core.missing import Missing, describe_missing
 from .options import (
     allow_config_change_option,
@@ -42,7 +43,7 @@ from .tuning import tune_config, tuning_options
 @tuning_options
 @resume_option
 @allow_config_change_option
-@config_options("lora.rank=8", preset="phoenix14t-qwen")
+@config_options("lora.rank=8", preset="phoenix14t-qwen", presets=TUNE_PRESETS)
 @seed_option
 @device_option
 @limit_option

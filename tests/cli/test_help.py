@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
+from click.testing import CliRunner
 
 from fla_llm.cli import fla
 from fla_llm.cli.config import CLASSES, PRESETS, default_settings
@@ -62,3 +64,25 @@ def test_a_preset_is_shown_where_there_are_presets_and_can_be_loaded(name: str) 
     assert "preset" not in option(CONFIGURED[name], "--config") or shown
     for preset in shown:
         assert load(name, source=preset) != load(name)
+
+
+@pytest.mark.parametrize(
+    ("words", "typed", "expected"),
+    [
+        ("fla tune --config", "phoenix14t-q", "phoenix14t-qwen"),
+        ("fla pretrain --config", "pap", "paper"),
+        ("fla evaluate runs/stage2 --protocol", "gf", "gfslt"),
+        ("fla evaluate runs/stage2 --split", "d", "dev"),
+        ("fla", "pret", "pretrain"),
+    ],
+)
+def test_the_shell_completes_names(words: str, typed: str, expected: str) -> None:
+    completion = ShellComplete(fla, {}, "fla", "_FLA_COMPLETE")
+    items = completion.get_completions(words.split()[1:], typed)
+    assert expected in [item.value for item in items]
+
+
+def test_a_misspelt_command_is_named_with_its_neighbour() -> None:
+    done = CliRunner().invoke(fla, ["extrct"])
+    assert done.exit_code == 2
+    assert "No such command 'extrct'. Did you mean 'extract'?" in done.stderr

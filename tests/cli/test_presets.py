@@ -19,7 +19,8 @@ ROOT = Path(__file__).parents[2]
 ROOMS = {"pretrain": (PRETRAIN_PRESETS, PretrainConfig), "tune": (TUNE_PRESETS, TuneConfig)}
 """Commands that take presets: their folder, and what a preset sets."""
 PAGES = {"pretrain": ROOT / "docs/pretrain.md", "tune": ROOT / "docs/presets.md"}
-PUBLISHED = [corpus for corpus in RELEASED if corpus != "table"]
+PUBLISHED = [corpus for corpus in RELEASED if corpus not in ("table", "uni-sign")]
+"""Uni-Sign's label files are another form of these corpora, a table is the user's own."""
 MODELS = ("mbart", "t5", "qwen")
 
 
@@ -103,9 +104,8 @@ def test_both_stages_of_a_corpus_agree(corpus: str, model: str) -> None:
 
 @pytest.mark.parametrize("command", ROOMS)
 def test_the_docs_list_the_presets_on_disk(command: str) -> None:
-    rows = [
-        line for line in PAGES[command].read_text(encoding="utf-8").splitlines() if line.startswith("| `")
-    ]
+    _, _, table = PAGES[command].read_text(encoding="utf-8").partition("\n| preset |")
+    rows = [line for line in table.partition("\n\n")[0].splitlines() if line.startswith("| `")]
     listed = [name for row in rows for name in re.findall(r"`([\w-]+)`", row.split("|")[1])]
     assert sorted(listed) == presets(command)
 
