@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from fla_llm.core.files import read_jsonl, write_json
+from fla_llm.core.files import read_json, read_jsonl, write_json
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.scoring import score
 
@@ -28,6 +28,21 @@ def write_tables(manifest: Manifest, folder: Path, *, records: Mapping[str, dict
     write_json(folder / "table.json", content)
     (folder / "table.md").write_text(describe(content))
     return folder / "table.md"
+
+
+def write_curve(out: Path, folders: Sequence[Path]) -> Path:
+    """Write curve.md with the WER of every system by training people, and return the file."""
+    runs = [read_json(folder / "table.json") for folder in folders]
+    systems = list(dict.fromkeys(name for run in runs for name in run["scores"]))
+    rows = [
+        [run["training_people"], run["clips"]["train"]]
+        # A language model may have been tuned in some of the runs alone.
+        + [f"{run['scores'][name]['wer']:.1f}" if name in run["scores"] else "" for name in systems]
+        for run in runs
+    ]
+    titles = ["training people", "training clips", *(f"WER, {name}" for name in systems)]
+    (out / "curve.md").write_text("\n".join([*markdown(titles, rows), ""]))
+    return out / "curve.md"
 
 
 def prediction_files(folder: Path) -> dict[str, Path]:

@@ -5,7 +5,7 @@
 TABLE is what ``fla prepare table`` reads, with clips of all three splits. Settings follow from the manifest
 by rules (``hands_settings.py``), so that no set is tuned. Every step is a command of ``fla``, timed, and
 skipped when it is done: an interrupted call goes on. The result is DIR/NAME/table.md and table.json, with
-NAME "all" or "people-N".
+NAME "all" or "people-N", and DIR/curve.md with a row for each number of people.
 
     --people 142 71 36 18      a run for each number of training people, the same test clips in all
     --llm small --llm DIR      stage two with each language model. small: trained from the training sentences
@@ -23,7 +23,7 @@ import yaml
 from hands_baselines import most_frequent, nearest_clip
 from hands_settings import stage_one, stage_two
 from hands_steps import Call, Steps, call_fla
-from hands_table import write_tables
+from hands_table import write_curve, write_tables
 
 from fla_llm.core.config import config_to_dict
 from fla_llm.core.errors import DataError
@@ -78,7 +78,7 @@ def run_all(table: Path, out: Path, *, people: Sequence[int], options: Options) 
         folder.mkdir(parents=True, exist_ok=True)
         write_manifest(folder / "manifest.jsonl", chosen)
         tables.append(run(chosen, folder, options=options))
-    return tables
+    return [*tables, write_curve(out, [table.parent for table in tables])]
 
 
 def run(manifest: Manifest, folder: Path, *, options: Options) -> Path:

@@ -90,6 +90,13 @@ def test_the_people_of_a_system_have_all_its_clips_and_errors(ran: Path) -> None
         assert exact == pytest.approx(table["scores"][name]["exact_match"] * table["scores"][name]["count"])
 
 
+def test_the_curve_has_the_error_rates_of_the_tables(ran: Path) -> None:
+    table = read_json(ran / "people-2" / "table.json")
+    rates = [f"{own['wer']:.1f}" for own in table["scores"].values()]
+    row = " | ".join(["2", str(table["clips"]["train"]), *rates])
+    assert (ran / "curve.md").read_text().splitlines()[2:] == [f"| {row} |"]
+
+
 def test_finished_steps_are_not_run_again(
     bench: Callable[[str], Any], options: Any, house: Path, ran: Path
 ) -> None:
