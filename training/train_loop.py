@@ -19,7 +19,7 @@ from .model import TranslationModel
 from .processes import gather_all
 from .selection import best_evaluation, is_due, is_out_of_patience, warn_of_zeros
 from .trainer import StageTrainer
-from .workers import worker_errors
+from .workers import no_worker_left, worker_errors
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def _train(trainer: StageTrainer, last: Path | None) -> None:
         logger.info("The run has ended already: dev has not improved for training.patience_epochs epochs.")
         return
     try:
-        with worker_errors(remedy="Run the same command with --resume."):
+        with no_worker_left(), worker_errors(remedy="Run the same command with --resume."):
             trainer.train(resume_from_checkpoint=str(last) if last else None)
     finally:
         # The model has further uses after the training: accelerate's autocast must not stay on its forward.

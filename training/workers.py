@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import active_children
 from multiprocessing.queues import Queue
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -85,6 +86,25 @@ def worker_errors(*, remedy: str) -> Iterator[None]:
             f"Worker processes must live to the end, but one did not: {reason}.\n{remedy}\n"
             "A killed process often means that memory ran out: use fewer workers."
         ) from error
+
+
+@contextmanager
+def no_worker_left() -> Iterator[None]:
+    """End the worker processes that this block started and did not end itself.
+
+    An iterator of a loader ends its workers when Python collects it. The traceback of an exception, such as
+    :class:`~fla_llm.core.signals.Interrupted`, keeps the iterator alive for longer.
+    """
+    before = set(active_children())
+    try:
+        yield
+    finally:
+        # Workers of a loader are daemons. Other children belong to the code that started them.
+        left = [child for child in active_children() if child.daemon and child not in before]
+        for child in left:
+            child.terminate()
+        for child in left:
+            child.join()
 
 
 def _send_reason(queue: "Queue[Any]", error: Exception, item: tuple[int, Any]) -> None:

@@ -1,8 +1,9 @@
-"""A training that a signal ends says what is kept; resumed, it gives the weights of one never ended."""
+"""A training that a signal ends says what is kept, and leaves no process; resumed, it gives the same weights."""
 
 import os
 import signal
 from collections.abc import Callable
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def test_a_signal_ends_with_its_code_and_how_to_go_on(
         with pytest.raises(Interrupted) as stopped, report_interruption(run):
             toy(run, workers=workers)
     assert stopped.value.code == code
+    assert not active_children()
     said = capfd.readouterr().err
     assert f"Ended by {number.name}: the checkpoint of step 5 (epoch 1.00) in {run} is kept." in said
     assert "Run the same command again with --resume" in said
