@@ -32,7 +32,9 @@ class Endpoint:
         self.answer: Answer | None = unavailable
         self.held: list[socket.socket] = []
         self.server = socket.create_server(("127.0.0.1", 0))
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.is_closing = False
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
 
     @property
     def url(self) -> str:
@@ -40,9 +42,9 @@ class Endpoint:
 
     def _serve(self) -> None:
         while True:
-            try:
-                connection, _ = self.server.accept()
-            except OSError:  # closed
+            connection, _ = self.server.accept()
+            if self.is_closing:
+                connection.close()
                 return
             self.connections += 1
             if self.answer is None:
@@ -50,6 +52,14 @@ class Endpoint:
                 continue
             with connection:
                 self.answer(connection)
+
+    def close(self) -> None:
+        """End the thread. Closing the socket alone would leave ``accept`` waiting for ever."""
+        self.is_closing = True
+        socket.create_connection(self.server.getsockname()).close()
+        self.thread.join(timeout=10)
+        for connection in (*self.held, self.server):
+            connection.close()
 
 
 @pytest.fixture
@@ -63,7 +73,8 @@ def endpoint(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Endpoi
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY", True)  # as cli.main does
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     yield made
-    made.server.close()
+    made.close()
+    assert not made.thread.is_alive()
 
 
 def load(source: str, *, local_files_only: bool = False, **_: Any) -> str:

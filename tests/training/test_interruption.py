@@ -1,4 +1,4 @@
-"""A training that a signal ends says what is kept, and leaves no process; resumed, it gives the same weights."""
+"""A training that a signal ends says what is kept and leaves no process. A resume gives the same weights."""
 
 import os
 import signal
