@@ -1,5 +1,8 @@
 """Count what one ``fla extract`` calls: functions, files, own stack depth, and each planning function.
 
+Three counts, each part of the one before: the whole command, from the command line to the printed result,
+a shard, from its journal to the finished file, and a clip, from its video to its row in the journal.
+
 ::
 
     python bench/call_counts.py [--functions]
@@ -17,6 +20,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -37,6 +41,9 @@ PLANNING = (
     "read_manifest", "fingerprint_of",
 )  # fmt: skip
 """Functions that plan; each should run once for each shard, or once in all."""
+CLIP = ("Extracted.timed_each", "WriterThread.put", "WriterThread._write")
+"""Functions that every clip goes through: decode and encode, hand on, and write in the other thread."""
+SHARD = ("_write_shard", *CLIP)
 
 
 class CallCounter:
@@ -44,9 +51,10 @@ class CallCounter:
 
     def __init__(self) -> None:
         self.calls: Counter[CodeType] = Counter()
+        self.of_shard: set[CodeType] = set()
+        self.of_clip: set[CodeType] = set()
         self.deepest: list[str] = []
         self._own: dict[CodeType, bool] = {}
-        self._depths = threading.local()
 
     def __enter__(self) -> "CallCounter":
         threading.setprofile(self._see)
@@ -80,6 +88,9 @@ class CallCounter:
             if self.is_own(above.f_code):
                 stack.append(above.f_code.co_qualname)
             above = above.f_back
+        for names, found in ((SHARD, self.of_shard), (CLIP, self.of_clip)):
+            if not set(names).isdisjoint(stack):
+                found.add(frame.f_code)
         if len(stack) > len(self.deepest):
             self.deepest = stack[::-1]
 
@@ -123,6 +134,11 @@ def count_extract(folder: Path) -> CallCounter:
     return counter
 
 
+def size_of(calls: Collection[CodeType]) -> dict[str, int]:
+    """Return the number of functions and of files that were called."""
+    return {"functions": len(calls), "files": len({code.co_filename for code in calls})}
+
+
 def main() -> None:
     """Print the counts as JSON; with ``--functions`` also each function with its calls."""
     parser = argparse.ArgumentParser(
@@ -134,8 +150,9 @@ def main() -> None:
         counter = count_extract(Path(name))
     names = {code.co_name: calls for code, calls in counter.calls.items()}
     report = {
-        "functions": len(counter.calls),
-        "files": len({code.co_filename for code in counter.calls}),
+        "command": size_of(counter.calls),
+        "shard": size_of(counter.of_shard),
+        "clip": size_of(counter.of_clip),
         "deepest_stack": len(counter.deepest),
         "planning": {name: names[name] for name in PLANNING if name in names},
     }
@@ -143,7 +160,8 @@ def main() -> None:
     if options.functions:
         print("deepest:", " > ".join(counter.deepest))
         for code, calls in sorted(counter.calls.items(), key=lambda item: item[0].co_filename):
-            print(f"{Path(code.co_filename).relative_to(ROOT)}:{code.co_qualname} {calls}")
+            way = "clip" if code in counter.of_clip else "shard" if code in counter.of_shard else "command"
+            print(f"{Path(code.co_filename).relative_to(ROOT)}:{code.co_qualname} {calls} {way}")
 
 
 if __name__ == "__main__":
