@@ -28,7 +28,7 @@ import torch
 from naive import naive
 from PIL import Image
 
-from fla_llm.core.device import resolve_device, resolve_dtype
+from fla_llm.core.device import available_cores, default_threads, resolve_device, resolve_dtype
 from fla_llm.core.sample import Sample
 from fla_llm.core.streams import print_line
 from fla_llm.corpora.manifest import Manifest, is_manifest, read_manifest
@@ -43,7 +43,6 @@ from fla_llm.extract.extraction import extract
 from fla_llm.extract.plan import Extraction
 from fla_llm.extract.resolve_settings import resolve_settings
 from fla_llm.extract.result import Extracted
-from fla_llm.extract.threads import available_cores
 from fla_llm.extract.views import View
 from fla_llm.video import Clip, probe
 
@@ -63,7 +62,7 @@ class Bench:
             config, encoder=encoder, fingerprint=self.fingerprint, out=Path("no-folder"), device=self.device,
             leave_note=False,
         )  # fmt: skip
-        torch.set_num_threads(self.config.num_threads)
+        torch.set_num_threads(self.config.threads or default_threads())
         self.frames = list(self._decode(workers=available_cores()))
 
     def decode(self) -> float:
@@ -235,7 +234,7 @@ def measure(args: argparse.Namespace, manifest: Manifest) -> None:
         "bf16_instructions": bf16_instructions(),
         "dtype": str(resolve_dtype(bench.config.precision, bench.device)),
         "target_of_encoder_gain": 3 if args.device == "cpu" and bf16_instructions() else None,
-        "threads": bench.config.num_threads,
+        "threads": bench.config.threads or default_threads(),
         "workers": bench.config.num_workers,
         "device": args.device,
         "load_average_at_start_and_end": (load, os.getloadavg()[0]),

@@ -1,7 +1,10 @@
-"""Selection of the device and the number format for computations."""
+"""Selection of the device, the number format and the CPU threads for computations."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from .errors import ConfigError
@@ -56,3 +59,30 @@ def has_fast_bf16(device: torch.device) -> bool:
         # times as long in bf16 as in fp32 (bench/extract_speed.py, docs/extract.md).
         return bool(torch.cpu.get_capabilities().get("amx_bf16"))
     return False
+
+
+def available_cores() -> int:
+    """Return the number of cores for this process. A scheduler often limits the number."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_threads() -> int:
+    """Return the threads of a computation: OMP_NUM_THREADS (set by schedulers), else one per core."""
+    # torch reads the variable only while it is loaded. Processes of --devices and Ray set it later.
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdecimal() and int(said) else available_cores()
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Set the number of threads of torch inside this block."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..core.config import config_to_dict
 from ..core.errors import ConfigError, ModelError
-from ..video.resize_mode import ResizeMode
+from ..video.geometry import ResizeMode
 from ..video.sampling import FrameSampling
 from .config import IMAGENET_MEAN, IMAGENET_STD
 from .windows import Windows

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..core.config import config_to_dict
 from ..core.errors import ConfigError
-from ..video.resize_mode import ResizeMode
+from ..video.geometry import ResizeMode
 from ..video.sampling import FrameSampling
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..video.resize_mode import ResizeMode
+from ..video.geometry import ResizeMode
 from ..video.sampling import FrameSampling
 from .windows import Windows
 

@@ -17,7 +17,7 @@ from ..core.errors import ModelError
 from ..core.files import read_json
 from ..core.hub import check_reachable, find_source, load_pretrained
 from ..core.weights import check_folder, describe_misfit
-from ..video.resize_mode import ResizeMode
+from ..video.geometry import ResizeMode
 from ..video.sampling import FrameSampling
 from .clip_encoder import ClipEncoder, ClipEncoderConfig, ClipPool
 from .config import IMAGENET_MEAN, IMAGENET_STD

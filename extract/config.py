@@ -3,11 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from ..core.device import Precision
+from ..core.device import Precision, available_cores
 from ..core.errors import ConfigError
 from ..video.augmentation import AugmentConfig
 from ..video.sampling import FrameSampling
-from .threads import available_cores, default_threads
 
 FRAME_BATCH = 32
 """Frame batch on a CPU, where a larger one gains nothing."""
@@ -120,8 +119,3 @@ class ExtractConfig:
         """Number of processes for decoding."""
         # At most 16: on a large machine each process holds decoded clips in memory.
         return min(available_cores(), 16) if self.workers is None else self.workers
-
-    @property
-    def num_threads(self) -> int:
-        """Number of CPU threads of the encoder."""
-        return self.threads or default_threads()

@@ -3,18 +3,19 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
+
+import torch
 
 from ..cache.writer import ShardWriter
-from ..core.device import resolve_dtype
+from ..core.device import torch_threads
 from ..core.signals import Interrupted, interrupted_by_signals
-from ..encoder.encode import BatchEncoder
+from ..encoder.encode import BatchEncoder, Level
 from .checks import check
 from .clips import ClipDataset
 from .decode_ahead import decode_ahead
 from .plan import Extraction, ShardPlan
-from .provenance import level_of
 from .result import Extracted
-from .threads import torch_threads
 from .writing import WriterThread
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def extract(extraction: Extraction) -> Extracted:
         # One shard after the other, so that a run that is ended leaves most shards finished.
         for plan in extraction.plans:
             if plan.finished is None:
-                with torch_threads(plan.config.num_threads):
+                with torch_threads(plan.threads):
                     _write_shard(plan, extraction, result)
             else:
                 logger.info(f"{plan.path} is finished: skipped")
@@ -78,12 +79,12 @@ def _write_shard(plan: ShardPlan, extraction: Extraction, result: Extracted) -> 
 
 def _batch_encoder(plan: ShardPlan, extraction: Extraction, *, steps_written: int) -> BatchEncoder[int]:
     """Return the encoder of a shard of which an earlier run has written so many steps."""
-    encoder, config, frame_batch = extraction.encoder, plan.config, plan.provenance.frame_batch
+    encoder, made_by = extraction.encoder, plan.provenance
     return BatchEncoder(
-        encoder, frame_batch=frame_batch, level=level_of(encoder, config), device=extraction.device,
-        dtype=resolve_dtype(config.precision, extraction.device), compile=config.compile,
+        encoder, frame_batch=made_by.frame_batch, level=cast("Level", made_by.level),
+        device=extraction.device, dtype=getattr(torch, made_by.compute_dtype), compile=plan.config.compile,
         # Zeros stand for the units of the earlier run: every unit has the place that it had there.
-        filled=steps_written % encoder.windows.per_batch(frame_batch),
+        filled=steps_written % encoder.windows.per_batch(made_by.frame_batch),
     )  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def _open_writer(plan: ShardPlan) -> Iterator[ShardWriter]:
     note = {
         "encoder": made_by.encoder_fingerprint,
         "frame_batch": made_by.frame_batch,
-        "threads": plan.config.num_threads,
+        "threads": plan.threads,
     }
     with ShardWriter(
         plan.path.parent, split=plan.split, index=plan.index, count=plan.count, rows=plan.rows,

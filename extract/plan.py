@@ -34,7 +34,7 @@ class ShardPlan:
     index: int
     count: int
     config: ExtractConfig
-    """Settings with ``frame_batch`` resolved, and ``threads`` from the shard's journal if there is one."""
+    """Settings with ``frame_batch`` and ``threads`` resolved."""
     provenance: Provenance
     samples: tuple[Sample, ...]
     views: tuple[View, ...]
@@ -44,6 +44,12 @@ class ShardPlan:
     """Steps of each row, by the frame counts of the manifest."""
     finished: ShardIndex | None
     """Index of the shard on disk, if an earlier run has finished the shard."""
+
+    @property
+    def threads(self) -> int:
+        """CPU threads of the encoder."""
+        assert self.config.threads is not None, "settings are resolved first"
+        return self.config.threads
 
     @property
     def size_bytes(self) -> int:

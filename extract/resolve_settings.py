@@ -19,7 +19,7 @@ import torch
 from ..cache.format import parse_shard_name, partial_folder, shard_name
 from ..cache.journal import read_header
 from ..cache.shard import read_index
-from ..core.device import resolve_dtype
+from ..core.device import default_threads, resolve_dtype
 from ..core.errors import CacheError
 from ..core.files import read_json, visible
 from ..core.sample import SPLITS
@@ -45,7 +45,7 @@ def resolve_settings(
     device: torch.device,
     leave_note: bool = True,
 ) -> ExtractConfig:
-    """Return the settings with ``frame_batch`` filled in, and ``threads`` from a journal.
+    """Return the settings with ``frame_batch`` and ``threads`` filled in.
 
     Args:
         config: the settings; values that the user gave stay.
@@ -66,7 +66,7 @@ def resolve_settings(
     journals = [partial_folder(out / shard_name(split, *shard)) for split in splits]
     # Threads only from journals of this shard: a finished shard does not continue.
     own = [folder for folder in journals if folder.exists()]
-    threads = config.threads or next(_in_journals(own, fingerprint, "threads"), None)
+    threads = config.threads or next(_in_journals(own, fingerprint, "threads"), None) or default_threads()
     frame_batch = config.frame_batch or next(_frame_batches(out, own, fingerprint), None)
     if frame_batch is None:
         frame_batch = _fastest_frame_batch(encoder, config=config, device=device)

@@ -4,9 +4,9 @@ from .arrays import select_from_arrays
 from .clip import Clip, ClipInfo
 from .container import DamagedVideoError
 from .frames import decode_all, read_frames
+from .geometry import ResizeMode
 from .listing import list_clips
 from .probing import count_frames, probe, read_timeline
-from .resize_mode import ResizeMode
 from .sampling import FrameSampling, count_selected, select_at_times, select_frames
 from .timeline import Timeline, choose_frames
 

@@ -9,8 +9,7 @@ import numpy as np
 from ..core.errors import DataError
 from .clip import Clip
 from .folder import square_of
-from .geometry import refuse_absurd_size
-from .resize_mode import ResizeMode
+from .geometry import ResizeMode, refuse_absurd_size
 from .sampling import FrameSampling
 from .timeline import choose_frames, even_timeline
 

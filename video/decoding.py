@@ -18,8 +18,7 @@ from .container import (
     read_packets,
     reason,
 )
-from .geometry import orientation, refuse_absurd_size, shown_size
-from .resize_mode import ResizeMode, centre_square, fitted_size
+from .geometry import ResizeMode, centre_square, fitted_size, orientation, refuse_absurd_size, shown_size
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

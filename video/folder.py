@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..core.errors import DataError
-from .geometry import refuse_absurd_size
+from .geometry import ResizeMode, centre_square, fitted_size, refuse_absurd_size
 from .picture_order import in_natural_order
 from .pixels import refuse_unknown_range, to_rgb
-from .resize_mode import ResizeMode, centre_square, fitted_size
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -11,8 +11,8 @@ from .container import DamagedVideoError, open_video, pixel_aspect
 from .counting import decoded_timeline
 from .decoding import SquareResizer, decode_stream
 from .folder import list_pictures, read_picture
+from .geometry import ResizeMode
 from .probing import count_frames, read_timeline
-from .resize_mode import ResizeMode
 from .sampling import FrameSampling
 from .timeline import choose_frames
 

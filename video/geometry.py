@@ -1,9 +1,9 @@
-"""Geometry of a decoded frame: orientation, size as shown, and limits of the size."""
+"""Geometry of a frame: orientation, size as shown, limits of the size, and resizing to a square."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from av.buffer import Buffer
     from av.video.frame import VideoFrame
 
+ResizeMode = Literal["crop", "stretch"]
+"""``crop``: scale the shorter side to the square and keep the middle. ``stretch``: scale both sides."""
 MAX_PIXELS = 8192 * 8192
 """Largest number of pixels of one picture, twice 8K (7680 x 4320). A damaged header may declare gigabytes."""
 MAX_SIDES_RATIO = 20.0
@@ -75,3 +77,24 @@ def refuse_absurd_size(path: Path, *, height: int, width: int, pixel_aspect: flo
             f"{path} must show pictures whose sides differ at most {MAX_SIDES_RATIO:g} times, but declares"
             f" {width} x {height} pixels, each {pixel_aspect:g} times as wide as high."
         )
+
+
+def fitted_size(height: float, width: float, *, size: int, fit: ResizeMode) -> tuple[int, int]:
+    """Return the height and width to scale a picture to, before :func:`centre_square`.
+
+    ``height`` and ``width`` are those of the picture as shown, with square pixels.
+
+    >>> fitted_size(720, 1280, size=128, fit="crop"), fitted_size(720, 1280, size=128, fit="stretch")
+    ((128, 228), (128, 128))
+    """
+    if fit == "stretch":
+        return size, size
+    shorter = min(height, width)
+    # Rounding may lose a pixel, but the square needs at least ``size``.
+    return max(size, round(height * size / shorter)), max(size, round(width * size / shorter))
+
+
+def centre_square(picture: np.ndarray, *, size: int) -> np.ndarray:
+    """Return the middle (size, size, 3) of a picture (H, W, 3) with H and W of at least ``size``."""
+    top, left = (picture.shape[0] - size) // 2, (picture.shape[1] - size) // 2
+    return picture[top : top + size, left : left + size]

@@ -16,6 +16,7 @@ import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from fla_llm.cache.writer import ShardWriter
+from fla_llm.core.device import default_threads, torch_threads
 from fla_llm.core.errors import CacheError, DataError
 from fla_llm.core.signals import Interrupted
 from fla_llm.corpora.manifest import Manifest, write_manifest
@@ -24,7 +25,6 @@ from fla_llm.encoder.store import save_encoder
 from fla_llm.extract.clips import ClipDataset
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.result import Extracted
-from fla_llm.extract.threads import default_threads, torch_threads
 
 Run = Callable[..., Extracted]
 WORKERS = ExtractConfig(frame_batch=4, workers=2, precision="fp32")

@@ -131,7 +131,7 @@ def test_a_journal_says_frame_batch_and_threads(
     assert header.pop("plan")
     assert header == {"encoder": fingerprint_of(encoder), "frame_batch": 8, "threads": 1}
     assert resolved() == given
-    assert resolved(shard=(1, 2)) == replace(OPEN, frame_batch=8)  # its threads are its own
+    assert resolved(shard=(1, 2)) == replace(OPEN, frame_batch=8, threads=3)  # its threads are its own
     assert resolved(fingerprint="91bc").frame_batch == FRAME_BATCH
     assert run_extract(config=OPEN).clips == 6  # goes on
     assert FeatureCache(tmp_path / "cache", "dev").provenance.frame_batch == 8
