@@ -18,6 +18,7 @@ from ..finetune.data import FeatureItems
 from ..finetune.store import check_streams, load_stage_two
 from ..pretrain.data import collate as collate_frames
 from ..pretrain.store import load_stage_one
+from ..training.batches import move_batch
 from .frames import evaluation_frames
 from .pictures import weights_uri
 from .read_run import RunRecord
@@ -112,7 +113,7 @@ def stage_one_maps(
         ids = model.tokenizer.encode(row.prediction)
         _check_length(len(frames))
         batch = collate_frames([{"frames": frames, "labels": torch.tensor(ids)}])
-        weights = model.cross_attention({name: value.to(place) for name, value in batch.items()})[0]
+        weights = model.cross_attention(move_batch(batch, place))[0]
         return attention_map(weights, ids, model.tokenizer.decode, language=row.language)
 
     return dict(_each(sentences, compute))
@@ -141,7 +142,8 @@ def stage_two_maps(
             raise DataError(items.missing.get(row.id, "The cache does not hold the clip."))
         item = items.get(number_of[row.id]) | {"text": row.prediction}
         _check_length(items.lengths[number_of[row.id]])
-        (weights,) = model.feature_attention(collate_features([item], codec=model.codec))
+        batch = move_batch(collate_features([item], codec=model.codec), model.llm.device)
+        (weights,) = model.feature_attention(batch)
         ids = model.codec.target_ids(row.prediction)
         return attention_map(weights, ids, model.codec.decode, language=row.language)
 

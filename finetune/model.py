@@ -103,10 +103,10 @@ class StageTwoModel(TranslationModel):
 
     @torch.no_grad()
     def translate(self, batch: Mapping[str, Any], decoding: DecodingConfig) -> list[str]:
-        """Return a sentence for each clip of a batch. The model must be in eval mode."""
+        """Return a sentence for each clip of a batch on the device. The model must be in eval mode."""
         assert not self.training, "with checkpointing, generate() in train mode gives wrong text"
         with self._autocast():
-            found = self.conditioned_lm.generate(self._conditioning(self._on_device(batch)), decoding)
+            found = self.conditioned_lm.generate(self._conditioning(batch), decoding)
         return [self.codec.decode(ids) for ids in found.tolist()]
 
     @torch.no_grad()
@@ -119,7 +119,7 @@ class StageTwoModel(TranslationModel):
         hold fewer than ``count`` sentences. The model must be in eval mode.
 
         Args:
-            batch: a batch from :func:`.collate.collate`.
+            batch: a batch from :func:`.collate.collate`, on the device of the model.
             decoding: settings of the search.
             count: number of sentences, at most ``num_beams``.
 
@@ -129,7 +129,7 @@ class StageTwoModel(TranslationModel):
         assert not self.training, "with checkpointing, generate() in train mode gives wrong text"
         check_n_best(count, decoding)
         with self._autocast():
-            conditioning = self._conditioning(self._on_device(batch))
+            conditioning = self._conditioning(batch)
             found = self.conditioned_lm.search(conditioning, decoding, n_best=count)
         clips = zip(found.ids.tolist(), found.scores.tolist(), strict=True)
         return [self._sentences(*clip, once=decoding.diversity > 0)[:count] for clip in clips]
@@ -140,9 +140,8 @@ class StageTwoModel(TranslationModel):
 
         See :meth:`.ConditionedLM.feature_attention`.
         """
-        given = self._on_device(batch)
         with self._autocast():
-            return self.conditioned_lm.feature_attention(self._conditioning(given), given["labels"])
+            return self.conditioned_lm.feature_attention(self._conditioning(batch), batch["labels"])
 
     def padded_size(self, batch: Mapping[str, Any]) -> int:
         """Return the number of computed language model positions, padding included."""
@@ -209,9 +208,6 @@ class StageTwoModel(TranslationModel):
 
     def _stream_names(self) -> list[tuple[str, str]]:
         return [stream_names(number) for number in range(len(self.streams))]
-
-    def _on_device(self, batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        return {name: value.to(self.llm.device) for name, value in batch.items() if torch.is_tensor(value)}
 
     def _conditioning(self, inputs: Mapping[str, Tensor]) -> Conditioning:
         features, feature_lengths = self._projected(inputs)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from ..core.config import config_to_dict, differences, load_config, write_config
-from ..core.device import resolve_dtype
 from ..core.errors import RunError
 from ..core.files import read_json, write_json
 from ..core.run import check_run_folder
@@ -209,10 +208,8 @@ def finish_run(
     device, config = model.llm.device, model.config
     translations = None
     if dev is not None:
-        dtype = resolve_dtype(config.training.precision, device)
-        translations = predict(
-            model, dev, decoding=config.decoding, device=device, dtype=dtype, desc="dev, kept weights"
-        )
+        # The model opens its own autocast.
+        translations = predict(model, dev, decoding=config.decoding, device=device, desc="dev, kept weights")
     if is_main_process():
         if translations is not None:
             write_predictions(run / "predictions-dev.jsonl", translations)

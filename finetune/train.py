@@ -17,6 +17,7 @@ from ..llm.load import load_llm
 from ..llm.text_codec import draw_examples
 from ..llm.trim import trim
 from ..llm.vocabulary import needed_ids
+from ..training.batches import move_batch
 from ..training.evaluation import EvaluationSet
 from ..training.interruption import report_interruption
 from ..training.log import TrainingLog
@@ -144,9 +145,8 @@ def plan(
     if dev is not None:
         _evaluation_set(model, dev)
     check_sentences(model, train, dev)
-    largest = {name: value.to(torch_device) for name, value in data.largest.items()}
     with torch.no_grad():
-        loss = model(**largest)["loss"].item()
+        loss = model(**move_batch(data.largest, torch_device))["loss"].item()
     return TunePlan(
         train_clips=len(train),
         dev_clips=len(dev or ()),

@@ -18,6 +18,7 @@ from ..finetune.model import StageTwoModel
 from ..finetune.positions import SOURCE, check_positions, source_positions
 from ..finetune.run_files import RUN
 from ..finetune.store import check_features, load_stage_two
+from ..training.batches import move_batch
 from ..training.config import DecodingConfig
 from ..video import Clip, read_frames, select_from_arrays
 from .evaluation import Decoding
@@ -139,8 +140,7 @@ class Translator:
         check_positions(self.model, needed, ids=list(names), steps=steps, what=SOURCE)
         items = [{"id": "", "features": each, "text": "", "language": self.language} for each in features]
         batch = collate(items, codec=self.model.codec)
-        moved = {name: value.to(self.model.llm.device) for name, value in batch.items()}
-        return self.model.translate(moved, self.decoding)
+        return self.model.translate(move_batch(batch, self.model.llm.device), self.decoding)
 
     def _frames(self, video: "Video", *, fps: float | None) -> np.ndarray:
         """Return the selected frames of one video as squares."""

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.device import resolve_dtype
 from ..finetune.batching import TrainBatches
 from ..finetune.config import TuneConfig
 from ..finetune.data import FeatureItems
 from ..finetune.model import StageTwoModel
 from ..finetune.train import build_model
+from ..training.batches import move_batch
 from ..training.config import DecodingConfig
 from ..training.optimisers import make_optimiser
 from .hours import Hours, measured_hours
@@ -67,7 +67,7 @@ def probe_model(
 
     ``steps`` must be two at least: the moments of the optimiser exist from the second step on.
     """
-    tensors = {name: value.to(device) for name, value in batch.items() if torch.is_tensor(value)}
+    tensors = move_batch(batch, device)
     optimiser = make_optimiser(model.parameter_groups(), model.config.training)
     torch.cuda.reset_peak_memory_stats(device)
     seconds = [_seconds(lambda: train_step(model, tensors, optimiser), device) for _ in range(steps)]
@@ -92,8 +92,7 @@ def _seconds(work: Callable[[], Any], device: torch.device) -> float:
 
 def train_step(model: StageTwoModel, tensors: dict[str, Any], optimiser: torch.optim.Optimizer) -> Tensor:
     """Train on a batch on the device of the model, with the steps of the engine. Return the loss."""
-    with _autocast(model):
-        loss = model(**tensors)["loss"]
+    loss = model(**tensors)["loss"]
     loss.backward()
     if model.config.training.max_grad_norm > 0:
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -105,12 +104,4 @@ def train_step(model: StageTwoModel, tensors: dict[str, Any], optimiser: torch.o
 
 def search(model: StageTwoModel, tensors: dict[str, Any], decoding: DecodingConfig) -> list[str]:
     """Translate a batch with the steps of an evaluation. The model must be in eval mode."""
-    with torch.no_grad(), _autocast(model):
-        return model.translate(tensors, decoding)
-
-
-def _autocast(model: StageTwoModel) -> torch.autocast:
-    """Return the autocast context of the engine."""
-    device: torch.device = model.language_model.model.device
-    dtype = resolve_dtype(model.config.training.precision, device)
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+    return model.translate(tensors, decoding)

@@ -15,7 +15,7 @@ from ..core.files import write_jsonl
 from ..core.progress import progress
 from ..core.sample import Unreadable
 from ..scoring import score
-from .batches import BatchDataset
+from .batches import BatchDataset, move_batch
 from .config import DecodingConfig
 from .model import TranslationModel
 from .processes import begin_worker, gather_all
@@ -133,9 +133,8 @@ def translate_all(
         for number, (batch, unreadable) in zip(mine, batches, strict=True):
             missing |= unreadable
             if batch is not None:
-                moved = {name: _to(value, device) for name, value in batch.items()}
                 rows = [row for row in evaluation.batches.batches[number] if row not in unreadable]
-                found.update(zip(rows, translate(moved), strict=True))
+                found.update(zip(rows, translate(move_batch(batch, device)), strict=True))
     model.train(was_training)
     return _in_order(evaluation, dict(gather_all([*found.items()])), dict(gather_all([*missing.items()])))
 
@@ -199,10 +198,6 @@ def _loader(batches: BatchDataset, numbers: list[int], workers: int) -> Iterable
 def _unchanged(item: T) -> T:
     """Return the batch, which is collated already."""
     return item
-
-
-def _to(value: object, device: torch.device) -> object:
-    return value.to(device, non_blocking=True) if isinstance(value, torch.Tensor) else value
 
 
 def _in_order(
