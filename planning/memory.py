@@ -118,6 +118,13 @@ def total(parts: dict[str, int]) -> int:
     return sum(parts.values())
 
 
+def verdict(size: int, room: int, *, basis: str = "by an estimate") -> str:
+    """Return the line that tells whether ``size`` bytes fit into ``room``."""
+    spare = (room - size) / GB
+    answer = f"yes, {spare:.1f} GB to spare" if size <= room else f"no, {-spare:.1f} GB too much"
+    return f"Fits in {room / GB:g} GB, {basis}: {answer}."
+
+
 def part_lines(title: str, parts: dict[str, int]) -> list[str]:
     """Return a line for each part, and a line for the total."""
     rows = [f"  {name:34}{size / GB:8.2f} GB" for name, size in parts.items()]

@@ -11,7 +11,8 @@ LOSS_BYTES = 12
 """Bytes of each logit at most, in bf16. Measured while loss.py ran (tests/planning/test_steps.py)."""
 CAP_BYTES = 2  # more where logits are capped, measured alike
 HEAD_BYTES = 6
-"""Bytes of each number of a trained head in the loss' backward pass: a bf16 copy and two gradients."""
+"""Bytes of each number of a trained head as it is passed back: a bf16 copy and two gradients. Two of the
+three are there at the peak of the logits. When the third comes, most bytes of the logits are gone."""
 SEARCH_BYTES = 16
 """Bytes of each logit in the search: bf16, fp32, log-probabilities, scores of the beams."""
 
@@ -23,8 +24,9 @@ def training_parts(model: ModelMemory, batch: BatchShape) -> dict[str, int]:
     inputs: StepPhase = {"projector and embeddings": input_bytes(model, batch)}
     if model.tune.training.accumulate > 1:  # set aside, in case this batch does not fit
         inputs["gradients of earlier batches"] = model.gradients
-    # With checkpointing a layer's copies are made again, and given back with the layer.
-    copies = 0 if again else model.copies
+    # With checkpointing a layer's copies are made again, and given back with the layer. The loss makes a
+    # copy of the head again in either case.
+    copies = 0 if again else model.copies - model.number_bytes * model.weights.head
     projected = 4 * batch.clips * batch.projected * model.config.hidden_size
     loss = inputs | kept | {"logits of the loss": _loss_bytes(model, batch)}
     layer: StepPhase = {
@@ -37,7 +39,8 @@ def training_parts(model: ModelMemory, batch: BatchShape) -> dict[str, int]:
     return fullest(
         model.standing,
         loss | {"projected features": projected, "autocast's copies": model.copies},
-        loss | {"head, passed back": HEAD_BYTES * model.weights.head, "autocast's copies": copies},
+        loss | {"head, passed back": HEAD_BYTES * 2 // 3 * model.weights.head, "autocast's copies": copies},
+        inputs | kept | {"head, passed back": HEAD_BYTES * model.weights.head, "autocast's copies": copies},
         inputs | kept | layer | {"autocast's copies": copies, "gradients": 4 * model.weights.head},
         inputs | layer | {"first layer's activations": one_layer, "gradients": model.gradients},
         {"gradients": model.gradients, "embedding's gradient, added up": words},

@@ -15,7 +15,7 @@ from ..finetune.config import TuneConfig
 from ..finetune.data import FeatureItems, open_caches
 from .gpu import device_name, gpu_bytes, planned_dtype
 from .hours import Hours, estimate_hours
-from .memory import GB, part_lines
+from .memory import part_lines, verdict
 from .model_shapes import read_config
 from .probe import Probed, probe_run
 from .remedies import plan_memory
@@ -75,10 +75,8 @@ class PlanReport:
         lines.append(f"Lengths: {self.lengths}.")
         lines += [] if self.hours is None else [self.hours.describe()]
         lines += [] if self.probed is None else [self.probed.describe(plan)]
-        spare = (plan.room - self._bytes) / GB
-        verdict = f"yes, {spare:.1f} GB to spare" if self.fits else f"no, {-spare:.1f} GB too much"
         basis = "by an estimate" if self.probed is None else "by measurement"
-        lines.append(f"Fits in {plan.room / GB:g} GB, {basis}: {verdict}.")
+        lines.append(verdict(self._bytes, plan.room, basis=basis))
         return "\n".join([*lines, *plan.remedies])
 
 

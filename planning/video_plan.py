@@ -21,7 +21,7 @@ from .cuda_precision import CudaPrecision
 from .gpu import device_name, gpu_bytes, planned_dtype
 from .hours import Hours, estimate_hours
 from .layer_stack import measure_stack
-from .memory import CONTEXT_BYTES, GB, fullest, part_lines, total
+from .memory import CONTEXT_BYTES, fullest, part_lines, total, verdict
 from .saved_bytes import AliveBytes, SavedBytes
 from .sequence_lengths import text_tokens
 from .weights import moment_bytes
@@ -68,10 +68,8 @@ class VideoPlan:
 
     def describe(self) -> str:
         """Return the plan for people."""
-        spare = (self.room - total(self.parts)) / GB
-        verdict = f"yes, {spare:.1f} GB to spare" if self.fits else f"no, {-spare:.1f} GB too much"
         lines = [*part_lines(self.stage, self.parts), "", self.hours.describe(self.unit)]
-        lines.append(f"Fits in {self.room / GB:g} GB, by an estimate: {verdict}.")
+        lines.append(verdict(total(self.parts), self.room))
         return "\n".join([*lines, *([] if self.fits else [self.remedy])])
 
 

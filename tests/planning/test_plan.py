@@ -142,6 +142,18 @@ def test_a_model_whose_shapes_depend_on_numbers_is_not_checked(
     assert "Not checked whether the run fits. The memory of a qwen3" in caplog.text
 
 
+def test_a_fault_that_is_no_matter_of_numbers_is_raised_as_it_is(
+    llm_folder: Folder, config: TuneConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "fla_llm.planning.layer_stack._run", lambda _, inputs: inputs["inputs_embeds"] @ torch.ones(1, 1)
+    )
+    other = replace(config, lora=replace(config.lora, rank=5))  # not measured by another test
+    with pytest.raises(RuntimeError) as raised:
+        spec(llm_folder("qwen3"), other).model  # noqa: B018
+    assert not isinstance(raised.value, UnmeasurableError)
+
+
 def invoke(*arguments: str) -> Result:
     settings = (
         "lora.rank=4",
