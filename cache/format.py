@@ -40,7 +40,7 @@ class CacheRow:
     view: int = 0
     """0 for the clean pass, 1 and above for augmented passes over the same clip."""
     frame_offset: int = 0
-    """First frame that was sampled (the phase). The HDF5 column is called ``offset``."""
+    """First sampled frame (the phase). The HDF5 column is called ``offset``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +56,7 @@ class Provenance:
     preprocessing: dict[str, Any]
     """Settings from video to frames of the encoder: sizes, fit, normalisation, frame sampling."""
     frame_batch: int
-    """Frames that the backbone computes at a time."""
+    """Frames in a batch of the backbone."""
     compute_dtype: str
     """Number format of the computation, such as ``float32``."""
     device_kind: str
@@ -70,7 +70,7 @@ class Provenance:
     step_seconds: float | None
     """Seconds between steps, or None where the videos of the split differ in frame rate."""
     versions: dict[str, str]
-    """Versions of the packages that can change feature values."""
+    """Versions of the packages with influence on feature values."""
 
 
 def shard_name(split: str, index: int, count: int) -> str:

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class JournalEntry:
-    """Line of the journal: one finished video."""
+    """Line of the journal: a finished video."""
 
     id: str
     view: int
@@ -47,7 +47,7 @@ class JournalEntry:
 
 
 class Journal:
-    """Open, locked journal of one shard."""
+    """Open, locked journal of a shard."""
 
     def __init__(
         self, folder: Path, *, plan: str, feature_size: int, note: Mapping[str, object] | None = None
@@ -94,7 +94,7 @@ class Journal:
             )
 
     def reject(self, *, id: str, view: int, reason: str) -> None:
-        """Record a video that could not be read.
+        """Record an unreadable video.
 
         Raises:
             OSError: the disk is full or fails. The journal is then closed.

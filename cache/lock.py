@@ -1,4 +1,4 @@
-"""Lock on a folder: one process at a time, released by the operating system when the process ends."""
+"""Lock on a folder: a single process at a time, released by the operating system when the process ends."""
 
 import errno
 import fcntl

@@ -1,4 +1,4 @@
-"""Reader of a feature cache: one sequence of videos over all shards."""
+"""Reader of a feature cache: a single sequence of videos over all shards."""
 
 import logging
 import os
@@ -117,7 +117,7 @@ class FeatureCache:
 
 
 class _ShardFile:
-    """One open shard. HDF5 gives the position of a video's bytes, and a memory map gives the bytes.
+    """An open shard. HDF5 gives the position of a video's bytes, and a memory map gives the bytes.
 
     On a network disk, HDF5 reads everything: when the server fails, a read through HDF5 raises an error, but
     a memory map would end the process with SIGBUS.
@@ -180,7 +180,7 @@ def read_shards(folder: Path, split: str | None = None) -> list[ShardIndex]:
 
 
 def read_agreeing(paths: Sequence[Path]) -> list[ShardIndex]:
-    """Return the indices of shards of one cache, which may be incomplete.
+    """Return the indices of shards of a cache, which may be incomplete.
 
     Raises:
         CacheError: a shard is damaged, two shards disagree, or an id is twice in a split.

@@ -1,4 +1,4 @@
-"""Content of a shard: write all in one pass, read the index.
+"""Content of a shard: write all in a single pass, read the index.
 
 ``/features/<row>``   one contiguous dataset for each video, (T, D) float16
 ``/index/<column>``   one-dimensional, entry i describes ``/features/<i>``
@@ -36,7 +36,7 @@ class ShardIndex:
     crc32: np.ndarray
     """zlib.crc32 of the bytes of each row's features, (N,) int64."""
     rejected: tuple[tuple[str, int], ...]
-    """(id, view) of the planned videos that could not be read."""
+    """(id, view) of the planned but unreadable videos."""
 
 
 def write_shard(

@@ -53,7 +53,7 @@ def describe(summary: dict[str, Any]) -> str:
 
 
 def _unfinished(folder: Path) -> list[dict[str, Any]]:
-    """Return the shards that have a journal and do not exist yet."""
+    """Return the unfinished shards with a journal."""
     # A journal beside its finished shard is left over from a kill, and not unfinished work.
     paths = {path.with_suffix(".h5"): path for path in visible(folder.glob("*.partial"))}
     return [

@@ -1,4 +1,4 @@
-"""Writer of one shard. A kill at any moment loses no finished video and changes no byte of the shard."""
+"""Writer of a shard. A kill at any moment loses no finished video and changes no byte of the shard."""
 
 import hashlib
 import json
@@ -80,12 +80,12 @@ class ShardWriter:
 
     @property
     def num_written(self) -> int:
-        """Number of rows that are written or rejected."""
+        """Number of written or rejected rows."""
         return len(self._journal.entries)
 
     @property
     def pending(self) -> tuple[CacheRow, ...]:
-        """Rows that are not yet written, in order."""
+        """Pending rows, in order."""
         return self._rows[self.num_written :]
 
     @property
@@ -95,7 +95,7 @@ class ShardWriter:
 
     @property
     def steps_written(self) -> int:
-        """Steps of all written videos, those of earlier processes included."""
+        """Steps of all written videos, videos of earlier processes included."""
         return sum(entry.num_steps for entry in self._journal.entries)
 
     @property

@@ -1,4 +1,4 @@
-"""The command ``fla``. Each command is a thin module that imports its room inside the function.
+"""The command ``fla``. Each command is a thin module with imports of other rooms inside the function.
 
 So ``--help`` of every command prints without loading torch.
 """
@@ -43,11 +43,11 @@ USER_ERRORS: dict[int, str] = {
     **dict.fromkeys((errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP), "\nGive another path."),
     errno.ENAMETOOLONG: "\nGive a shorter name.",
 }
-"""Errors of the operating system that the user can correct -> remedy."""
+"""Correctable errors of the operating system -> remedy."""
 
 
 class Commands(click.Group):
-    """Group of commands that imports a command on its first call."""
+    """Group of commands. A command is imported on the first call."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands in the order of the pipeline."""
@@ -57,6 +57,7 @@ class Commands(click.Group):
         """Import and return a command."""
         if cmd_name not in COMMANDS:
             return None
+        # One command is imported, not all: --help stays quick.
         return importlib.import_module(f"{__name__}.{cmd_name}").command
 
     def resolve_command(
@@ -78,8 +79,9 @@ class Commands(click.Group):
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
+        """List the commands without an import."""
         with formatter.section("Commands"):
+            # click would import every command to read the first line of the help.
             formatter.write_dl(list(COMMANDS.items()))
 
 
@@ -118,6 +120,7 @@ def main() -> None:
     except FlaError as error:
         _end(str(error))
     except OSError as error:
+        # Any other error of the system is a fault of this code, and keeps the traceback.
         if error.errno not in USER_ERRORS:
             raise
         _end(f"{error.filename or 'writing'}: {error.strerror}.{USER_ERRORS[error.errno]}")

@@ -29,6 +29,7 @@ def info(context: click.Context, folder: Path, as_json: bool) -> None:
 
     summary = summarise(folder)
     emit(as_json, summary, describe(summary))
+    # Scripts that wait for an extraction read the exit code.
     context.exit(int(not summary["is_complete"]))
 
 
@@ -44,6 +45,7 @@ def verify(context: click.Context, folder: Path, deep: bool, as_json: bool) -> N
     """
     from ..cache.verify import verify
 
+    # Every fault is listed, not only the first: one run tells all shards to extract again.
     faults = verify(folder, deep=deep)
     lines = [": ".join(filter(None, (fault.shard, fault.video, fault.reason))) for fault in faults]
     emit(as_json, {"faults": [vars(fault) for fault in faults]}, "\n".join(lines) or f"{folder} is sound")
@@ -117,6 +119,7 @@ def import_(
     config = ImportConfig(
         format=format, encoder=encoder, split=split, language=language, corpus=corpus, suffix=suffix
     )
+    # Exports and signjoey files hold the sentences, other formats need a manifest.
     sentences = read_manifest(manifest) if manifest else None
     plan = plan_import(source, out=out, config=config, sentences=sentences)
     result = describe_plan(plan) if dry_run else write_import(plan)

@@ -1,4 +1,4 @@
-"""``fla config``: the presets, and every setting with its default and meaning."""
+"""``fla config``: the presets, and every setting with default and meaning."""
 
 import importlib
 import shutil

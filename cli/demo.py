@@ -28,8 +28,8 @@ def command(
 ) -> None:
     """Generate a sign language, then prepare, pretrain, extract, tune, evaluate and translate.
 
-    Needs no GPU and downloads nothing; takes about ten minutes on two idle cores. Ends with what was scored
-    and where everything lies; the same figures are in OUT/summary.json.
+    Needs no GPU, downloads nothing, and takes about ten minutes on two idle cores. Ends with the scores and
+    the places of all results. The same figures are in OUT/summary.json.
     """
     from ..core.config import config_to_dict
     from ..core.run import check_new_folder

@@ -24,6 +24,7 @@ def command(ctx: click.Context, device: str, as_json: bool) -> None:
     checks = examine(Path.cwd(), device=device)
     lines = [f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.found}" for check in checks]
     lines += [f"\nRemedy for {check.name}:\n{check.fix}" for check in checks if not check.ok]
+    # One failed check is enough: any of them stops some command later.
     healthy = all(check.ok for check in checks)
     emit(as_json, {"ok": healthy, "checks": [asdict(check) for check in checks]}, "\n".join(lines))
     ctx.exit(0 if healthy else 1)

@@ -101,6 +101,7 @@ def command(
     from ..scoring.expected import compare_with_expected, describe_compared, read_expected
     from ..scoring.protocols import named_protocols
 
+    # A misspelt name must not be found after an hour of translation.
     named_protocols(protocol)
     expected = None if compare is None else read_expected(compare)
     # Everything that files alone can show is refused before torch is loaded.

@@ -62,6 +62,7 @@ def command(
     from ..finetune.run_files import check_parts
     from ..pipeline.precheck import check_features
 
+    # Refuse before torch is loaded and a model is merged for minutes.
     check_parts(run)
     check_new_folder(out)
     if ckpt is not None:

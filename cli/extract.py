@@ -35,6 +35,7 @@ class ShardType(click.ParamType):
         if isinstance(value, tuple):
             return value
         match = re.fullmatch(r"(\d+)/(\d+)", value)
+        # 3/3 is a common mistake: shards are counted from 0.
         if match is None or not int(match[1]) < int(match[2]):
             self.fail(f"must be i/n with i from 0 to n - 1, but is {value!r}.", param, ctx)
         return int(match[1]), int(match[2])
@@ -47,6 +48,7 @@ class ScalesType(click.ParamType):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the scales as a YAML list."""
+        # The text becomes YAML of --set, where 1.5 or words would fail with a less clear error.
         if not re.fullmatch(r"\d+(,\d+)*", value):
             self.fail(f"must be whole numbers such as 1,2, but is {value!r}.", param, ctx)
         return f"[{value}]"
@@ -137,10 +139,12 @@ def command(
 
     named = {
         "level": level, "timm.scales": scales, "views": views, "fps": fps,
+        # Without the flag, the setting of --config counts.
         "keep_partial": keep_partial or None,
     }  # fmt: skip
     overrides = (*overrides, *(f"{key}={value}" for key, value in named.items() if value is not None))
     config = load_config(ExtractConfig, source=config_source, overrides=with_seed(overrides, seed))
+    # A wrong manifest is refused before torch and the encoder are loaded.
     content = read_manifest(manifest, root=Path(root) if root else None, limit=limit)
     if ckpt is not None:
         check_encoder(ckpt)
@@ -171,7 +175,7 @@ def command(
 def _refuse_contradictions(
     shard: tuple[int, int] | None, num_shards: int | None, devices: str | None, *, engine: str, device: str
 ) -> None:
-    """Refuse options that contradict each other about the assignment of shards."""
+    """Refuse contradictory options for the assignment of shards."""
     several = {"--shards": num_shards, "--devices": devices, "--engine ray": engine == "ray" or None}
     given = [name for name, value in several.items() if value is not None]
     if shard is not None and given:

@@ -1,4 +1,4 @@
-"""Options and printing that all commands share."""
+"""Options and printing for all commands."""
 
 import json
 import math
@@ -29,7 +29,7 @@ Decorator = Callable[[Any], Any]
 
 
 def config_options(example: str, *, preset: str | None = None, presets: Path | None = None) -> Decorator:
-    """Return a decorator that adds ``--config`` (``config_source``) and ``--set`` (``overrides``).
+    """Return a decorator for the options ``--config`` (``config_source``) and ``--set`` (``overrides``).
 
     Args:
         example: a setting of the command, ``key=value``, for the help.
@@ -91,11 +91,12 @@ llm_option = click.option(
 
 def with_seed(overrides: tuple[str, ...], seed: int | None) -> tuple[str, ...]:
     """Return ``overrides`` with ``--seed`` as the last word on ``seed``."""
+    # Last, because later settings replace earlier ones.
     return overrides if seed is None else (*overrides, f"seed={seed}")
 
 
 def emit(as_json: bool, content: dict[str, Any], text: str) -> None:
-    """Print the result on standard output: one JSON object, or text for people."""
+    """Print the result on standard output: a JSON object, or text for people."""
     click.echo(_json(content) if as_json else printable(text))
 
 
@@ -111,7 +112,7 @@ def table(content: dict[str, Any]) -> str:
 
 
 def _in_words(value: Any) -> str:
-    """Return a value without Python's brackets, and a float with the digits that mean something."""
+    """Return a value without Python's brackets, and a float with four significant digits."""
     if value is None or (isinstance(value, (tuple, list, dict)) and not value):
         return "none"
     if isinstance(value, float):

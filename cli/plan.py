@@ -1,4 +1,4 @@
-"""``fla plan``: does a stage fit a GPU, what must change, and how many hours will it take."""
+"""``fla plan``: memory, remedies and hours of a stage."""
 
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def command(
 
 
 def _check_options(stage: str, asked: dict[str, Any], *, manifest: Path | None, limit: int | None) -> None:
-    """Refuse options of another stage, and a stage without its input."""
+    """Refuse options of another stage, and a stage without input."""
     if stage == "tune":
         if asked["llm"] is None:
             raise click.UsageError("Missing option '--llm'.")
@@ -95,12 +95,13 @@ def _check_options(stage: str, asked: dict[str, Any], *, manifest: Path | None, 
         return
     if manifest is None:
         raise click.UsageError(f"--stage {stage} needs --manifest.")
+    # An ignored option would give a plan for another run than the user means.
     if given := [name for name, value in asked.items() if value]:
         raise click.UsageError(f"--{given[0].replace('_', '-')} is for --stage tune.")
 
 
 def _check_inputs(llm: str, features: tuple[Path, ...]) -> None:
-    """Refuse a model or caches that are not there, before torch is loaded."""
+    """Refuse a missing model or missing caches, before torch is loaded."""
     from ..core.hub import find_source
     from ..pipeline.precheck import check_features
 

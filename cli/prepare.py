@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..corpora.prepare import Prepared
 
 RELEASED = ("phoenix14t", "csl-daily", "how2sign", "uni-sign", "table")
-"""Corpora that :func:`..corpora.prepare.prepare` reads. Named here so that ``--help`` loads no reader."""
+"""Corpora of :func:`..corpora.prepare.prepare`. The list here spares ``--help`` the import of readers."""
 
 
 @click.command()
@@ -52,8 +52,8 @@ def command(
 ) -> None:  # fmt: skip
     """Make the manifest of the corpus in SOURCE, and list each row that cannot be used.
 
-    SOURCE is the release's folder; for table a CSV, TSV or JSON Lines file with the columns id, split,
-    text, and video or poses; for demo the folder to render the demo corpus into.
+    SOURCE is the release's folder. For table: a CSV, TSV or JSON Lines file with the columns id, split,
+    text, and video or poses. For demo: the folder to render the demo corpus into.
 
     Exit code 1: a manifest was written, but faults are listed (a corrupt or absent video, an id twice in
     one split), or a split has no usable row. Gaps known to the publishers are counted, and no fault.
@@ -88,7 +88,7 @@ def _check_corpus(
     poses: str | None,
     seed: int | None,
 ) -> None:
-    """Refuse an option that has no effect for this corpus."""
+    """Refuse an option without effect for this corpus."""
     if media is not None and corpus != "how2sign":
         raise ConfigError(f"--media must go with how2sign, but the corpus is {corpus}.\nLeave it out.")
     if root is not None and corpus != "table":
@@ -106,8 +106,10 @@ def _check_out(out: Path) -> None:
     from ..corpora.manifest import is_manifest
 
     _rejected_path(out).exists()  # raises now if the name is too long, not after the work
+    # A mistyped --out must not replace a table or a video.
     if out.exists() and not is_manifest(out):
         raise DataError(f"--out must be a new file or a manifest to replace, but {out} is neither.")
+    # Missing folders are made, so the nearest existing parent decides.
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise DataError(f"--out must lie where files can be written, but {folder} is no such folder.")
@@ -127,7 +129,7 @@ def _prepare_demo(
     is_dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Render the demo corpus into ``source`` and write its manifest. A dry run only says so."""
+    """Render the demo corpus into ``source`` and write the manifest. A dry run only logs the plan."""
     from ..core.config import load_config
     from ..demo.prepare import PrepareDemoConfig, prepare_demo
 

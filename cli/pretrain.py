@@ -76,6 +76,7 @@ def command(
         samples, config=config, out=out, resume=resume, device=device,
         allow_config_change=allow_config_change,
     )  # fmt: skip
+    # The result is printed before the exit code tells of missing clips.
     emit(as_json, result.to_dict(), table(result.to_dict()))
     if result.unreadable:
         raise SystemExit(1)  # done, but clips were left out

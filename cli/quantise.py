@@ -26,6 +26,7 @@ def command(llm: str, out: Path, precision: Any, device: str, as_json: bool) -> 
     from ..core.run import check_new_folder
 
     check_new_folder(out)
+    # Both checks come before torch is loaded: a refusal takes no seconds.
     find_source(llm)
     from ..llm.quantised_copy import quantise_llm  # loads torch, which takes seconds
 

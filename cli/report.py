@@ -1,4 +1,4 @@
-"""``fla report``: what runs did, as one HTML page."""
+"""``fla report``: an HTML page about runs."""
 
 from pathlib import Path
 from typing import Any

@@ -66,6 +66,7 @@ def command(
         )
     )
     emit(as_json, card.to_dict(), card.describe())
+    # Scores against other references cannot be compared, and a script must notice.
     context.exit(int(bool(card.differing)))
 
 

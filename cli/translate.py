@@ -66,6 +66,7 @@ def command(
     faults = [each.fault for each in done if each.fault is not None]
     for fault in faults:
         logger.error(f"fla: {fault}")
+    # JSON names each video, so rows of failed videos are left out there.
     rows = [{"video": str(each.video), "translation": each.text} for each in done if each.fault is None]
     # An empty line for a fault: line n of the output belongs to video n.
     lines = [_on_one_line(each.text) for each in done]

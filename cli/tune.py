@@ -78,6 +78,7 @@ def command(
     from ..core.run import check_run_folder, is_first_process
     from ..pipeline.precheck import check_features
 
+    # An absent flag must not switch off a setting of --config.
     flags = {"trim_vocab": trim_vocab, "allow_lossy_tokenizer": allow_lossy_tokenizer}
     overrides = (*overrides, *(f"{name}=true" for name, given in flags.items() if given))
     config = tune_config(
@@ -103,7 +104,7 @@ def command(
 
 
 def _finish(content: dict[str, Any], missing: Mapping[str, Missing], as_json: bool) -> NoReturn:
-    """Print the result; end with exit code 1 where clips are missing."""
+    """Print the result, and end with exit code 1 if clips are missing."""
     lists = [f"{split}: {describe_missing(clips)}" for split, clips in missing.items()]
     counts = {f"missing_{split}": len(clips) for split, clips in missing.items()}
     # A list of hundreds of clips would hide the scores in the table: the table has the counts.

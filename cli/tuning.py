@@ -43,6 +43,7 @@ def tune_config(
 ) -> TuneConfig:
     """Return the settings of ``--config`` and ``--set``, on which the options have the last word."""
     given = {"training.batch_tokens": batch_tokens, "train": train, "quantise": quantise}
+    # Options go over --set, as in every command.
     options = (f"{name}={value}" for name, value in given.items() if value is not None)
     return load_config(
         TuneConfig,

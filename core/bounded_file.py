@@ -51,6 +51,7 @@ class BoundedFile:
         Raises:
             DataError: the file goes on beyond the limit.
         """
+        # A line without an end would otherwise be read whole, however long.
         return self._take(self._file.readline(self._left + 1))
 
     def _take(self, data: bytes) -> bytes:

@@ -90,7 +90,7 @@ def write_config(config: Any, path: Path) -> None:
 def first_difference(
     old: Mapping[str, Any], new: Mapping[str, Any], *, prefix: str = ""
 ) -> tuple[str, Any, Any] | None:
-    """Return (dotted key, old value, new value) of the first setting that differs, or None if none differs.
+    """Return (dotted key, old value, new value) of the first different setting, or None for equal settings.
 
     >>> first_difference({"a": {"b": 1}}, {"a": {"b": 2}})
     ('a.b', 1, 2)
@@ -101,7 +101,7 @@ def first_difference(
 def differences(
     old: Mapping[str, Any], new: Mapping[str, Any], *, prefix: str = ""
 ) -> list[tuple[str, Any, Any]]:
-    """Return (dotted key, old value, new value) of every setting that differs. None: the setting is absent.
+    """Return (dotted key, old value, new value) of every different setting. None: the setting is absent.
 
     >>> differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 2, "c": 2}, "d": 4})
     [('a.b', 1, 2), ('d', 3, 4)]
@@ -184,6 +184,7 @@ def _apply(mapping: dict[str, Any], override: str) -> None:
             raise ConfigError(f"--set {override}: '{parent}' is one value, not a group of settings.")
         mapping = child
     try:
+        # YAML gives the types: 3 is a number, true a truth value, and [1, 2] a list.
         mapping[last] = parse_yaml(value)
     except YAML_FAULTS as error:
         raise ConfigError(f"--set {override}: the value must be YAML, but is not.") from error

@@ -15,7 +15,7 @@ The command line prints these errors without a traceback and ends with exit code
 
 
 class FlaError(Exception):
-    """An error that the user can correct. The text is a sentence, then the remedy."""
+    """An error for the user to correct. The text is a sentence, then the remedy."""
 
 
 class ConfigError(FlaError):
@@ -23,7 +23,7 @@ class ConfigError(FlaError):
 
 
 class DataError(FlaError):
-    """A corpus, manifest, video or text cannot be used as it is."""
+    """A corpus, manifest, video or text cannot be used."""
 
 
 class CacheError(FlaError):

@@ -1,4 +1,4 @@
-"""Atomic writing, JSON and text files with errors that name the line, and paths inside a folder."""
+"""Atomic writing, JSON and text files with line numbers in errors, and paths inside a folder."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def respect_umask(files: Iterable[Path]) -> None:
-    """Give the files of one folder the mode that the umask grants to new files.
+    """Give the files of a folder the mode of new files under the umask.
 
     safetensors leaves files that only the owner may read.
     """
@@ -67,7 +67,7 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Return what a JSON file holds.
+    """Return the content of a JSON file.
 
     Raises:
         DataError: the file cannot be read or is not JSON.
@@ -76,7 +76,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
-    """Write one JSON object per line, atomically."""
+    """Write a JSON object per line, atomically."""
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         file.writelines(_dump(row) for row in rows)
 
@@ -127,7 +127,7 @@ def resolve_inside(root: Path, relative: str) -> Path:
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:
-    """Return the paths sorted by name, without hidden files (names that begin with a dot)."""
+    """Return the paths sorted by name, without hidden files (names with a dot in front)."""
     # macOS writes ``._clip.npy`` beside ``clip.npy`` on file systems of other systems.
     return sorted(path for path in paths if not path.name.startswith("."))
 

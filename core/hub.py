@@ -77,6 +77,7 @@ def load_pretrained(
             answers.
     """
     try:
+        # Without the network first: a complete copy must load on a machine that is offline.
         return load(source, local_files_only=True, trust_remote_code=False, **settings)
     except Exception as error:  # tokenizers and pickle raise what they like
         # A model on the hub whose files are not all here raises one of these two.
@@ -92,7 +93,7 @@ def load_pretrained(
 
 
 def refuse_offline(name: str, *, named: str, may_fetch: bool = True, remedy: str = "") -> None:
-    """Refuse a model that is not on the local disk if fetching is forbidden.
+    """Refuse a model outside the local disk if fetching is forbidden.
 
     Raises:
         ModelError: ``HF_HUB_OFFLINE`` is set, or ``may_fetch`` is false.
@@ -154,7 +155,7 @@ def _hub_fault(url: str) -> str | None:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's text; where that only announces a list, the list too."""
+    """Return the first line of an error's text, and the list after a line with a colon at the end."""
     first, _, rest = str(error).strip().partition("\n")
     return " ".join([first, *rest.split()]) if first.rstrip().endswith(":") else first
 

@@ -1,4 +1,4 @@
-"""Pickles of others, read without running their code: declared sizes are checked before memory is allocated.
+"""Pickles of unknown origin, read without running code: declared sizes are checked before allocation.
 
 A pickle of ten bytes can make an unpickler allocate gigabytes, because an opcode declares a size and the
 unpickler believes the opcode. Here a pickle may build about as much as the file holds, and no more.
@@ -73,7 +73,7 @@ def _limit_bytes(size: int, *, packed: bool) -> int:
 
 
 def check_opcodes(file: BoundedFile) -> None:
-    """Read one pickle to its end without building any object.
+    """Read a pickle to the end without building any object.
 
     Raises:
         UnpicklingError: a memo index is larger than the number of opcodes before it, or the pickle has
@@ -93,7 +93,7 @@ class LimitedUnpickler(pickle.Unpickler):
     """Unpickler with a limited choice of functions and a limited number of bytes for all calls."""
 
     def __init__(self, file: BoundedFile, *, functions: Mapping[str, Callable[..., Any]], limit: int) -> None:
-        """Prepare to read one pickle.
+        """Prepare to read a pickle.
 
         Args:
             file: a file whose opcodes have been checked by :func:`check_opcodes`.

@@ -1,4 +1,4 @@
-"""Log messages of the package on standard error, as the command line shows them.
+"""Log messages of the package on standard error, in the form of the command line.
 
 Every module logs through the standard :mod:`logging`. A program that imports the package configures its own
 handlers. Only the command ``fla`` calls :func:`configure_logging`.
@@ -40,6 +40,7 @@ def configure_logging(level: int = logging.INFO) -> None:
     handler = ConsoleHandler()
     if level <= logging.DEBUG:
         handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    # Assigned and not added: a second call must not print each message twice.
     PACKAGE.handlers = [handler]
     PACKAGE.setLevel(level)
     # A library that configures the root logger would print each message a second time.

@@ -1,4 +1,4 @@
-"""Clips that a step cannot use. Each is logged as a warning and counted in the result."""
+"""Clips unusable for a step. Each is logged as a warning and counted in the result."""
 
 import logging
 from collections.abc import Mapping

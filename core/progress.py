@@ -20,7 +20,7 @@ tqdm.set_lock(RLock())
 
 
 class _Lines(tqdm):
-    """A progress bar for log files, which prints each state on a line of its own."""
+    """A progress bar for log files. Each state is printed on a new line."""
 
     def display(self, msg: str | None = None, pos: int | None = None) -> None:
         """Print the current state as a line."""

@@ -1,4 +1,4 @@
-"""Errors of numpy, pickle, zip and torch on files that are damaged, or that ask for code to be run."""
+"""Errors of numpy, pickle, zip and torch on damaged files, or on files with code to run."""
 
 import pickle
 import re

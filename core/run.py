@@ -30,7 +30,8 @@ def check_new_folder(path: Path) -> None:
 
 
 def is_first_process() -> bool:
-    """Return whether this process is alone, or the first of those that torchrun started."""
+    """Return whether this process is alone, or the first process of torchrun."""
+    # From the environment, because torch is not loaded yet.
     return int(os.environ.get("RANK", "0")) == 0
 
 

@@ -1,4 +1,4 @@
-"""Signed sentences, in the form that all corpora and all stages share."""
+"""Signed sentences, in the form of all corpora and all stages."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -24,7 +24,7 @@ class Sample:
     """POSIX path of a pose file, like ``video``. The file holds the frames of this clip alone. None: the clip
     has no pose file."""
     text: str
-    """The sentence as the corpus has it, which is the reference of scores."""
+    """The unchanged sentence of the corpus, which is the reference of scores."""
     language: str
     """ISO 639-1 code of ``text``, such as ``de``, ``zh`` or ``en``."""
     num_frames: int

@@ -7,7 +7,7 @@ import hashlib
 
 
 def derive_seed(*parts: str | int) -> int:
-    """Return a 63-bit seed that depends on all parts.
+    """Return a 63-bit seed from all parts.
 
     >>> derive_seed(1, "crop", "clip-7") == derive_seed(1, "crop", "clip-7")
     True

@@ -28,7 +28,7 @@ class Setting:
     value: Any
     """Value in the settings object. The default, for an object of defaults."""
     meaning: str
-    """Docstring of the field, on one line."""
+    """Docstring of the field, on a single line."""
 
 
 def settings_of(config: Any, *, prefix: str = "") -> Iterator[Setting]:
@@ -57,6 +57,7 @@ def field_docstrings(cls: type) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for base in reversed([one for one in cls.__mro__ if dataclasses.is_dataclass(one)]):
+        # Python keeps no docstrings of attributes: only the source has them.
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
         assert isinstance(definition, ast.ClassDef)
         found |= dict(_documented(definition.body))

@@ -1,4 +1,4 @@
-"""Conversion of SIGTERM and SIGINT to an exception, so that commands can finish their files."""
+"""Conversion of SIGTERM and SIGINT to an exception, so that commands can finish all files."""
 
 import os
 import signal
@@ -33,6 +33,7 @@ def interrupted_by_signals() -> Iterator[None]:
         yield
         return
     before = {number: signal.getsignal(number) for number in SIGNALS}
+    # None is a handler that was not set by Python, which cannot be set again.
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
 
     def stop(signum: int, _: FrameType | None) -> NoReturn:

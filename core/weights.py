@@ -15,7 +15,7 @@ _SHOWN = 3  # names of tensors in a sentence
 
 
 def check_file(path: Path) -> None:
-    """Check that a safetensors file is complete. Only the header is read.
+    """Check a safetensors file for missing bytes. Only the header is read.
 
     Raises:
         ModelError: the file is absent, truncated, a Git LFS pointer, or not in safetensors format.

@@ -44,7 +44,7 @@ class PrepareConfig:
     check: Check = "headers"
     """Check of each clip: ``headers`` counts frames, ``decode`` decodes every frame."""
     workers: int = 8
-    """Number of threads that check clips."""
+    """Number of threads for the checks of clips."""
     poses: str | None = None
     """Folder of pose files, named by the ids of the clips. With pose files a corpus needs no videos."""
     annotations: str | None = None
@@ -63,5 +63,6 @@ class PrepareConfig:
             raise ConfigError(f"'workers' must be at least 1, but is {self.workers}.")
         if self.fps is not None and not self.fps > 0:
             raise ConfigError(f"'fps' must be above 0, but is {self.fps}.")
+        # One name for all splits would read the training sentences as test sentences.
         if self.annotations is not None and "{split}" not in self.annotations:
             raise ConfigError(f"'annotations' must contain {{split}}, but is {self.annotations!r}.")

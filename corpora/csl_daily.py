@@ -45,6 +45,7 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
     sentences = read_delimited(map_path, delimiter="|", required=("name", "char"), quoted=False)
     assigned = read_delimited(split_path, delimiter="|", required=("name", "split"), quoted=False)
     places = existing(source, _MEDIA)
+    # Without media every row is rejected as "no video", and the note tells the folders tried.
     rows = _join(sentences, assigned, places or [_MEDIA[0]])
     notes = [] if places else [f"no folder of clips; tried {', '.join(_MEDIA)}"]
     annotated: tuple[Split, ...] = tuple(
@@ -66,6 +67,7 @@ def _join(
     """Join the rows of the two files by name. Rows in one file only are rejected."""
     by_name: dict[str, list[dict[str, str]]] = {}
     for sentence in sentences:
+        # A name may stand twice: every row must reach the report, so rows are kept in a list.
         by_name.setdefault(sentence["name"], []).append(sentence)
     rows: list[Row | Rejected] = []
     for item in assigned:
@@ -93,6 +95,7 @@ def _row(sentence: dict[str, str], split: Split, places: list[str]) -> Row:
         split=split,
         text="".join(sentence["char"].split()),  # the file puts a blank between characters
         language="zh",
+        # The release has folders of frames. Other copies have a video file for each sentence.
         places=tuple(join(place, file) for place in places for file in (name, f"{name}.mp4")),
         fps=FPS,
         signer=_signer(name),
@@ -120,5 +123,6 @@ def _without_sentence(item: dict[str, str]) -> Rejected:
         split=item["split"],
         reason="no sentence",
         detail="not in video_map.txt",
+        # The gap of the release itself must not make every preparation end with exit code 1.
         fault=item["name"] != _NOT_RELEASED,
     )

@@ -70,9 +70,11 @@ def _lines(reader: "csv._reader", path: Path) -> Iterator[tuple[int, list[str]]]
 
 
 def _row(header: list[str], fields: list[str], *, place: str) -> dict[str, str]:
+    # A row of another length is a cut file or a stray separator: every field would stand in a wrong column.
     if len(fields) != len(header):
         raise DataError(
             f"{place} must have {len(header)} fields, but has {len(fields)}.\n"
             "If the file is cut off there, fetch it again."
         )
+    # Blanks around the separator would make ids and paths that no file has.
     return {name: field.strip() for name, field in zip(header, fields, strict=True)}

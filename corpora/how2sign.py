@@ -75,6 +75,7 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
         media = existing(source, tried)
         if files[split] and not media:
             notes.append(f"{split}: no folder of {config.media}; tried {', '.join(tried)}")
+        # Without media one place is kept, so that the report can show where a clip should lie.
         rows += _rows(source, split, files[split], media or tried[:1], config.media)
     return Release(root=source, rows=tuple(rows), annotated=annotated, official=OFFICIAL, notes=tuple(notes))
 
@@ -126,6 +127,7 @@ def _clip_row(record: dict[str, str], split: Split, folders: list[str], missing:
 
 def _video_row(record: dict[str, str], split: Split, folders: list[str]) -> Row | Rejected:
     name, start, end = (record[key] for key in ("SENTENCE_NAME", "START_REALIGNED", "END_REALIGNED"))
+    # Some realigned rows have no valid times: the row is rejected, not the file.
     times = parse_times(start, end)
     if times is None:
         detail = f"START_REALIGNED {start!r}, END_REALIGNED {end!r}"
@@ -145,6 +147,7 @@ def _missing_clips(source: Path, split: Split) -> dict[str, str]:
     """Return the clips that were never released: name -> published list."""
     lists = _text_files(source, split, ["missing_{split}.txt"])
     return {
+        # Some lists name files, others name sentences.
         line.strip().removesuffix(".mp4"): file
         for file in lists
         for line in read_text(source / file).splitlines()

@@ -1,4 +1,4 @@
-"""Search for the files of a release in the folder layouts that are in use."""
+"""Search for the files of a release in the usual folder layouts."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,8 @@ from ..core.files import resolve_inside
 
 
 def existing(root: Path, relatives: Iterable[str]) -> list[str]:
-    """Return the relative paths that exist under ``root``, in order and without duplicates."""
+    """Return the relative paths with a file or folder under ``root``, in order and without duplicates."""
+    # Patterns may give the same path twice, and a file must not be read twice.
     return [place for place in dict.fromkeys(relatives) if (root / place).exists()]
 
 

@@ -34,7 +34,7 @@ _WORDS: dict[Medium, str] = {"video": "video", "poses": "pose file"}
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """A corpus, in the form that all later stages read."""
+    """A corpus, in the form for all later stages."""
 
     corpus: str
     root: Path
@@ -118,6 +118,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
     header = {
         "format": FORMAT,
         "corpus": manifest.corpus,
+        # Later commands may run in another folder.
         "root": os.path.abspath(manifest.root),
         "counts": manifest.counts,
         "overlaps": [asdict(overlap) for overlap in manifest.overlaps],
@@ -148,6 +149,7 @@ def read_manifest(path: Path, *, root: Path | None = None, limit: int | None = N
     samples = [_read_sample(row, f"{path}, line {n}") for n, row in enumerate(lines[1:], 2)]
     _refuse_doubles(path, samples)
     counts = count_splits(samples)
+    # A file cut at a line end is still valid JSON Lines: only the counts show the loss.
     if counts != header["counts"]:
         raise DataError(
             f"{path} must hold {header['counts']} samples by its first line, but holds {counts}: "
@@ -167,6 +169,7 @@ def is_manifest(path: Path) -> bool:
     if not path.is_file():
         return False
     with path.open("rb") as file:
+        # A video given by mistake may have no line end for gigabytes.
         return FORMAT.encode() in file.readline(4096)
 
 
@@ -252,6 +255,7 @@ def _check_keys(
 ) -> None:
     for key in row:
         if key not in known:
+            # A misspelt optional key would otherwise be lost without an error.
             raise DataError(f"{place} has the unknown key '{key}'.{did_you_mean(key, list(known))}")
     for key in required:
         if key not in row:

@@ -74,6 +74,7 @@ def look_at(row: Row, *, search: Search) -> LookedAt:
 
 
 def _find(row: Row, root: Path) -> str | None:
+    # Releases and copies of them differ in folders, so several places are tried.
     return next((place for place in row.places if locate(root, place).exists()), None)
 
 
@@ -107,6 +108,7 @@ def _decode(clip: Clip, *, num_frames: int) -> None:
     """
     from ..video.frames import decode_all
 
+    # A header may count frames that the file no longer holds.
     decoded = len(decode_all(clip, size=_CHECK_SIZE, fit="stretch"))
     if decoded != num_frames:
         raise DataError(f"{clip.path} must hold {num_frames} frames, but decodes to {decoded}.")

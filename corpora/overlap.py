@@ -12,7 +12,7 @@ from ..core.sample import Sample, Split
 from ..core.text import UNSPACED
 
 PAIRS: tuple[tuple[Split, Split], ...] = (("dev", "train"), ("test", "train"), ("test", "dev"))
-"""Pairs of splits that are compared."""
+"""Pairs of compared splits."""
 SHORTEST = 5
 """Words of the shortest sentence that can have a near-duplicate with another word."""
 
@@ -108,6 +108,7 @@ def _compare(own: Sequence[Sample], other: Sequence[Sample], words: dict[str, Wo
     new = [sample for sample in own if _normal_form(sample.text) not in verbatim]
     # A sentence of punctuation alone has no words to compare.
     near = find_near({words[sample.text] for sample in new} - {()}, {words[row.text] for row in other})
+    # Unknown signers are no common signer.
     signers = {sample.signer for sample in own} - {None}
     return Overlap(
         split=own[0].split,

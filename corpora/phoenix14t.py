@@ -68,6 +68,7 @@ def _rows(path: Path, split: Split, frames: str) -> list[Row]:
 
 
 def _places(folder: str, record: dict[str, str]) -> tuple[str, ...]:
+    # The annotation announces a folder 1 that the released frames lack.
     announced = PurePosixPath(record["video"]).parent  # NAME/1/*.png -> NAME/1
     names = (str(announced), record["name"]) if announced.name else (record["name"],)
     return tuple(dict.fromkeys(join(folder, name) for name in names))

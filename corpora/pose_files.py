@@ -15,7 +15,7 @@ from .release import Row
 
 _SHOWN = 5
 _THRESHOLD = 0.3
-"""Scores of visible points, as Uni-Sign and the encoder's settings have it."""
+"""Least score of visible points, the same in Uni-Sign and in the settings of the encoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +24,7 @@ class PoseInfo:
 
     num_frames: int
     fps: float | None
-    """Frames per second. None: the file does not say it."""
+    """Frames per second. None: unknown to the file."""
 
 
 def find_poses(row: Row, *, root: Path, folder: Path | None) -> str | None:
@@ -43,6 +43,7 @@ def find_poses(row: Row, *, root: Path, folder: Path | None) -> str | None:
     """
     if row.poses is not None or folder is None:
         return row.poses
+    # Some releases sort the files by split, others keep all in one folder.
     for name in (row.id, f"{row.split}/{row.id}"):
         for suffix in SUFFIXES:
             path = resolve_inside(folder, f"{name}{suffix}")
@@ -60,6 +61,7 @@ def check_poses(path: Path, *, check: Check) -> PoseInfo:
     clip = read_poses(path)
     if check == "decode":
         try:
+            # A clip without a visible body would fail only in training, hours later.
             normalise(clip, method="uni-sign", threshold=_THRESHOLD)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
@@ -78,6 +80,7 @@ def pose_notes(
     """
     pairs = list(zip(samples, pose_frames, strict=True))
     without = [sample.id for sample, frames in pairs if frames is None]
+    # A corpus without poses is no fault, and needs no note.
     if len(without) == len(pairs) and not is_expected:
         return []
     notes = [f"pose files: {len(pairs) - len(without)} of {len(pairs)} samples have one"]
@@ -86,6 +89,7 @@ def pose_notes(
     other = [
         f"{sample.id} ({frames} poses, {sample.num_frames} frames)"
         for sample, frames in pairs
+        # Poses of a resampled or cut video would shift against the frames.
         if frames is not None and frames != sample.num_frames
     ]
     if other:

@@ -82,6 +82,7 @@ def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | No
     return Prepared(
         manifest=Manifest(corpus=corpus, root=release.root, samples=tuple(samples)),
         rejected=tuple(rejected),
+        # Rejected rows count too: usable and annotated numbers must add up.
         annotated={split: in_rows[split] for split in release.annotated},
         official=release.official,
         notes=(
@@ -136,6 +137,7 @@ def _shared_ids(samples: list[Sample]) -> list[str]:
     splits: dict[str, list[str]] = {}
     for sample in samples:
         splits.setdefault(sample.id, []).append(sample.split)
+    # Five ids show the kind of fault, and a long list would hide the other notes.
     shared = {name: found for name, found in splits.items() if len(found) > 1}
     if not shared:
         return []

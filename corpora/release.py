@@ -10,7 +10,7 @@ from ..core.sample import SPLITS, Split
 
 
 class HasSplit(Protocol):
-    """An object with a split, such as a row or a sample."""
+    """An object with a split: a row or a sample."""
 
     @property
     def split(self) -> str:
@@ -108,6 +108,7 @@ def parse_times(start: str, end: str) -> tuple[float | None, float | None] | Non
         last = float(end) if end else None
     except ValueError:
         return None
+    # A missing end means the end of the video, which no time can exceed.
     begin, finish = first or 0.0, math.inf if last is None else last
     is_clip = math.isfinite(begin) and 0 <= begin < finish and (last is None or math.isfinite(last))
     return (first, last) if is_clip else None

@@ -86,6 +86,7 @@ def _rejections(rejected: tuple[Rejected, ...]) -> str:
         rows = [row for row in rejected if row.reason == reason]
         lines.append(f"  {reason} ({count})")
         lines += [f"    {row.split}  {row.id}  {row.detail}".rstrip() for row in rows[:SHOWN_PER_REASON]]
+        # A corpus without media rejects thousands of rows for one reason.
         if count > SHOWN_PER_REASON:
             lines.append(f"    and {count - SHOWN_PER_REASON} more")
     return "\n".join(lines)

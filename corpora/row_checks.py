@@ -29,6 +29,7 @@ def _check(row: Row, *, is_double: bool, is_published: bool) -> Row | Rejected:
         return row.reject("no id")
     if fault := _text_fault(row):
         return row.reject("text that no file can hold", fault)
+    # Lists of ids hold an id for each line.
     if len(row.id.splitlines()) > 1:
         return row.reject("id of several lines", repr(row.id))
     if is_double:

@@ -29,6 +29,7 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
         raise DataError(f"{source} must be a table (.csv, .tsv or .jsonl), but is no file.")
     records = read_records(source, config.columns)
     root = Path(os.path.abspath(config.root)) if config.root else source.parent
+    # A wrong root would reject every row of the table, each for a missing video.
     if not root.is_dir():
         raise DataError(f"'root' must be the folder that video paths are relative to, but {root} is none.")
     rows = tuple(_row(record, root, config) for record in records)

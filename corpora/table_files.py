@@ -34,6 +34,7 @@ def read_records(path: Path, columns: Columns) -> list[Record]:
 
 def _read_delimited(path: Path, columns: Columns) -> list[Record]:
     header = read_text(path).split("\n", 1)[0]
+    # Spreadsheets write ; in many languages: the header shows the separator.
     separator = "\t" if path.suffix == ".tsv" else max(",\t;|", key=header.count)
     names = [name.strip().strip('"') for name in header.split(separator)]
     return read_delimited(path, delimiter=separator, required=_required(columns, names))
@@ -45,6 +46,7 @@ def _read_jsonl(path: Path, columns: Columns) -> list[Record]:
     for number, row in enumerate(read_jsonl(path), 1):
         place = f"{path}, row {number}"
         check_columns(list(row), _required(columns, list(row)), place=place)
+        # A column of no use here may hold lists or objects.
         values = {key: value if key in used else "" for key, value in row.items()}
         records.append(_record(values, place=place))
     return records

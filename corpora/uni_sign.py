@@ -20,7 +20,7 @@ from .layout import existing, join
 from .release import Rejected, Release, Row
 
 _VIDEOS = ("", "rgb_format", "videos")
-"""Folders that video paths are relative to, where they exist."""
+"""Possible base folders of video paths."""
 _TEST_SHARE = 100
 """One row of this number is a test row in a JSON file of labels, from the end of the file."""
 
@@ -55,6 +55,7 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
 
 def _label_file(source: Path, pattern: str) -> Path | None:
     paths = visible(source.glob(pattern))
+    # Two files for a split are often two releases of the same sentences.
     if len(paths) > 1:
         names = ", ".join(path.name for path in paths)
         raise DataError(
@@ -65,6 +66,7 @@ def _label_file(source: Path, pattern: str) -> Path | None:
 
 
 def _read_pickled(path: Path) -> list[Any]:
+    # A plain pickle.load would run any code in the file.
     content = read_pickles(
         path, functions={"_codecs.encode": encode_latin1}, holds="dicts, lists, text and numbers"
     )
@@ -80,6 +82,7 @@ def _read_json(path: Path, source: Path, config: PrepareConfig) -> Iterator[Row 
         raise DataError(f"{path} must be JSON, but is not: {error}") from error
     if not isinstance(content, list):
         raise DataError(f"{path} must hold a list of labels, but holds {type(content).__name__}.")
+    # CSL-News has no published split: Uni-Sign cuts the list itself.
     begin = len(content) - len(content) // _TEST_SHARE
     yield from _rows(content[:begin], "train", source, config, origin=path)
     yield from _rows(content[begin:], "test", source, config, origin=path)
@@ -91,6 +94,7 @@ def _rows(
     folders = existing(source, _VIDEOS)
     for number, label in enumerate(labels, 1):
         values = _texts(label)
+        # A faulty label is listed with its number, and the other labels are read.
         if isinstance(values, str):
             yield Rejected(id=f"{origin.name}, label {number}", split=split, reason="no label", detail=values)
             continue
@@ -110,6 +114,7 @@ def _texts(label: Any) -> dict[str, str] | str:
     if not isinstance(label, dict):
         return f"must be a dict, but is {type(label).__name__}"
     texts: dict[str, str] = {}
+    # Other keys of a label are not read, and may hold anything.
     for key in ("name", "video_path", "video", "pose", "text", "gloss"):
         value = label.get(key, "")
         if key == "gloss" and isinstance(value, list) and all(isinstance(gloss, str) for gloss in value):
