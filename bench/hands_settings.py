@@ -16,6 +16,8 @@ LONGEST = 256
 IMAGE_SIZE, RESIZE_SIZE = 64, 72
 EPOCHS, MOST_EPOCHS, SEEN = 12, 40, 400
 """A word that an epoch shows ``SEEN`` times needs ``EPOCHS``. Rarer words need more, by the square root."""
+MOST_FRAMES = 500_000
+"""Frames of all epochs, unless ``EPOCHS`` show more: about 50 minutes of one core."""
 OFTEN = 5
 """Occurrences of a word that may become one token."""
 FEWEST_TOKENS, MOST_TOKENS = 200, 4000
@@ -34,7 +36,9 @@ def epochs(train: Sequence[Sample]) -> int:
     """Return the number of epochs of stage one."""
     words = _words(train)
     seen = sum(words.values()) / len(words)
-    return min(MOST_EPOCHS, max(EPOCHS, round(EPOCHS * math.sqrt(SEEN / seen))))
+    stride = frame_stride(train)
+    affordable = MOST_FRAMES // sum(_kept(sample, stride) for sample in train)
+    return max(EPOCHS, min(MOST_EPOCHS, affordable, round(EPOCHS * math.sqrt(SEEN / seen))))
 
 
 def stage_one(
@@ -50,7 +54,7 @@ def stage_one(
     """
     train = [sample for sample in samples if sample.split == "train"]
     stride = frame_stride(train)
-    kept = sorted(min(LONGEST, math.ceil(sample.num_frames / stride)) for sample in samples)
+    kept = sorted(_kept(sample, stride) for sample in samples)
     often = sum(count >= OFTEN for count in _words(train).values())
     count = epochs(train)
     return {
@@ -81,7 +85,7 @@ def stage_one(
 def stage_two(samples: Sequence[Sample], *, pretrained: bool, seed: int = 42) -> dict[str, Any]:
     """Return the settings of ``fla tune``: for a language model of others, or one trained here."""
     stride = frame_stride([sample for sample in samples if sample.split == "train"])
-    kept = sorted(min(LONGEST, math.ceil(sample.num_frames / stride)) for sample in samples)
+    kept = sorted(_kept(sample, stride) for sample in samples)
     count = 4 if pretrained else 10
     return {
         "quantise": "nf4",
@@ -115,6 +119,10 @@ def _encoder(backbone: str | None, weights: Path | None, *, stride: int, longest
         assert known is not None, f"timm knows no pretrained {settings['backbone']}"
         settings |= {"mean": list(known.mean), "std": list(known.std), "weights": str(weights)}
     return settings
+
+
+def _kept(sample: Sample, stride: int) -> int:
+    return min(LONGEST, math.ceil(sample.num_frames / stride))
 
 
 def _most_tokens(samples: Sequence[Sample]) -> int:

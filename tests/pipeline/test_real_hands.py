@@ -150,6 +150,9 @@ def test_rules_follow_words_and_frame_rate(bench: Callable[[str], Any]) -> None:
     assert rules.frame_stride([clip("a b c", 60, fps=12.5)]) == 2
     often, rarely = [clip("a b", 20)] * 400, [clip("a b", 20)] * 100
     assert (rules.epochs(often), rules.epochs(rarely), rules.epochs(rarely[:1])) == (12, 24, 40)
+    # A large set is not trained on longer than the frames of all epochs allow.
+    assert rules.epochs([clip("a b", 1100)] * 100) == 22  # 500,000 of 22,000
+    assert rules.epochs([clip("a b", 1100)] * 400) == 12
 
 
 @pytest.mark.parametrize("weights", [None, Path("w.safetensors")])
