@@ -70,7 +70,7 @@ class DemoConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Plan:
+class ClipPlan:
     """Plan of a clip."""
 
     id: str
@@ -82,6 +82,7 @@ class _Plan:
 
     @property
     def video(self) -> str:
+        """Path below the folder of the corpus."""
         return f"videos/{self.split}/{self.id.rpartition('-')[2]}.mp4"
 
 
@@ -94,7 +95,7 @@ def write_demo_corpus(out: Path, *, config: DemoConfig, seed: int, workers: int 
         seed: equal seeds give equal annotations and equal decoded frames.
         workers: number of processes that render. None: one per core. 1: only this process.
     """
-    plans = _plan_clips(config, seed=seed)
+    plans = plan_clips(config, seed=seed)
     for split in ("train", "dev", "test"):
         (out / "videos" / split).mkdir(parents=True, exist_ok=True)
     frames = progress(
@@ -116,7 +117,7 @@ def demo_text(*, count: int, seed: int, exclude: Collection[str]) -> list[str]:
     return list(islice((s.text for s in sentences if s.text not in excluded), count))
 
 
-def _plan_clips(config: DemoConfig, *, seed: int) -> list[_Plan]:
+def plan_clips(config: DemoConfig, *, seed: int) -> list[ClipPlan]:
     """Return the clips of all splits. No sentence is in two splits."""
     sentences = draw_sentences(random.Random(derive_seed(seed, "sentences")))
     long_sentences = (sentence for sentence in sentences if len(sentence.text.split()) >= 4)
@@ -144,19 +145,19 @@ def _single_signs() -> Iterator[tuple[str, tuple[str, ...]]]:
 
 def _plan_split(
     split: Split, utterances: Iterable[tuple[str, tuple[str, ...]]], *, seed: int
-) -> Iterator[_Plan]:
+) -> Iterator[ClipPlan]:
     known = len(SIGNERS) - 1  # the last signer shows how well a model does with an unknown person
     for index, (text, signs) in enumerate(utterances):
         # A seed per clip: the order of rendering, in any number of processes, changes nothing.
         clip_seed = derive_seed(seed, split, index)
         is_new = split == "test" and index % NEW_SIGNER_EVERY == 0
-        yield _Plan(
+        yield ClipPlan(
             id=f"{split}-{index:04d}", split=split, text=text, signs=signs,
             signer=known if is_new else clip_seed % known, seed=clip_seed,
         )  # fmt: skip
 
 
-def _render_all(plans: list[_Plan], out: Path, config: DemoConfig, *, workers: int) -> Iterator[int]:
+def _render_all(plans: list[ClipPlan], out: Path, config: DemoConfig, *, workers: int) -> Iterator[int]:
     """Render every clip, and yield the numbers of frames in order."""
     arguments = (plans, [out] * len(plans), [config] * len(plans))
     if workers == 1:
@@ -167,7 +168,7 @@ def _render_all(plans: list[_Plan], out: Path, config: DemoConfig, *, workers: i
         yield from pool.map(_render, *arguments, chunksize=8)
 
 
-def _render(plan: _Plan, out: Path, config: DemoConfig) -> int:
+def _render(plan: ClipPlan, out: Path, config: DemoConfig) -> int:
     """Draw a clip, write the video, and return the number of frames."""
     rng = random.Random(plan.seed)
     signer = jitter(SIGNERS[plan.signer], rng)
@@ -190,14 +191,14 @@ def _write_video(path: Path, frames: np.ndarray, *, fps: float) -> None:
         container.mux(stream.encode())
 
 
-def _sample(plan: _Plan, num_frames: int, *, fps: float) -> Sample:
+def _sample(plan: ClipPlan, num_frames: int, *, fps: float) -> Sample:
     return Sample(
         id=plan.id, split=plan.split, video=plan.video, text=plan.text, language=LANGUAGE,
         num_frames=num_frames, fps=fps, signer=SIGNERS[plan.signer].name,
     )  # fmt: skip
 
 
-def _row(plan: _Plan) -> dict[str, str]:
+def _row(plan: ClipPlan) -> dict[str, str]:
     return {
         "id": plan.id, "split": plan.split, "video": plan.video, "text": plan.text,
         "signer": SIGNERS[plan.signer].name,

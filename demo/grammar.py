@@ -9,7 +9,7 @@ the sign of the time gives the tense::
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 PEOPLE = ("boy", "girl", "man", "woman", "teacher", "doctor")
@@ -31,6 +31,12 @@ TIME_PHRASES = {
     "tomorrow": "tomorrow",
     "morning": "in the morning",
 }
+
+FIELD_WORDS: dict[str, Collection[str]] = {
+    "person": PEOPLE, "person_quality": PERSON_QUALITIES, "verb": VERB_FORMS, "thing": THINGS,
+    "thing_quality": THING_QUALITIES, "place": PLACE_PHRASES, "time": TIME_PHRASES, "negated": ("not",),
+}  # fmt: skip
+"""Words of each field of a sentence."""
 
 MAX_SIGNS = 6
 """Maximum number of signs in a sentence, which keeps clips under four seconds."""
@@ -84,6 +90,24 @@ def single_sign_texts() -> dict[str, str]:
     texts |= {verb: _verb_phrase(verb, time=None, negated=False) for verb in VERB_FORMS}
     texts |= {word: word for word in (*PERSON_QUALITIES, *THING_QUALITIES, "not")}
     return texts | PLACE_PHRASES | TIME_PHRASES
+
+
+def sentence_of(signs: Iterable[str]) -> Sentence:
+    """Return the sentence that has the given signs, in whatever order they come.
+
+    Every field has words of its own, so the order of signs carries no meaning in this language.
+
+    >>> sentence_of(["eat", "apple", "boy", "today"]).text
+    'the boy eats an apple today'
+    """
+    fields: dict[str, str] = {}
+    for sign in signs:
+        fields |= {field: sign for field, words in FIELD_WORDS.items() if sign in words}
+    return Sentence(
+        person=fields["person"], person_quality=fields.get("person_quality"), verb=fields["verb"],
+        thing=fields["thing"], thing_quality=fields.get("thing_quality"), place=fields.get("place"),
+        time=fields.get("time"), negated="negated" in fields,
+    )  # fmt: skip
 
 
 def draw_sentences(rng: random.Random) -> Iterator[Sentence]:

@@ -27,9 +27,11 @@ from ..pipeline.evaluate import evaluate_stage_one, evaluate_stage_two
 from ..pipeline.evaluation import Evaluation, Request
 from ..pipeline.translator import Translator
 from ..pretrain.train import pretrain
+from .baselines import baseline_figures
 from .config import DemoRunConfig
-from .corpus import demo_text, write_demo_corpus
+from .corpus import demo_text, plan_clips, write_demo_corpus
 from .small_llm import make_small_llm
+from .summary import describe_figures, score_figures
 
 logger = logging.getLogger(__name__)
 
@@ -73,13 +75,14 @@ def run_demo(out: Path, *, config: DemoRunConfig, device: str = "auto") -> Summa
     _train(out, manifest, config=config, device=device, seconds=seconds)
     with _step("evaluate", seconds):
         scores = _evaluate(out, device=device, seed=config.seed)
+        baselines = baseline_figures(plan_clips(config.corpus, seed=config.seed))
     with _step("translate", seconds):
         example = _translate_one(out, manifest, device=device)
     figures = {
-        "stage_one": {"test": scores["stage_one"].to_dict()},
-        "test": scores["test"].to_dict(),
-        "test_shuffled": scores["test_shuffled"].to_dict(),
+        **score_figures(scores, manifest),
+        "baselines": baselines,
         "train_clips": len(manifest.split("train")),
+        "single_sign_clips": config.corpus.single_sign_clips,
         "test_clips": len(manifest.split("test")),
         "example": example,
         "seconds": {name: round(value, 1) for name, value in seconds.items()},
@@ -87,7 +90,7 @@ def run_demo(out: Path, *, config: DemoRunConfig, device: str = "auto") -> Summa
         "peak_memory_gb": round(_peak_memory_gb(), 2),
     }
     write_json(out / "summary.json", figures)
-    return Summary(figures=figures, text=_describe(out, figures))
+    return Summary(figures=figures, text=describe_figures(out, figures))
 
 
 def _train(
@@ -148,25 +151,3 @@ def _peak_memory_gb() -> float:
     # Linux counts in KiB. Children that render or load batches add to the memory that a user needs.
     kib = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return kib * 1024 / 1e9
-
-
-def _describe(out: Path, figures: dict[str, Any]) -> str:
-    minutes = sum(figures["seconds"].values()) / 60
-    return f"""
-Done in {minutes:.1f} minutes, {figures["peak_memory_gb"]:.1f} GB of memory at most.
-
-                               BLEU-4 on {figures["test_clips"]} test clips
-stage one, light translator    {figures["stage_one"]["test"]["bleu4"]:6.2f}
-stage two, 4-bit LLM + LoRA    {figures["test"]["bleu4"]:6.2f}
-the same, shuffled features    {figures["test_shuffled"]["bleu4"]:6.2f}   what the LLM scores by guessing
-
-{figures["example"]["video"]}
-    signed      {figures["example"]["reference"]}
-    translated  {figures["example"]["translation"]}
-
-{out}/corpus/videos            the clips: look at one
-{out}/stage1/encoder           the visual encoder, what --ckpt takes
-{out}/cache                    features, what --features takes
-{out}/stage2                   adapters and projector
-{out}/stage2/predictions-test.jsonl
-{out}/summary.json             all figures"""

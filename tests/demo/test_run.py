@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 
 from fla_llm.core.errors import ConfigError, RunError
+from fla_llm.core.files import write_jsonl
+from fla_llm.core.sample import Sample
+from fla_llm.corpora.manifest import Manifest
 from fla_llm.demo.config import load_demo_config
 from fla_llm.demo.run import describe_plan, run_demo
+from fla_llm.demo.summary import score_signers
 
 TINY = [
     "corpus={train_clips: 8, single_sign_clips: 2, dev_clips: 2, test_clips: 3, image_size: 32}",
@@ -27,6 +31,14 @@ def test_the_summary_is_whole(tmp_path: Path) -> None:
     assert (figures["train_clips"], figures["test_clips"]) == (8, 3)
     for scores in (figures["stage_one"]["test"], figures["test"], figures["test_shuffled"]):
         assert 0 <= scores["bleu4"] <= 100
+    assert figures["single_sign_clips"] == 2
+    # The signs of this language tell the sentence in any order.
+    assert figures["baselines"]["bag_of_signs"] == pytest.approx(100)
+    assert 0 <= figures["baselines"]["nearest_training_sentence"] < 100
+    assert sum(signer["clips"] for signer in figures["signers"].values()) == 3
+    assert figures["signers"].keys() == figures["stage_one"]["signers"].keys()
+    assert "bag of signs" in summary.text
+    assert "nearest training sentence" in summary.text
     steps = {"prepare", "pretrain", "extract", "llm", "tune", "evaluate", "translate"}
     assert figures["seconds"].keys() == steps
     assert str(out / "stage1" / "encoder") in summary.text
@@ -49,3 +61,20 @@ def test_a_misspelt_setting_is_refused() -> None:
     expected = "unknown key 'pretrain.training.epoch'. Did you mean 'pretrain.training.epochs'"
     with pytest.raises(ConfigError, match=expected):
         load_demo_config(None, ["pretrain.training.epoch=3"])
+
+
+def test_scores_of_signers_are_of_their_clips_alone(tmp_path: Path) -> None:
+    samples = [
+        Sample(
+            id=id_, split="test", video="a.mp4", text="x", language="en", num_frames=1, fps=1.0, signer=signer
+        )
+        for id_, signer in (("a", "ada"), ("b", "ben"), ("c", "ben"))
+    ]
+    manifest = Manifest(corpus="demo", root=tmp_path, samples=tuple(samples))
+    said = {"a": "the dog sees ben", "b": "the dog sees anna", "c": "nobody"}
+    rows = [{"id": id_, "prediction": text, "reference": "the dog sees ben"} for id_, text in said.items()]
+    write_jsonl(tmp_path / "predictions.jsonl", rows)
+    found = score_signers(tmp_path / "predictions.jsonl", manifest)
+    assert (found["ada"]["clips"], found["ben"]["clips"]) == (1, 2)
+    assert found["ada"]["bleu4"] == pytest.approx(100)
+    assert found["ben"]["bleu4"] < 50
