@@ -91,6 +91,8 @@ def evaluation_frames(
     Raises:
         DataError: the clip cannot be read.
     """
+    if config.kind == "poses":
+        raise DataError("An encoder of poses receives key points, and no pictures.")
     store = store or FrameStore(manifest, config)
     return _frames(EvaluationClips([sample], store=store, image_size=config.image_size).get(0, 0))
 
@@ -103,9 +105,10 @@ def extraction_config(stream: Mapping[str, Any]) -> EncoderConfig:
     """
     made_by = stream.get("made_by") or [{}]
     seen = made_by[0].get("preprocessing", {})
-    return config_from_dict(
-        EncoderConfig, {name: seen[name] for name in PICTURE_SETTINGS if name in seen}, origin="run.json"
-    )
+    known: dict[str, Any] = {name: seen[name] for name in PICTURE_SETTINGS if name in seen}
+    if "poses" in seen:
+        known["kind"] = "poses"
+    return config_from_dict(EncoderConfig, known, origin="run.json")
 
 
 def thumbnails(frames: torch.Tensor) -> list[str]:

@@ -50,7 +50,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Stage one: train the visual encoder with a light translation model on videos and sentences."""
+    """Stage one: train the encoder of videos or poses with a light translation model, on sentences."""
     from ..core.config import load_config
     from ..core.run import check_run_folder, is_first_process
     from ..corpora.manifest import read_manifest

@@ -47,9 +47,9 @@ def command(
     """Translate VIDEOS, one line for each on standard output, in the order given.
 
     A video is a file, or a folder of frames (.png, .jpg). Any other folder stands for the videos and the
-    folders of frames in it, in natural order. A video that cannot be translated gives an empty line, is named
-    on standard error, and stops no other; exit code 1. --config and --set give decoding, such as --set
-    num_beams=1.
+    folders of frames in it, in natural order. For an encoder of poses a video is a pose file. A video that
+    cannot be translated gives an empty line, is named on standard error, and stops no other; exit code 1.
+    --config and --set give decoding, such as --set num_beams=1.
     """
     from ..pipeline.precheck import precheck_stage_two
 

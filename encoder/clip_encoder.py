@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..core.config import config_to_dict
 from ..core.errors import ConfigError, ModelError
+from ..core.sample import Medium
 from ..video.geometry import ResizeMode
 from ..video.sampling import FrameSampling
 from .config import IMAGENET_MEAN, IMAGENET_STD
@@ -58,6 +59,16 @@ class ClipEncoderConfig:
     """Standard deviation of red, green and blue, the divisor of centred colours."""
     sampling: FrameSampling = FrameSampling(stride=1, max_frames=1000)
     """Sampling of frames, before windows are cut."""
+
+    @property
+    def medium(self) -> Medium:
+        """Files of the samples that the encoder reads."""
+        return "video"
+
+    @property
+    def poses(self) -> None:
+        """None: a clip encoder reads no key points."""
+        return
 
     def __post_init__(self) -> None:
         Windows(frames=self.window_frames, stride=self.window_stride)

@@ -2,15 +2,35 @@
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from ..core.config import config_to_dict
 from ..core.errors import ConfigError
+from ..core.sample import Medium
+from ..poses.normalise import Normalisation
 from ..video.geometry import ResizeMode
 from ..video.sampling import FrameSampling
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseConfig:
+    """Settings of an encoder of key points: the part-wise graph network of Uni-Sign, and its input."""
+
+    width: int = 256
+    """Channels of each part, a multiple of 4. Uni-Sign has 256."""
+    normalisation: Normalisation = "uni-sign"
+    """``uni-sign``: x and y as shares of width and height, as published, ``isotropic``: by the same unit."""
+    threshold: float = 0.3
+    """Points with this score or less are missing."""
+
+    def __post_init__(self) -> None:
+        if self.width < 4 or self.width % 4:
+            raise ConfigError(f"width must be a multiple of 4, at least 4, but is {self.width}.")
+        if not 0 <= self.threshold < 1:
+            raise ConfigError(f"threshold must be at least 0 and below 1, but is {self.threshold}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +41,11 @@ class EncoderConfig:
     its successors: kernel 5, 256 pixels before the crop, at most 300 frames.
     """
 
+    kind: Literal["pictures", "poses"] = "pictures"
+    """``pictures``: a backbone over the frames of videos, ``poses``: a graph network over key points. Of the
+    settings in this group an encoder of poses uses ``hidden_size``, ``sampling`` and ``poses``."""
+    poses: PoseConfig = PoseConfig()
+    """Settings of an encoder of key points."""
     backbone: str = "resnet18"
     """Name of a timm model."""
     pretrained: bool = False
@@ -36,7 +61,7 @@ class EncoderConfig:
     temporal: bool = True
     """Whether the encoder has a temporal module. Without a temporal module there are frame features alone."""
     hidden_size: int = 512
-    """Output size of the temporal module."""
+    """Output size of the temporal module, or of an encoder of poses."""
     kernel_size: int = 5
     """Steps in the receptive field of the temporal module, odd."""
     image_size: int = 224
@@ -66,6 +91,8 @@ class EncoderConfig:
             faults.append(f"kernel_size must be odd, but is {self.kernel_size}")
         if min(self.std) <= 0:
             faults.append(f"std must be above 0, but is {self.std}")
+        if self.kind == "poses" and (self.pretrained or self.weights is not None):
+            faults.append("pretrained and weights must be off for kind poses: there is no backbone")
         if faults:
             raise ConfigError("; ".join(faults) + ".")
 
@@ -80,6 +107,11 @@ class EncoderConfig:
         return self.image_size // max(self.scales or (1,))
 
     @property
+    def medium(self) -> Medium:
+        """Files of the samples that the encoder reads."""
+        return "poses" if self.kind == "poses" else "video"
+
+    @property
     def without_weights(self) -> "EncoderConfig":
         """The same settings with random initial weights."""
         return replace(self, pretrained=False, weights=None)
@@ -87,9 +119,12 @@ class EncoderConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """All settings of the trained encoder as JSON values, ``scales`` only if set."""
+        if self.kind == "poses":
+            used = ("kind", "hidden_size", "sampling", "poses")
+            return {key: value for key, value in config_to_dict(self).items() if key in used}
         # The path of the initial weights says nothing about the trained encoder. Without scales the
-        # fingerprint is the same as before this setting existed.
-        left_out = {"weights"} if self.scales else {"weights", "scales"}
+        # fingerprint is the same as before this setting existed, and so it is without poses.
+        left_out = {"kind", "poses", "weights"} | (set() if self.scales else {"scales"})
         return {key: value for key, value in config_to_dict(self).items() if key not in left_out}
 
     def _scale_faults(self) -> list[str]:

@@ -41,10 +41,16 @@ def encode(
         DataError: as :meth:`BatchEncoder.add`.
         ValueError: as :class:`BatchEncoder` and :meth:`BatchEncoder.add`.
     """
-    batches = BatchEncoder[K](encoder, **settings)
+    batches: BatchEncoder[K] = batch_encoder(encoder, **settings)
     for key, frames in clips:
         yield from batches.add(key, frames)
     yield from batches.finish()
+
+
+def batch_encoder(encoder: FrozenEncoder, **settings: Any) -> "BatchEncoder[Any]":
+    """Return the :class:`BatchEncoder` for the files that the encoder reads."""
+    kind = WholeClips if encoder.config.medium == "poses" else BatchEncoder
+    return kind(encoder, **settings)
 
 
 class BatchEncoder(Generic[K]):
@@ -184,6 +190,38 @@ class BatchEncoder(Generic[K]):
                 features = self._encoder.sign_features(features)
         # Magnitude: values below -65504 become -inf in float16 just as large ones become inf.
         return features.to(torch.float16), features.abs().max()
+
+
+class WholeClips(BatchEncoder[K]):
+    """Encodes one clip of key points at a time: a clip is small, and its frames depend on one another."""
+
+    def __init__(
+        self, encoder: FrozenEncoder, *, level: Level, device: torch.device, dtype: torch.dtype, **_: Any
+    ) -> None:
+        """Move the encoder to ``device``. Settings of batches have no meaning here."""
+        if level == "sign":
+            encoder.require_temporal()
+        self._encoder, self._level, self._device, self._dtype = encoder, level, device, dtype
+        encoder.prepare(device)
+
+    @torch.no_grad()
+    def add(self, key: K, frames: np.ndarray) -> Iterator[tuple[K, np.ndarray]]:
+        """Encode a clip (T, 69, 3), float32, and yield the key and the features (T, D), float16.
+
+        Raises:
+            DataError: the features are not finite, or too large for float16.
+            ConfigError: a CUDA device has too little memory for the clip.
+        """
+        if len(frames) == 0:
+            raise ValueError(f"clip {key!r} must have frames, but has none.")
+        with _memory_for(len(frames), self._device):
+            units = self._encoder.unit_features(torch.from_numpy(frames).to(self._device))
+            kept, largest = self.finalize(units)
+        yield _Completed(key, kept.cpu(), largest).result()
+
+    def finish(self) -> Iterator[tuple[K, np.ndarray]]:
+        """Yield nothing: each clip came at once."""
+        return iter(())
 
 
 @dataclass

@@ -5,13 +5,25 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from ..core.sample import Medium
 from ..video.geometry import ResizeMode
 from ..video.sampling import FrameSampling
+from .config import PoseConfig
 from .windows import Windows
 
 
 class FrozenConfig(Protocol):
     """Settings for decoding frames for an encoder."""
+
+    @property
+    def medium(self) -> Medium:
+        """Files of the samples that the encoder reads."""
+        ...
+
+    @property
+    def poses(self) -> PoseConfig | None:
+        """Settings of key points, for the medium ``poses``."""
+        ...
 
     @property
     def image_size(self) -> int:
@@ -37,8 +49,8 @@ class FrozenConfig(Protocol):
 class FrozenEncoder(Protocol):
     """Encoder with a vector for each unit of a clip. A unit is a frame, or a window of frames.
 
-    Implementations: :class:`~.model.VisualEncoder` (of stage one, or a timm backbone) and
-    :class:`~.clip_encoder.ClipEncoder`.
+    Implementations: :class:`~.model.VisualEncoder` (of stage one, or a timm backbone),
+    :class:`~.clip_encoder.ClipEncoder` and :class:`~.pose_encoder.PoseEncoder`.
 
     Shapes: U units of W = ``windows.frames`` frames, T units of one clip, F = ``frame_size``,
     D = ``output_size``.
@@ -66,7 +78,10 @@ class FrozenEncoder(Protocol):
         ...
 
     def unit_features(self, frames: Tensor) -> Tensor:
-        """Return a vector for each unit: (U W, 3, S, S) uint8, unit by unit -> (U, F)."""
+        """Return a vector for each unit: (U W, 3, S, S) uint8, unit by unit -> (U, F).
+
+        An encoder of poses takes (U, 69, 3) float32.
+        """
         ...
 
     def sign_features(self, frame_features: Tensor) -> Tensor:

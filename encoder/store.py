@@ -11,12 +11,22 @@ import safetensors.torch
 
 from ..core.files import atomic_write, sha256_file
 from ..core.weights import load_into
+from .config import EncoderConfig
 from .folder import CONFIG_FILE, FORMAT, WEIGHTS_FILE, find_encoder, read_settings
 from .frozen import FrozenEncoder
 from .model import VisualEncoder
+from .pose_encoder import PoseEncoder
+
+TrainableEncoder = VisualEncoder | PoseEncoder
+"""Encoders that stage one trains, and that a directory can hold."""
 
 
-def save_encoder(encoder: VisualEncoder, folder: Path) -> None:
+def make_encoder(config: EncoderConfig) -> TrainableEncoder:
+    """Return an untrained encoder."""
+    return PoseEncoder(config) if config.kind == "poses" else VisualEncoder(config)
+
+
+def save_encoder(encoder: TrainableEncoder, folder: Path) -> None:
     """Write an encoder directory, each file atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / WEIGHTS_FILE) as temporary:
@@ -25,7 +35,7 @@ def save_encoder(encoder: VisualEncoder, folder: Path) -> None:
         temporary.write_bytes(_config_bytes(encoder))
 
 
-def load_encoder(folder: Path) -> VisualEncoder:
+def load_encoder(folder: Path) -> TrainableEncoder:
     """Read an encoder, in evaluation mode, on the CPU.
 
     Args:
@@ -36,8 +46,7 @@ def load_encoder(folder: Path) -> VisualEncoder:
         ConfigError: the settings are not settings of an encoder.
     """
     folder = find_encoder(folder)
-    config = read_settings(folder)
-    encoder = VisualEncoder(config)
+    encoder = make_encoder(read_settings(folder))
     load_into(encoder, folder / WEIGHTS_FILE, of=str(folder / CONFIG_FILE))
     return encoder.eval()
 

@@ -9,7 +9,7 @@ from typing import Any
 from ..cache.format import parse_shard_name, partial_folder
 from ..core.errors import CacheError, DataError
 from ..core.files import visible
-from ..corpora.manifest import Manifest
+from ..corpora.manifest import has_file
 from .plan import Extraction, ShardPlan
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def check(extraction: Extraction) -> None:
     _check_set(plans, out)
     for plan in plans:
         if plan.finished is None and plan.samples:
-            _check_videos(plan, extraction.manifest)
+            _check_files(plan, extraction)
     for line in views_cost(plans):
         logger.info(line)
 
@@ -105,14 +105,17 @@ def _check_set(plans: Sequence[ShardPlan], out: Path) -> None:
             )
 
 
-def _check_videos(plan: ShardPlan, manifest: Manifest) -> None:
-    # A single missing video is rejected later. If all are missing the corpus is elsewhere.
-    if any(manifest.path(sample).exists() for sample in plan.samples):
+def _check_files(plan: ShardPlan, extraction: Extraction) -> None:
+    # A single missing file is rejected later. If all are missing the corpus is elsewhere.
+    manifest, medium = extraction.manifest, extraction.encoder.config.medium
+    there = [sample for sample in plan.samples if has_file(sample, medium)]
+    first = (there or plan.samples)[0]
+    if any(manifest.path(sample, medium).exists() for sample in there):
         return
-    first = plan.samples[0]
-    if not manifest.root.is_dir():
-        manifest.clip(first)  # raises the more exact error
+    if not there or not manifest.root.is_dir():
+        manifest.file(first, medium)  # raises the more exact error
+    what = "videos" if medium == "video" else "pose files"
     raise DataError(
-        f"The videos of {plan.split} must be where the manifest says, but none is: "
-        f"{manifest.path(first)} is not there.\n{manifest.remedy(first)}"
+        f"The {what} of {plan.split} must be where the manifest says, but none is: "
+        f"{manifest.path(first, medium)} is not there.\n{manifest.remedy(first, medium)}"
     )

@@ -8,6 +8,7 @@ from torch.utils.data import Dataset
 from ..core.errors import DataError
 from ..corpora.manifest import Manifest
 from ..encoder.frozen import FrozenConfig
+from ..encoder.pose_clips import read_normalised, thin_out
 from ..video.frames import decode_all, read_frames
 from ..video.probing import read_timeline
 from ..video.timeline import choose_frames
@@ -19,7 +20,10 @@ Item = tuple[int, np.ndarray | str]
 
 
 class ClipDataset(Dataset[Item]):
-    """Views of clips by number: frames (T, S, S, 3), uint8, or the reason why there are none."""
+    """Views of clips by number, or the reason why there are none.
+
+    A view is frames (T, S, S, 3), uint8, or for an encoder of poses key points (T, 69, 3), float32.
+    """
 
     def __init__(
         self,
@@ -42,9 +46,11 @@ class ClipDataset(Dataset[Item]):
         """Decode a view, cropped to the image size S of the encoder."""
         config, view = self.config, self._views[index]
         try:
-            frames = self._decode(view)
+            frames = self._read_poses(view) if config.medium == "poses" else self._decode(view)
         except DataError as error:  # a value, because one damaged video must not end the extraction
             return index, str(error)
+        if config.medium == "poses":
+            return index, frames
         if view.number:
             return index, augmented(frames, view, size=config.image_size, config=self._extraction)
         margin = (config.resize_size - config.image_size) // 2
@@ -54,6 +60,18 @@ class ClipDataset(Dataset[Item]):
     def id_of(self, index: int) -> str:
         """Return the id of the clip of a view."""
         return self._views[index].sample.id
+
+    def _read_poses(self, view: View) -> np.ndarray:
+        """Return the key points of a view: (T, 69, 3), float32."""
+        config, sample = self.config, view.sample
+        assert config.poses is not None, "the medium is poses"
+        path = self._manifest.file(sample, "poses")
+        return thin_out(
+            read_normalised(path, config=config.poses),
+            sampling=self._extraction.sampling(config.sampling),
+            phase=view.frame_offset,
+            fps=sample.fps,
+        )
 
     def _decode(self, view: View) -> np.ndarray:
         config, clip = self.config, self._manifest.clip(view.sample)

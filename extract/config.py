@@ -110,6 +110,20 @@ class ExtractConfig:
         if self.workers is not None and self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, but is {self.workers}.")
 
+    def check_poses(self) -> None:
+        """Refuse settings that have no meaning for an encoder of poses.
+
+        Raises:
+            ConfigError: a setting for videos has another value than its default.
+        """
+        plain = ExtractConfig()
+        for name in ("frame_batch", "compile", "keep_partial", "views"):
+            if getattr(self, name) != getattr(plain, name):
+                raise ConfigError(
+                    f"{name} must be {getattr(plain, name)} for an encoder of poses, but is "
+                    f"{getattr(self, name)}."
+                )
+
     def sampling(self, own: FrameSampling) -> FrameSampling:
         """Return the sampling of frames, for an encoder with the sampling ``own``."""
         return own if self.fps is None else replace(own, fps=self.fps)

@@ -10,7 +10,7 @@ import torch
 from ..cache.writer import ShardWriter
 from ..core.device import torch_threads
 from ..core.signals import Interrupted, interrupted_by_signals
-from ..encoder.encode import BatchEncoder, Level
+from ..encoder.encode import BatchEncoder, Level, batch_encoder
 from .checks import check
 from .clips import ClipDataset
 from .decode_ahead import decode_ahead
@@ -80,7 +80,7 @@ def _write_shard(plan: ShardPlan, extraction: Extraction, result: Extracted) -> 
 def _batch_encoder(plan: ShardPlan, extraction: Extraction, *, steps_written: int) -> BatchEncoder[int]:
     """Return the encoder of a shard of which an earlier run has written so many steps."""
     encoder, made_by = extraction.encoder, plan.provenance
-    return BatchEncoder(
+    return batch_encoder(
         encoder, frame_batch=made_by.frame_batch, level=cast("Level", made_by.level),
         device=extraction.device, dtype=getattr(torch, made_by.compute_dtype), compile=plan.config.compile,
         # Zeros stand for the units of the earlier run: every unit has the place that it had there.

@@ -98,6 +98,8 @@ class Extraction:
                 else or of other videos.
         """
         config, splits, plans = self.config, self._splits(), list[ShardPlan]()
+        if self.encoder.config.medium == "poses":
+            config.check_poses()
         for shard in self.shards:
             if not 0 <= shard[0] < shard[1]:
                 raise ValueError(f"shard must be (i, n) with 0 <= i < n, but is {shard}")

@@ -11,6 +11,7 @@ from ..core.device import resolve_dtype
 from ..core.errors import ConfigError
 from ..encoder.encode import Level
 from ..encoder.frozen import FrozenEncoder
+from ..encoder.pose_clips import POSE_VERSION
 from ..video.frames import FRAME_VERSION
 from .config import ExtractConfig
 
@@ -75,8 +76,11 @@ def level_of(encoder: FrozenEncoder, config: ExtractConfig) -> Level:
 
 
 def _preprocessing(settings: dict[str, Any], encoder: FrozenEncoder, config: ExtractConfig) -> dict[str, Any]:
-    preprocessing = {key: settings[key] for key in _PREPROCESSING} | {"phase": config.phase}
-    preprocessing["frame_version"] = FRAME_VERSION
+    preprocessing: dict[str, Any] = {"phase": config.phase}
+    if encoder.config.medium == "poses":
+        preprocessing |= {"poses": settings["poses"], "pose_version": POSE_VERSION}
+    else:
+        preprocessing |= {key: settings[key] for key in _PREPROCESSING} | {"frame_version": FRAME_VERSION}
     preprocessing["sampling"] = config_to_dict(config.sampling(encoder.config.sampling))
     # Options that are off are left out: a cache made before an option existed stays the same.
     preprocessing |= {key: True for key in ("compile", "keep_partial") if getattr(config, key)}

@@ -13,7 +13,8 @@ from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import DataError
 from ..core.files import read_json
 from ..core.missing import log_missing
-from ..corpora.manifest import read_manifest
+from ..core.sample import Medium, Sample
+from ..corpora.manifest import Manifest, has_file, read_manifest
 from ..finetune.batching import feature_evaluation_set
 from ..finetune.data import FeatureItems
 from ..finetune.model import StageTwoModel, check_n_best
@@ -22,8 +23,8 @@ from ..finetune.store import EvaluationBounds, check_streams, load_stage_two, re
 from ..llm.tokenizer_coverage import count_too_long
 from ..pretrain.config import check_search
 from ..pretrain.data import evaluation_set
-from ..pretrain.frames import FrameStore
 from ..pretrain.model import StageOneModel
+from ..pretrain.poses import open_store
 from ..pretrain.run import RUN
 from ..pretrain.store import load_stage_one
 from ..scoring.protocols import named_protocols
@@ -55,9 +56,11 @@ def evaluate_stage_one(
     if not whole:
         raise DataError(f"{manifest} has no clips in split {request.split!r}.")
     chosen = whole[: request.limit]
-    samples.clip(chosen[0])  # an absent root gives one error here, not one per clip later
+    samples.file(
+        chosen[0], model.config.encoder.medium
+    )  # an absent root gives one error here, not one per clip later
     order = _order(request, [sample.id for sample in chosen], [sample.text for sample in chosen])
-    store = FrameStore(samples, model.config.encoder)
+    store = open_store(samples, model.config.encoder)
     evaluation = evaluation_set(chosen, store=store, config=model.config, phase=request.phase, order=order)
     coverage = Coverage(
         clips=len(whole),
@@ -66,6 +69,12 @@ def evaluate_stage_one(
         trained_on=_corpora(run / RUN, "manifest", "corpus"),
     )
     return _evaluate(model, evaluation, run=run, request=request, coverage=coverage)
+
+
+def _check_root(manifest: Manifest, samples: Sequence[Sample], medium: Medium) -> None:
+    """Refuse an absent root with one error, instead of one per clip later."""
+    there = [sample for sample in samples if has_file(sample, medium)]
+    manifest.file((there or samples)[0], medium)
 
 
 def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: Request) -> Evaluation:

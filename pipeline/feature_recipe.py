@@ -11,7 +11,7 @@ from ..core.config import config_from_dict
 from ..core.device import resolve_dtype
 from ..core.errors import CacheError
 from ..encoder.encode import Level
-from ..encoder.model import VisualEncoder
+from ..encoder.store import TrainableEncoder
 from ..extract.config import FRAME_BATCH, ExtractConfig
 from ..finetune.streams import StreamRecord
 from ..video.sampling import FrameSampling
@@ -38,7 +38,7 @@ class FeatureRecipe:
 
 
 def recipe_of(
-    run: Path, stream: StreamRecord, *, encoder: VisualEncoder, device: torch.device
+    run: Path, stream: StreamRecord, *, encoder: TrainableEncoder, device: torch.device
 ) -> FeatureRecipe:
     """Return the recipe of the features of ``stream``, for this encoder and device.
 
@@ -93,10 +93,13 @@ def _check_one_way(run: Path, made_by: Sequence[dict[str, Any]]) -> None:
 
 def _frames_of(made: dict[str, Any]) -> dict[str, Any]:
     seen = made["preprocessing"]
-    return {"level": made["level"], **{name: seen.get(name) for name in (*PICTURES, "sampling", "phase")}}
+    return {
+        "level": made["level"],
+        **{name: seen.get(name) for name in (*PICTURES, "poses", "sampling", "phase")},
+    }
 
 
-def _check_level(run: Path, level: str, encoder: VisualEncoder) -> None:
+def _check_level(run: Path, level: str, encoder: TrainableEncoder) -> None:
     # Level "sign" is the output of the temporal module, which a plain picture model lacks.
     if level not in LEVELS or (level == "sign" and encoder.temporal is None):
         raise CacheError(
@@ -105,7 +108,7 @@ def _check_level(run: Path, level: str, encoder: VisualEncoder) -> None:
         )
 
 
-def _check_pictures(run: Path, seen: dict[str, Any], encoder: VisualEncoder) -> None:
+def _check_pictures(run: Path, seen: dict[str, Any], encoder: TrainableEncoder) -> None:
     settings = encoder.config.settings
     for name in PICTURES:
         # The encoder would accept pictures of another size or colour range, and give worse features silently.

@@ -9,9 +9,12 @@ import torch
 
 from ..core.errors import DataError
 from ..core.progress import progress
+from ..core.sample import Medium
 from ..encoder.encode import encode
-from ..encoder.model import VisualEncoder
-from ..video import Clip, list_clips, read_frames
+from ..encoder.store import TrainableEncoder
+from ..poses.reading import list_pose_files
+from ..video import list_clips
+from .clip_files import read_clip
 from .feature_recipe import FeatureRecipe
 from .translator import Translator
 
@@ -32,10 +35,11 @@ def translate(videos: Sequence[Path], *, translator: Translator) -> list[Transla
     The result has one entry per video, in the given order. A fault in a video does not stop the other videos.
 
     Args:
-        videos: video files, folders of frames, or folders with several clips.
+        videos: video files, folders of frames, or folders with several clips. For an encoder of poses pose
+            files, or folders of pose files.
         translator: encoder and model.
     """
-    paths, faults = _inputs(videos)
+    paths, faults = _inputs(videos, translator.encoder.config.medium)
     sentences: dict[int, str] = {}
     found = encode_videos(
         translator.encoder, paths, recipe=translator.recipe, device=translator.device, faults=faults
@@ -53,7 +57,7 @@ def translate(videos: Sequence[Path], *, translator: Translator) -> list[Transla
 
 
 def encode_videos(
-    encoder: VisualEncoder,
+    encoder: TrainableEncoder,
     videos: Sequence[Path],
     *,
     recipe: FeatureRecipe,
@@ -64,7 +68,7 @@ def encode_videos(
 
     Args:
         encoder: the frozen encoder.
-        videos: video files or folders of frames.
+        videos: video files or folders of frames, or pose files for an encoder of poses.
         recipe: choice of frames, and settings of the encoder.
         device: device of the computation.
         faults: number of a video -> fault. These videos are skipped, and new faults are added.
@@ -95,26 +99,18 @@ def encode_videos(
 
 
 def _readable(
-    encoder: VisualEncoder,
+    encoder: TrainableEncoder,
     videos: Sequence[Path],
     recipe: FeatureRecipe,
     faults: dict[int, str],
     *,
     begin: int,
 ) -> Iterator[tuple[Path, np.ndarray]]:
-    config = encoder.config
     for number in range(begin, len(videos)):
         if number in faults:
             continue
         try:
-            frames = read_frames(
-                Clip(path=videos[number]),
-                sampling=recipe.sampling,
-                phase=recipe.phase,
-                size=config.resize_size,
-                fit=config.fit,
-                keep_partial=recipe.keep_partial,
-            )
+            frames = read_clip(videos[number], encoder.config, recipe)
         # The fault is reported with the results. The encoder goes on with the next video.
         except DataError as error:
             faults[number] = str(error)
@@ -122,13 +118,13 @@ def _readable(
         yield videos[number], frames
 
 
-def _inputs(given: Sequence[Path]) -> tuple[list[Path], dict[int, str]]:
+def _inputs(given: Sequence[Path], medium: Medium) -> tuple[list[Path], dict[int, str]]:
     """Return all clips in the given paths, and the faults of folders without clips."""
     paths: list[Path] = []
     faults: dict[int, str] = {}
     for path in given:
         try:
-            paths += list_clips(path)
+            paths += list_clips(path) if medium == "video" else list_pose_files(path)
         except DataError as error:
             faults[len(paths)] = str(error)
             paths.append(path)

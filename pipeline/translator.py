@@ -9,7 +9,7 @@ import torch
 
 from ..core.config import load_config
 from ..core.device import resolve_device
-from ..core.errors import ConfigError, RunError
+from ..core.errors import ConfigError, DataError, RunError
 from ..core.files import read_json
 from ..encoder.encode import encode
 from ..encoder.store import fingerprint, load_encoder
@@ -20,7 +20,8 @@ from ..finetune.run_files import RUN
 from ..finetune.store import check_features, load_stage_two
 from ..training.batches import move_batch
 from ..training.config import DecodingConfig
-from ..video import Clip, read_frames, select_from_arrays
+from ..video import select_from_arrays
+from .clip_files import read_clip
 from .evaluation import Decoding
 from .feature_recipe import recipe_of
 
@@ -96,8 +97,8 @@ class Translator:
         """Return the sentence of one video.
 
         Args:
-            video: a video file, a folder of pictures, an array of frames (N, H, W, 3), uint8, RGB, or a
-                sequence of such frames or of PyAV frames.
+            video: a video file, a folder of pictures, for an encoder of poses a pose file; or an array of
+                frames (N, H, W, 3), uint8, RGB, or a sequence of such frames or of PyAV frames.
             fps: frames per second of frames in memory. Needed where the features have a target frame rate.
 
         Raises:
@@ -146,10 +147,9 @@ class Translator:
         """Return the selected frames of one video as squares."""
         recipe, config = self.recipe, self.encoder.config
         if isinstance(video, str | Path):
-            return read_frames(
-                Clip(path=Path(video)), sampling=recipe.sampling, phase=recipe.phase, size=config.resize_size,
-                fit=config.fit, keep_partial=recipe.keep_partial,
-            )  # fmt: skip
+            return read_clip(Path(video), config, recipe)
+        if config.medium == "poses":
+            raise DataError("An encoder of poses must be given pose files, but is given frames in memory.")
         return select_from_arrays(
             video, sampling=recipe.sampling, fps=fps, phase=recipe.phase, size=config.resize_size,
             fit=config.fit,

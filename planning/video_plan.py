@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..core.device import resolve_device
-from ..core.errors import DataError
+from ..core.errors import ConfigError, DataError
 from ..core.sample import Sample
 from ..corpora.manifest import Manifest
 from ..encoder.chunks import chunk_size
@@ -110,11 +110,16 @@ def plan_video(
         card: name of the GPU for the throughput. None asks the device.
 
     Raises:
-        ConfigError: no ``vram_gb`` and no CUDA device.
+        ConfigError: no ``vram_gb`` and no CUDA device, or the encoder reads poses.
         DataError: the manifest has no clips for the stage.
     """
     if not (manifest.split("train") if stage == "pretrain" else manifest.samples):
         raise DataError(f"The manifest of {manifest.corpus} has no clips to {stage}.\nRun: fla prepare")
+    if config.encoder.kind == "poses":
+        raise ConfigError(
+            "encoder.kind must be pictures for fla plan, but is poses.\n"
+            "Try the settings: fla pretrain --limit 64 --set training.epochs=1"
+        )
     local = resolve_device(device)
     gpu = {"room": gpu_bytes(vram_gb, local), "card": card or device_name(local)}
     dtype = planned_dtype(config.training, local)

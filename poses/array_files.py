@@ -43,7 +43,7 @@ def read_npz(path: Path) -> PoseClip:
         with np.load(path, allow_pickle=False) as archive:
             arrays: dict[str, Any] = {key: archive[key] for key in archive.files}
         size, fps, layout = (arrays.get(key) for key in ("size", "fps", "layout"))
-        options = {
+        options: dict[str, Any] = {
             "size": None if size is None else (float(size[0]), float(size[1])),
             "fps": None if fps is None else float(fps),
             "layout": None if layout is None else str(layout),
@@ -60,7 +60,7 @@ def read_npz(path: Path) -> PoseClip:
 
 def write_npz(path: Path, clip: PoseClip, *, size: tuple[int, int]) -> None:
     """Write key points atomically, in pixels of a picture of ``size`` (width, height)."""
-    arrays = {
+    arrays: dict[str, Any] = {
         "keypoints": (clip.points * np.asarray(size)).astype(np.float32),
         "scores": clip.scores,
         "size": np.asarray(size),
@@ -70,7 +70,7 @@ def write_npz(path: Path, clip: PoseClip, *, size: tuple[int, int]) -> None:
         arrays["fps"] = np.asarray(clip.fps)
     # An open file: numpy would add a suffix to the temporary name.
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **arrays)
 
 
 def _check_archive(path: Path) -> None:

@@ -28,7 +28,7 @@ def read_pose(path: Path) -> PoseClip:
         DataError: the file is damaged, or has the components of no known layout.
     """
     try:
-        from pose_format import Pose
+        from pose_format import Pose  # type: ignore[import-not-found]  # an extra
     except ImportError as error:
         raise ConfigError(
             f"{path} can be read by the package pose-format alone, which is not installed.\n"

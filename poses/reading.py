@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..core.errors import DataError
+from ..core.files import visible
 from .array_files import read_npy, read_npz
 from .clip import PoseClip
 from .pose_format_files import read_pose
@@ -31,3 +32,17 @@ def read_poses(path: Path) -> PoseClip:
     if not path.is_file():
         raise DataError(f"{path} must be a pose file, but does not exist.")
     return _READERS[path.suffix](path)
+
+
+def list_pose_files(path: Path) -> list[Path]:
+    """Return a pose file itself, or the pose files in a folder by name.
+
+    Raises:
+        DataError: the folder holds no pose file.
+    """
+    if not path.is_dir():
+        return [path]
+    found = [file for file in visible(path.iterdir()) if file.suffix in _READERS]
+    if not found:
+        raise DataError(f"{path} must hold pose files ({', '.join(SUFFIXES)}), but holds none.")
+    return found

@@ -5,6 +5,7 @@ from typing import Literal
 
 from ..core.errors import ConfigError
 from ..encoder.config import EncoderConfig
+from ..poses.augmentation import PoseAugmentConfig
 from ..training.config import DecodingConfig, TrainingConfig
 from ..video.augmentation import AugmentConfig
 
@@ -103,6 +104,8 @@ class PretrainConfig:
     translator: TranslatorConfig = field(default_factory=TranslatorConfig)
     tokenizer: TokenizerConfig = field(default_factory=TokenizerConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    augment_poses: PoseAugmentConfig = field(default_factory=PoseAugmentConfig)
+    """Augmentation of key points, with ``encoder.kind=poses``."""
     training: PretrainTraining = field(
         default_factory=lambda: PretrainTraining(
             epochs=75, batch_clips=8, batch_steps=600, learning_rate=3e-4,
@@ -127,7 +130,17 @@ class PretrainConfig:
                 f"encoder.sampling.max_frames ({self.encoder.sampling.max_frames}) must be at most "
                 f"translator.positions ({self.translator.positions})."
             )
+        self._check_poses()
         check_search(self.decoding)
+
+    def _check_poses(self) -> None:
+        """Refuse settings of a backbone over single frames, which key points do not have."""
+        chunk, is_compiled = self.training.frame_chunk, self.training.compile
+        if self.encoder.kind == "poses" and (chunk is not None or is_compiled):
+            raise ConfigError(
+                "training.frame_chunk must be null and training.compile false for encoder.kind=poses, but "
+                f"they are {chunk} and {str(is_compiled).lower()}: key points have no backbone."
+            )
 
 
 def check_search(decoding: DecodingConfig) -> None:

@@ -12,6 +12,7 @@ from ..core.errors import DataError
 from ..core.sample import Sample, Unreadable
 from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
+from ..poses.augmentation import augment_poses
 from ..training.batches import BatchDataset, make_batches
 from ..training.evaluation import EvaluationSet
 from ..training.model import IGNORED
@@ -20,6 +21,7 @@ from ..video.transforms import augment, centre_crop
 from .config import PretrainConfig
 from .frames import FrameStore
 from .model import StageOneModel
+from .poses import open_store
 from .tokenizer import SentenceTokenizer
 
 
@@ -55,7 +57,10 @@ class TrainingClips:
         return len(self.samples)
 
     def get(self, index: int, epoch: int) -> dict[str, Any] | Unreadable:
-        """Return ``frames`` (T, 3, S, S) and ``labels`` (L,), or the fault of an unreadable clip."""
+        """Return ``frames`` and ``labels`` (L,), or the fault of an unreadable clip.
+
+        Frames are (T, 3, S, S), or for an encoder of poses key points (T, 69, 3).
+        """
         sample, encoder = self.samples[index], self.config.encoder
         phases = encoder.sampling.phases
         # A clip shows other frames in each epoch, and a resumed epoch shows the same frames again.
@@ -63,10 +68,8 @@ class TrainingClips:
         frames = _read(self.store, sample, phase=phase)
         if isinstance(frames, Unreadable):
             return frames
-        generator = torch.Generator().manual_seed(derive_seed(self.config.seed, epoch, sample.id, "augment"))
-        augmented = augment(
-            _channels_first(frames), size=encoder.image_size, config=self.config.augment, generator=generator
-        )
+        seed = derive_seed(self.config.seed, epoch, sample.id, "augment")
+        augmented = _augmented(frames, config=self.config, seed=seed)
         return {"frames": augmented, "labels": torch.tensor(self.labels[index])}
 
 
@@ -74,9 +77,16 @@ class EvaluationClips:
     """Clips at a fixed phase, cropped to the centre."""
 
     def __init__(
-        self, samples: Sequence[Sample], *, store: FrameStore, image_size: int, phase: int = 0
+        self, samples: Sequence[Sample], *, store: FrameStore, image_size: int | None, phase: int = 0
     ) -> None:
-        """Take clips from ``store``."""
+        """Take clips from ``store``.
+
+        Args:
+            samples: the clips.
+            store: their frames or key points.
+            image_size: side in pixels of the crop. None: key points, which are not cropped.
+            phase: first kept frame of each clip.
+        """
         self.samples, self.store = samples, store
         self.image_size, self.phase = image_size, phase
 
@@ -85,15 +95,26 @@ class EvaluationClips:
         return len(self.samples)
 
     def get(self, index: int, epoch: int) -> dict[str, Any] | Unreadable:
-        """Return ``frames`` (T, 3, S, S), equal in every epoch, or the fault of an unreadable clip."""
+        """Return ``frames``, equal in every epoch, or the fault of an unreadable clip."""
         frames = _read(self.store, self.samples[index], phase=self.phase)
         if isinstance(frames, Unreadable):
             return frames
+        if self.image_size is None:
+            return {"frames": torch.from_numpy(frames)}
         return {"frames": centre_crop(_channels_first(frames), size=self.image_size)}
 
 
+def _augmented(frames: np.ndarray, *, config: PretrainConfig, seed: int) -> Tensor:
+    """Return the augmented frames or key points of a clip."""
+    if config.encoder.kind == "poses":
+        return torch.from_numpy(augment_poses(frames, config=config.augment_poses, seed=seed))
+    generator = torch.Generator().manual_seed(seed)
+    size = config.encoder.image_size
+    return augment(_channels_first(frames), size=size, config=config.augment, generator=generator)
+
+
 def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-    """Concatenate clips: ``frames`` (N, 3, S, S), ``lengths`` (B,) and, if known, ``labels`` (B, L)."""
+    """Concatenate clips: ``frames`` (N, ...), ``lengths`` (B,) and, if known, ``labels`` (B, L)."""
     # Not padded: the backbone would compute padding frames as well.
     batch = {
         "frames": torch.cat([item["frames"] for item in items]),
@@ -134,7 +155,7 @@ def clip_evaluation_set(
         phase: first kept frame of each clip, in 0..stride-1.
         order: clip i gets the frames of clip ``order[i]``. None: each clip gets its own frames.
     """
-    store = FrameStore(manifest, model.config.encoder)
+    store = open_store(manifest, model.config.encoder)
     return evaluation_set(manifest.split(split), store=store, config=model.config, phase=phase, order=order)
 
 
@@ -153,7 +174,8 @@ def evaluation_set(
         count_selected(sample.num_frames, sampling=config.encoder.sampling, phase=phase, clip_fps=sample.fps)
         for sample in shown
     ]
-    clips = EvaluationClips(shown, store=store, image_size=config.encoder.image_size, phase=phase)
+    size = None if config.encoder.kind == "poses" else config.encoder.image_size
+    clips = EvaluationClips(shown, store=store, image_size=size, phase=phase)
     training = config.training
     # A fixed seed: the padding of a batch, and with it the rounding, must not depend on the run.
     batches = make_batches(lengths, max_clips=training.batch_clips, max_steps=training.batch_steps, seed=0)

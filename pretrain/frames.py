@@ -108,10 +108,14 @@ class FrameStore:
         limit, end = int((gib - self.filled_gib) * GIB), 0
         plan: list[range] = []
         for sample in samples:
-            size = self._count_seen(sample, phases) * 3 * self._config.resize_size**2
+            size = self._clip_bytes(sample, phases)
             plan.append(range(end, end + size if end + size <= limit else end))
             end = plan[-1].stop
         return plan
+
+    def _clip_bytes(self, sample: Sample, phases: Sequence[int]) -> int:
+        """Return the size of a kept clip."""
+        return self._count_seen(sample, phases) * 3 * self._config.resize_size**2
 
     def _open(
         self, sample: Sample, room: range, *, memory: WorkerMemory, phases: Sequence[int]

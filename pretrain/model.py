@@ -13,7 +13,7 @@ from transformers import MBartConfig, MBartForConditionalGeneration
 
 from ..core.errors import DataError
 from ..encoder.chunks import in_chunks
-from ..encoder.model import VisualEncoder
+from ..encoder.store import TrainableEncoder
 from ..llm.attention import eager_attention, mean_weights
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED, TranslationModel
@@ -29,7 +29,9 @@ class StageOneModel(TranslationModel):
 
     unit = "steps"
 
-    def __init__(self, encoder: VisualEncoder, tokenizer: SentenceTokenizer, config: PretrainConfig) -> None:
+    def __init__(
+        self, encoder: TrainableEncoder, tokenizer: SentenceTokenizer, config: PretrainConfig
+    ) -> None:
         """Put a light translation model with random weights behind ``encoder``."""
         super().__init__()
         self.config = config

@@ -15,7 +15,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.sample import Sample, Unreadable
 from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
-from ..encoder.model import VisualEncoder
+from ..encoder.store import make_encoder
 from ..training.checkpoints import last_checkpoint
 from ..training.evaluation import EvaluationSet, Translations, mean_scores, predict, write_predictions
 from ..training.interruption import report_interruption
@@ -33,6 +33,7 @@ from .data import TrainingClips, evaluation_set, training_batches
 from .frames import FrameStore
 from .initial_weights import check_initial_weights
 from .model import StageOneModel
+from .poses import open_store
 from .run import PretrainResult, begin_run, begun_without, check_run, finish_run
 from .store import save_stage_one
 from .tokenizer import make_tokenizer
@@ -159,7 +160,7 @@ def plan(manifest: Manifest, *, config: PretrainConfig) -> PretrainPlan:
     check_initial_weights(config.encoder)
     samples = _train_samples(manifest)
     model = build_model(samples, config)
-    store = FrameStore(manifest, config.encoder)
+    store = open_store(manifest, config.encoder)
     train = TrainingClips(samples, store=store, tokenizer=model.tokenizer, config=config)
     store.read(samples[0], phase=0)  # a wrong root shows here, not hours later
     encoder = sum(parameter.numel() for parameter in model.encoder.parameters())
@@ -188,7 +189,7 @@ def build_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(config.seed, "weights"))
         encoder = config.encoder if initial_weights else config.encoder.without_weights
-        model = StageOneModel(VisualEncoder(encoder), tokenizer, config)
+        model = StageOneModel(make_encoder(encoder), tokenizer, config)
     if config.training.sync_batchnorm:
         model.encoder = convert_sync_batchnorm(
             model.encoder
@@ -230,7 +231,7 @@ def _train_samples(manifest: Manifest) -> list[Sample]:
 def _open_clips(manifest: Manifest, config: PretrainConfig, *, left_out: list[Unreadable] | None) -> _Clips:
     """Open all clips but ``left_out``, which an interrupted run could not open. None: a new run."""
     # A resumed run keeps its batches. A clip that has become unreadable is skipped at its batch.
-    store, gib = FrameStore(manifest, config.encoder, workers=config.training.workers), config.keep_frames_gib
+    store, gib = open_store(manifest, config.encoder, workers=config.training.workers), config.keep_frames_gib
     unreadable = left_out or []
     dev, train = _without(manifest.split("dev"), unreadable), _without(_train_samples(manifest), unreadable)
     found = store.keep(dev, phases=(0,), gib=gib)

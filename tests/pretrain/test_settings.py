@@ -27,6 +27,7 @@ from fla_llm.training.config import TrainingConfig
 from fla_llm.training.optimisers import group_rates, make_optimiser
 
 from .conftest import make_sample
+from .test_poses import CHANGES as POSE_CHANGES
 
 Make = Callable[..., Any]
 BASE: dict[str, Any] = {
@@ -109,7 +110,9 @@ def settings_of(config: type) -> set[str]:
 def test_every_setting_has_a_row() -> None:
     training = set(config_to_dict(PretrainConfig())["training"]) - {f.name for f in fields(TrainingConfig)}
     own = settings_of(PretrainConfig) - {"training"} | {f"training.{name}" for name in training}
-    assert own | {"training.batch_clips"} == set(CHANGES)
+    # Settings of key points have their rows in test_poses.py.
+    poses = {name.replace("__", ".") for name in POSE_CHANGES} | {"encoder.kind"}
+    assert own | {"training.batch_clips"} == set(CHANGES) | poses
 
 
 def test_the_clips_of_a_step_are_divided_by_the_processes() -> None:

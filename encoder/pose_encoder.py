@@ -1,0 +1,90 @@
+"""Encoder of key points: a vector for each frame, without any picture."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..poses.layouts import NUM_POINTS
+from .config import EncoderConfig
+from .pose_graph import PoseGraph
+from .temporal import pad_packed
+from .windows import Windows
+
+
+class PoseEncoder(nn.Module):
+    """Encoder of key points: a sequence of embeddings, one for each frame.
+
+    Level "frame" is the normalised key points themselves, level "sign" the output of the graph network.
+
+    Shapes: N frames of all clips packed, B clips, T steps of the longest, F = ``frame_size`` = 69 x 3,
+    D = ``output_size``.
+    """
+
+    windows = Windows()
+    """Single frames as units."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.frame_size = NUM_POINTS * 3
+        self.output_size = config.hidden_size
+        self.temporal = PoseGraph(width=config.poses.width, output_size=config.hidden_size)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The graph network, whose learning rate stage one scales."""
+        return self.temporal
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All settings as JSON values."""
+        return self.config.settings
+
+    def forward(
+        self,
+        frames: Tensor,
+        lengths: Tensor,
+        *,
+        frame_features: Callable[[Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Encode several clips.
+
+        Args:
+            frames: normalised key points of all clips, one clip behind the other (N, 69, 3).
+            lengths: frames per clip (B,), int64, each at least 1, summing to N.
+            frame_features: not used. An encoder of pictures can compute frames in chunks.
+
+        Returns:
+            Embeddings (B, T, D), zero past each end.
+
+        Raises:
+            ValueError: the lengths do not sum to N.
+        """
+        if int(lengths.sum()) != len(frames) or int(lengths.min()) < 1:
+            raise ValueError(
+                f"lengths must be 1 or more and sum to {len(frames)} frames, but are {lengths.tolist()}."
+            )
+        return pad_packed(self.temporal(frames, lengths), lengths)[0]
+
+    def frame_features(self, frames: Tensor) -> Tensor:
+        """Return the key points of a frame as a vector: (N, 69, 3) -> (N, F)."""
+        return frames.flatten(1)
+
+    def unit_features(self, frames: Tensor) -> Tensor:
+        """Return :meth:`frame_features`, because a unit is a frame."""
+        return self.frame_features(frames)
+
+    def prepare(self, device: torch.device) -> None:
+        """Move to ``device``, in evaluation mode."""
+        self.eval().to(device)
+
+    def sign_features(self, frame_features: Tensor) -> Tensor:
+        """Return the sign features of one clip: (T, F) -> (T, D)."""
+        length = torch.tensor([len(frame_features)], device=frame_features.device)
+        return self.temporal(frame_features.unflatten(1, (NUM_POINTS, 3)), length)
+
+    def require_temporal(self) -> PoseGraph:
+        """Return the graph network, for level "sign"."""
+        return self.temporal
