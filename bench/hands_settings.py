@@ -18,10 +18,13 @@ EPOCHS, MOST_EPOCHS, SEEN = 12, 40, 400
 """A word that an epoch shows ``SEEN`` times needs ``EPOCHS``. Rarer words need more, by the square root."""
 MOST_FRAMES = 500_000
 """Frames of all epochs, unless ``EPOCHS`` show more: about 50 minutes of one core."""
+TUNE_STEPS, MOST_TUNE_EPOCHS = {"small": 700, "pretrained": 280}, 80
+"""Least number of steps of stage two by the kind of language model. Small sets get more epochs for them."""
 OFTEN = 5
 """Occurrences of a word that may become one token."""
 FEWEST_TOKENS, MOST_TOKENS = 200, 4000
-BATCH_CLIPS = 8
+BATCH_CLIPS, TUNE_CLIPS = 8, 16
+"""Clips in a batch of stage one and of stage two."""
 
 
 def frame_stride(train: Sequence[Sample]) -> int:
@@ -84,9 +87,12 @@ def stage_one(
 
 def stage_two(samples: Sequence[Sample], *, pretrained: bool, seed: int = 42) -> dict[str, Any]:
     """Return the settings of ``fla tune``: for a language model of others, or one trained here."""
-    stride = frame_stride([sample for sample in samples if sample.split == "train"])
+    train = [sample for sample in samples if sample.split == "train"]
+    stride = frame_stride(train)
     kept = sorted(_kept(sample, stride) for sample in samples)
-    count = 4 if pretrained else 10
+    steps = TUNE_STEPS["pretrained" if pretrained else "small"]
+    batches = math.ceil(len(train) / TUNE_CLIPS)
+    count = min(MOST_TUNE_EPOCHS, max(4 if pretrained else 10, math.ceil(steps / batches)))
     return {
         "quantise": "nf4",
         "lora": {"rank": 16, "alpha": 32, "dropout": 0.05 if pretrained else 0.0},
@@ -95,10 +101,10 @@ def stage_two(samples: Sequence[Sample], *, pretrained: bool, seed: int = 42) ->
         "label_smoothing": 0.05,
         "activation_checkpointing": False,
         "training": {
-            "epochs": count, "batch_clips": 16,
-            "batch_tokens": 16 * (kept[len(kept) * 9 // 10] + 16),
+            "epochs": count, "batch_clips": TUNE_CLIPS,
+            "batch_tokens": TUNE_CLIPS * (kept[len(kept) * 9 // 10] + 16),
             "learning_rate": 5e-4 if pretrained else 4e-3, "weight_decay": 0.01, "warmup_share": 0.1,
-            "evaluate_every_epochs": 2, "evaluate_from_epoch": count // 2,
+            "evaluate_every_epochs": max(1, count // 5), "evaluate_from_epoch": count // 2,
         },
         "decoding": {"num_beams": 4, "max_new_tokens": _most_tokens(samples)},
         "seed": seed,

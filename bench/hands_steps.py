@@ -31,20 +31,23 @@ class Steps:
     fla: Call = call_fla
     """Run a command of ``fla``."""
 
-    def command(self, name: str, *arguments: str | Path, resume: Path | None = None) -> None:
+    def command(
+        self, name: str, *arguments: str | Path, settings: Any = None, resume: Path | None = None
+    ) -> None:
         """Run ``fla ARGUMENTS`` unless this step is done.
 
         Args:
             name: name of the step.
             arguments: command and options.
+            settings: content of the file of ``--config``, as part of the recipe.
             resume: run directory of a command with ``--resume``, begun by an interrupted call.
 
         Raises:
-            RunError: the step was done with other arguments.
+            RunError: the step was done with other arguments or settings.
         """
         resumed = resume is not None and resume.exists()
         more = ["--resume"] if resumed else []
-        recipe = [str(argument) for argument in arguments]
+        recipe = {"arguments": [str(argument) for argument in arguments], "settings": settings}
         self.work(name, recipe, lambda: self.fla(*arguments, *more), resumed=resumed)
 
     def work(self, name: str, recipe: Any, do: Callable[[], object], *, resumed: bool = False) -> None:
@@ -59,7 +62,7 @@ class Steps:
             if read_json(file)["recipe"] != recipe:
                 raise RunError(
                     f"Step {name} of {self.folder} must be resumed as it was done, but {file} holds other "
-                    "arguments.\nGive another --out, or delete the folder."
+                    "arguments or settings.\nGive another --out, or delete the folder."
                 )
             return
         load, wall, cpu = os.getloadavg()[0], time.monotonic(), _cpu_seconds()

@@ -103,7 +103,7 @@ def train_encoder(manifest: Manifest, folder: Path, *, steps: Steps, options: Op
     (folder / "stage1.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
     steps.command(
         "pretrain", "pretrain", "--manifest", clips, "--config", folder / "stage1.yaml", "--out", run_folder,
-        *sets(options.settings), resume=run_folder,
+        *sets(options.settings), settings=settings, resume=run_folder,
     )  # fmt: skip
     evaluate("evaluate_stage1", run_folder, "--manifest", clips, steps=steps)
 
@@ -127,7 +127,7 @@ def train_translator(manifest: Manifest, folder: Path, llm: str, *, steps: Steps
     steps.command(
         f"tune_{name}", "tune", "--features", cache, "--llm", folder / "llm" if llm == SMALL else llm,
         "--config", folder / f"stage2-{name}.yaml", "--out", run_folder,
-        *sets(options.tune_settings), resume=run_folder,
+        *sets(options.tune_settings), settings=settings, resume=run_folder,
     )  # fmt: skip
     evaluate(f"evaluate_{name}", run_folder, "--features", cache, steps=steps)
 

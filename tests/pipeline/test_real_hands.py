@@ -119,6 +119,15 @@ def test_a_step_with_other_arguments_is_refused(
         bench("real_hands").run_all(source, ran, people=[2], options=other)
 
 
+def test_a_step_with_settings_of_other_rules_is_refused(
+    bench: Callable[[str], Any], options: Any, house: Path, ran: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench("hands_settings"), "IMAGE_SIZE", 48)
+    source = house / "corpus" / "annotations.jsonl"
+    with pytest.raises(RunError, match="Step pretrain .* other arguments or settings"):
+        bench("real_hands").run_all(source, ran, people=[2], options=options)
+
+
 def test_fewer_people_are_a_subset_and_test_stays_whole(bench: Callable[[str], Any], house: Path) -> None:
     manifest = read_manifest(house / "manifest.jsonl")
     with_people = bench("real_hands").with_people
@@ -153,6 +162,15 @@ def test_rules_follow_words_and_frame_rate(bench: Callable[[str], Any]) -> None:
     # A large set is not trained on longer than the frames of all epochs allow.
     assert rules.epochs([clip("a b", 1100)] * 100) == 22  # 500,000 of 22,000
     assert rules.epochs([clip("a b", 1100)] * 400) == 12
+
+
+def test_small_sets_have_as_many_steps_of_stage_two_as_large_ones(bench: Callable[[str], Any]) -> None:
+    rules = bench("hands_settings")
+    for pretrained, steps in ((False, 700), (True, 280)):
+        for clips in (160, 1600):
+            settings = rules.stage_two([clip("a b", 20)] * clips, pretrained=pretrained)["training"]
+            assert settings["epochs"] * clips // settings["batch_clips"] >= steps
+    assert rules.stage_two([clip("a b", 20)], pretrained=False)["training"]["epochs"] == 80
 
 
 @pytest.mark.parametrize("weights", [None, Path("w.safetensors")])
