@@ -61,8 +61,8 @@ class Step:
 
     def peak(self, clips: int) -> int:
         """Return the bytes at the fullest moment of the second step."""
+        self.run(self.batch(1))  # the optimiser makes its state in the first step
         batch = self.batch(clips)
-        self.run(batch)  # the optimiser makes its state in the first step
         state = [t for own in self.optimiser.state.values() for t in own.values() if isinstance(t, Tensor)]
         standing = [*self.model.parameters(), *self.model.buffers(), *state, *batch.values()]
         with PeakBytes() as counter:
@@ -102,7 +102,8 @@ def main() -> None:
         ratios = [
             ways["in chunks"].seconds(batch) / ways["whole"].seconds(batch) for _ in range(arguments.repeats)
         ]
-        cells = [f"{clips * CLIP_FRAMES}", *(f"{peak:.0f} MiB" for peak in peaks.values()), spread(ratios)]
+        cells = [f"{clips * CLIP_FRAMES}", *(f"{peak:.0f} MiB" for peak in peaks.values())]
+        cells.append(spread(ratios) if ratios else "-")
         print("| " + " | ".join(cells) + " |", flush=True)
 
 

@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from fla_llm.core.signals import Interrupted
+from fla_llm.core.signals import Interrupted, end_quietly
+from fla_llm.training.config import DecodingConfig
 from fla_llm.training.interruption import report_interruption
+from fla_llm.training.trainer import StageTrainer
+
+from .conftest import SIZE, ToyItems, ToyModel, toy_batches, toy_config
 
 Toy = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("as_in_a_terminal")
@@ -71,3 +75,22 @@ def test_processes_that_prepare_batches_end_without_a_word(capfd: Any) -> None:
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert capfd.readouterr().err == ""
+
+
+class HandlerItems(ToyItems):
+    """Every feature is 1 in a process that ends silently on SIGTERM, else 0."""
+
+    def get(self, index: int, epoch: int) -> dict[str, Any]:
+        handler: Any = signal.getsignal(signal.SIGTERM)
+        silent = getattr(handler, "__module__", "") == end_quietly.__module__
+        return {"features": torch.full((3, SIZE), float(silent)), "labels": self.letters[index]}
+
+
+def test_processes_that_prepare_batches_end_silently(tmp_path: Path) -> None:
+    """A scheduler sends its signal to all processes, and the main process alone speaks."""
+    trainer = StageTrainer(
+        ToyModel(), train=toy_batches(HandlerItems(4)), dev=None, config=toy_config(workers=1),
+        decoding=DecodingConfig(), run=tmp_path, seed=0, device=torch.device("cpu"),
+    )  # fmt: skip
+    (batch,) = trainer.get_train_dataloader()
+    assert batch["features"].all()
