@@ -50,6 +50,7 @@ def views_of(
         views.append(View(sample=sample, frame_offset=config.phase))
         for number in range(1, 1 + (config.views if sample.split == "train" else 0)):
             # From the id alone, not from a stream of numbers: shards and resumed runs draw the same.
+            # The number of the view is part of the seed: a further view changes no earlier view.
             draw = derive_seed(config.seed, "phase", sample.id, number)
             phase = sampling.phases[draw % len(sampling.phases)]
             views.append(View(sample=sample, number=number, frame_offset=phase))
@@ -59,6 +60,7 @@ def views_of(
 def augmented(frames: np.ndarray, view: View, *, size: int, config: ExtractConfig) -> np.ndarray:
     """Return the frames of an augmented view: (T, H, W, 3) -> (T, size, size, 3), uint8."""
     generator = torch.Generator()
+    # A label of its own keeps this draw independent of the draw of the phase.
     generator.manual_seed(derive_seed(config.seed, "augment", view.sample.id, view.number))
     clip = torch.from_numpy(frames).permute(0, 3, 1, 2)
     changed = augment(clip, size=size, config=config.augment, generator=generator)

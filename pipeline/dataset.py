@@ -59,6 +59,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         number = self._numbers[index]
         row = self._cache.rows[number]
         return {
+            # The cache stores float16, and layers are float32 by default.
             "features": torch.from_numpy(self._cache[number]).float(),
             "text": row.text, "id": row.id, "signer": row.signer, "language": row.language,
         }  # fmt: skip
@@ -74,6 +75,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         features: list[Tensor] = [item["features"] for item in items]
         lengths = torch.tensor([len(each) for each in features])
         padded = pad_sequence(features, batch_first=True)
+        # True at real steps, the opposite of key_padding_mask in torch.
         mask = torch.arange(padded.shape[1]) < lengths[:, None]
         others = {name: [item[name] for item in items] for name in items[0] if name != "features"}
         return {"features": padded, "lengths": lengths, "mask": mask, **others}

@@ -96,6 +96,7 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
     log_missing(request.split, items.missing)
     _one_language(items.languages)  # refused before the model is loaded
     model = load_stage_two(run, device=device, llm=request.llm)
+    # Features of another encoder would give sentences without an error.
     check_streams(model, items.records)
     bounds = recorded_bounds(run, model.config)
     order = _order(request, items.ids, items.texts)
@@ -114,6 +115,7 @@ def _corpora(file: Path, *keys: str) -> list[str]:
     found: Any = read_json(file) if file.is_file() else {}
     for key in keys:
         found = found.get(key, {})
+    # Stage one records a single corpus, stage two a list.
     return [found] if isinstance(found, str) else list(found)
 
 
@@ -195,6 +197,7 @@ def _translate(
         return predict(model, evaluation, decoding=decoding, device=device, dtype=dtype, desc=desc), None
     search = partial(model.translate_n_best, decoding=decoding, count=request.n_best)
     found = translate_all(model, evaluation, translate=search, device=device, dtype=dtype, desc=desc)
+    # Hypotheses come best first.
     best = [hypotheses[0]["text"] for hypotheses in found.hypotheses]
     translations = Translations(
         ids=found.ids, references=found.references, languages=found.languages, hypotheses=best,

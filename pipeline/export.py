@@ -63,6 +63,7 @@ def export(
         run, out, merge=merge, precision=precision, llm=llm, ckpt=ckpt, with_llm=with_llm,
         device=request.device,
     )  # fmt: skip
+    # The card shows the scores of the run beside the scores of the export.
     before = read_scores(run)
     # Merging into an unquantised base changes the scores: the export is scored, not the run. No llm here: the
     # export has the path of the language model, or holds the merged model.

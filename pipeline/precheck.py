@@ -30,6 +30,7 @@ def precheck_stage_one(run: Path, manifest: Path, *, decoding: Decoding) -> None
     """
     _check_decoding(read_stage_one(run).decoding, decoding)
     check_encoder(run)
+    # Read for the errors alone: the command reads the manifest again.
     read_manifest(manifest)
 
 
@@ -77,4 +78,5 @@ def check_features(features: Sequence[Path], split: Split) -> None:
 
 def _check_decoding(own: DecodingConfig, decoding: Decoding) -> None:
     source, overrides = decoding
+    # Loaded for the errors alone.
     load_config(DecodingConfig, base=own, source=source, overrides=overrides)

@@ -44,6 +44,7 @@ def evaluation_name(
         scored: number of scored clips.
         run: run directory. An earlier result with more clips keeps the name.
     """
+    # Scores on another corpus must not replace the scores on the corpus of the run.
     is_elsewhere = coverage.trained_on and list(coverage.corpora) != list(coverage.trained_on)
     shuffled = f"shuffled-seed={request.seed}" if request.seed else "shuffled"
     parts = [
@@ -78,6 +79,7 @@ def earlier_protocols(run: Path, name: str, *, asked: Sequence[str]) -> list[str
 
 def keep_scores(run: Path, result: Evaluation) -> None:
     """Write a result into ``scores.json``, in place of an earlier result with the same name."""
+    # Results of other evaluations stay.
     write_json(run / SCORES_FILE, read_scores(run) | {result.name: result.to_record()})
 
 

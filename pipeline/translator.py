@@ -111,6 +111,7 @@ class Translator:
         texts: list[str] = []
         for start in range(0, len(videos), BATCH_CLIPS):
             some = videos[start : start + BATCH_CLIPS]
+            # Frames in memory have no name: errors name the place in the list.
             names = [str(v) if isinstance(v, str | Path) else f"clip {start + n}" for n, v in enumerate(some)]
             texts += self.sentences(self.features(some, fps=fps), names=names)
         return texts
@@ -118,6 +119,7 @@ class Translator:
     def features(self, videos: "Sequence[Video]", *, fps: float | None = None) -> list[np.ndarray]:
         """Return the features (T, F), float16, of several videos, as ``fla extract`` computes them."""
         recipe = self.recipe
+        # A generator, so that the frames of all clips are never in memory at once.
         clips = ((number, self._frames(video, fps=fps)) for number, video in enumerate(videos))
         encoded = encode(
             self.encoder, clips, frame_batch=recipe.frame_batch, level=recipe.level, device=self.device,
@@ -137,6 +139,7 @@ class Translator:
             DataError: a clip has more steps than the language model has positions.
         """
         steps = [len(each) for each in features]
+        # Too many positions end in an unclear error of the model, or in noise.
         needed = source_positions(self.model, [steps], languages=[self.language] * len(steps))
         check_positions(self.model, needed, ids=list(names), steps=steps, what=SOURCE)
         items = [{"id": "", "features": each, "text": "", "language": self.language} for each in features]

@@ -24,6 +24,7 @@ def read_npy(path: Path) -> PoseClip:
         DataError: the file is damaged, or the array has another shape.
     """
     array = map_npy(path)
+    # Four dimensions: several persons, of whom make_clip takes the first.
     if array.ndim not in (3, 4) or array.shape[-1] != 3:
         raise DataError(f"{path} must hold (frames, points, 3) with x, y and score, but holds {array.shape}.")
     return make_clip(array[..., :2], array[..., 2], origin=str(path))

@@ -54,6 +54,7 @@ def augment_poses(poses: np.ndarray, *, config: PoseAugmentConfig, seed: int) ->
     size = 1 + rng.uniform(-1, 1) * config.scale
     is_mirrored = rng.random() < config.mirror
     kept = rng.random(len(poses)) >= config.lost_frames
+    # A clip without any frame could not be encoded.
     if not kept.any():
         kept[rng.integers(len(kept))] = True
     found = (mirror(poses) if is_mirrored else poses)[kept]
@@ -63,6 +64,7 @@ def augment_poses(poses: np.ndarray, *, config: PoseAugmentConfig, seed: int) ->
     found = np.concatenate([points, found[..., 2:]], axis=-1).astype(np.float32)
     for hand in ("left", "right"):
         found[rng.random(len(found)) < config.lost_hands, SLICES[hand]] = 0
+    # Rotation and noise must not give a missing point a place.
     found[found[..., 2] == 0] = 0
     return found
 

@@ -63,6 +63,7 @@ def make_clip(
         )
     _check_positive(origin, size=size, fps=fps)
     if size is not None:
+        # Shares do not depend on the resolution of the video.
         points = points / np.asarray(size, points.dtype)
     found = find_layout(points.shape[1], name=layout, origin=origin)
     # NaN marks missing points in some files, and would pass every comparison with a threshold.
@@ -80,6 +81,7 @@ def _numbers(values: Any, origin: str) -> np.ndarray:
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         raise DataError(f"{origin} must hold numbers, but holds {array.dtype}.")
+    # Integers and float16 would lose digits in the division by the size.
     return array.astype(np.float64)
 
 

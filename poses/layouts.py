@@ -75,6 +75,7 @@ def find_layout(num_points: int, *, name: str | None = None, origin: str) -> Lay
         DataError: no layout has this name and this number of points.
     """
     for layout in LAYOUTS.values():
+        # Numbers of points differ between all layouts, so the number alone names one.
         if layout.num_points == num_points and name in (None, layout.name):
             return layout
     known = ", ".join(f"{layout.name} ({layout.num_points})" for layout in LAYOUTS.values())

@@ -37,6 +37,7 @@ def normalise(clip: PoseClip, *, method: Normalisation, threshold: float) -> np.
     chosen = list(clip.layout.chosen)
     points, scores = clip.points[:, chosen], clip.scores[:, chosen]
     if method == "isotropic":
+        # x in units of the height, like y.
         points = points * np.asarray([_aspect(clip), 1], np.float32)
     seen = scores > threshold
     low, high = _box(points[:, SLICES["body"]][seen[:, SLICES["body"]]])

@@ -41,6 +41,7 @@ def read_pose(path: Path) -> PoseClip:
     places = _places(pose.header.components)
     for layout, names in _COMPONENTS.items():
         if all(name in places for name in names):
+            # A file may list the components in any order.
             chosen = np.concatenate([places[name] for name in names])
             return _clip(pose, chosen, layout=layout, path=path)
     known = "; ".join(", ".join(names) for names in _COMPONENTS.values())

@@ -90,7 +90,9 @@ def pretrain(
         Interrupted: SIGTERM or SIGINT arrived. The last checkpoint is kept.
     """
     with report_interruption(out):
+        # A missing tracker is refused before clips are decoded.
         check_tracker(config.training.report_to)
+        # Refused before any clip is decoded, which takes minutes.
         _check_dev(manifest, config)
         torch_device = resolve_device(device)
         config = _for_processes(config, torch_device)

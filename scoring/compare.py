@@ -80,6 +80,7 @@ def compare(
         metrics["ROUGE-L"] = rouge
     test = PairedTest(systems, metrics, [prepared], test_type="bs", n_samples=resamples)
     signatures, results = test()
+    # After the steps of the protocol: systems may differ in a full stop alone.
     same = systems[0][1] == systems[1][1]
     return {
         name: _comparison(results[metric], signature=str(signatures[metric]), same=same)
@@ -99,6 +100,7 @@ def _comparison(results: Sequence[str | Result], *, signature: str, same: bool) 
     return Comparison(
         first=first.score,
         second=second.score,
+        # sacrebleu gives half the width under the name ci.
         first_interval=float(first.ci),
         second_interval=float(second.ci),
         # Of a system and itself no resample differs from the mean, which sacrebleu counts as significant.

@@ -80,6 +80,7 @@ def compare_with_expected(
                 protocol=protocol,
                 metric=metric,
                 expected=figure,
+                # Expected figures belong to one system, the first.
                 found=getattr(own[0][1], metric) if own else None,
             )
             for metric, figure in figures.items()

@@ -33,6 +33,7 @@ def export_pairs(
     folder.mkdir(parents=True, exist_ok=True)
     for name, side in ((HYPOTHESES_FILE, hypotheses), (REFERENCES_FILE, references)):
         with atomic_write(folder / name) as temporary:
+            # Other metrics read one sentence for each line, without quotes or headers.
             temporary.write_text("".join(f"{sentence}\n" for sentence in side), encoding="utf-8")
     keys = ("id", "prediction", "reference")
     rows = zip(ids, hypotheses, references, strict=True)

@@ -117,6 +117,7 @@ class _StemmedTokens:
 def _google_scorer(stemmed: bool) -> Any:
     from rouge_score.rouge_scorer import RougeScorer  # type: ignore[import-not-found]  # an extra
 
+    # Made once: setting up a scorer for each sentence takes longer than the score.
     return RougeScorer(["rougeL"], tokenizer=_StemmedTokens() if stemmed else None)
 
 

@@ -43,6 +43,7 @@ def guesses(
     return {
         "most_frequent": [Counter(training).most_common(1)[0][0]] * len(references),
         "nearest_length": _nearest_by_length(references, training),
+        # Real sentences in wrong places show what fluent text alone scores.
         "shuffled": [hypotheses[index] for index in order],
     }
 

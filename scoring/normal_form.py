@@ -13,6 +13,7 @@ def differing_forms(hypotheses: Sequence[str], references: Sequence[str]) -> str
     >>> differing_forms(["koeln"], ["k\u00f6ln"])
     """
     sides = {"hypotheses": hypotheses, "references": references}
+    # If either form holds everywhere, letters of both sides have the same encoding.
     if any(not any(_outside(side, form) for side in sides.values()) for form in ("NFC", "NFD")):
         return None
     counts = [f"{_outside(side, 'NFC')} of {len(side)} {name}" for name, side in sides.items()]

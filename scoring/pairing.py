@@ -104,6 +104,7 @@ def common_language(*sides: Sentences) -> str | None:
 
 
 def _check_counts(hypotheses: Sentences, references: Sentences) -> None:
+    # Without ids a lost line would shift all later pairs.
     if len(hypotheses.texts) != len(references.texts):
         raise DataError(
             f"{hypotheses.source} must hold one sentence for each of the {len(references.texts)} in "
@@ -125,12 +126,14 @@ def _check_ids(side: Sentences, references: Sentences) -> None:
 
 
 def _check_unique(side: Sentences) -> None:
+    # A doubled id would replace a sentence in silence.
     if doubled := [name for name, count in Counter(side.ids).items() if count > 1]:
         raise DataError(f"{side.source} must hold each id once, but doubles {_shown(doubled)}.")
 
 
 def _check_extra(side: Sentences, references: Sentences) -> None:
     wanted = frozenset(references.ids or ())
+    # An unknown id often means the wrong split or the wrong references.
     if extra := [name for name in side.ids or () if name not in wanted]:
         raise DataError(
             f"{side.source} must hold only ids of {references.source}, but also has {_shown(extra)}."

@@ -68,6 +68,7 @@ class Protocol:
 
     def word_error_rate(self, language: str) -> WordErrorRate:
         """Return the WER metric for a language, whose words are the tokens of BLEU."""
+        # The same tokens as BLEU, so that both figures of a row count the same words.
         return WordErrorRate(self.bleu(language).tokenizer)
 
     def tokenizer(self, language: str) -> str:

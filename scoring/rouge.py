@@ -77,6 +77,7 @@ class RougeL:
 
     def _tokens(self, text: str, language: str) -> list[str]:
         if language in self.character_languages:
+            # Spaces in Chinese text come from tokenizers, and carry no meaning.
             return list("".join(text.split()))
         if self.tokens == "whitespace":
             return text.split()
@@ -94,6 +95,7 @@ class RougeMetric(Metric):
         return sent
 
     def _extract_reference_info(self, refs: Sequence[str]) -> dict[str, Any]:
+        # There is one reference for each sentence.
         return {"reference": refs[0]}
 
     def _compute_segment_statistics(self, hypothesis: str, ref_kwargs: dict[str, Any]) -> list[Any]:

@@ -67,6 +67,7 @@ class Scores:
         """
         optional = ("rouge_reason", "unicode_note", "intervals")
         fields = asdict(self)
+        # A flat dict becomes a row of a table without further work.
         fields |= fields.pop("word_errors")
         return {key: value for key, value in fields.items() if key not in optional or value is not None}
 
@@ -163,6 +164,7 @@ def cumulative_bleu(corpus: BLEUScore, *, metric: BLEU) -> list[float]:
     """
     return [
         BLEU.compute_bleu(
+            # The counts of order n hold the counts of all lower orders.
             corpus.counts[:order],
             corpus.totals[:order],
             corpus.sys_len,

@@ -103,6 +103,7 @@ def score_files(request: ScoreRequest) -> Scorecard:
             protocol cannot score a text.
         ConfigError: no protocol has the given name.
     """
+    # A misspelt name is refused before files are read.
     protocols = named_protocols(request.protocol)
     files = [read_sentence_file(path) for path in request.hypotheses]
     sides = [file.hypotheses() for file in files]
@@ -110,6 +111,7 @@ def score_files(request: ScoreRequest) -> Scorecard:
     truth = request.manifest
     missing: list[str] = []
     if request.allow_missing:
+        # All systems are scored on the common ids, so that the figures can be compared.
         references, sides, missing = drop_missing(references, sides)
         if truth is not None:
             # A predictions file with its own references may lack clips of the manifest too.
@@ -120,6 +122,7 @@ def score_files(request: ScoreRequest) -> Scorecard:
     training = None if request.train is None else request.train.texts
     if request.export is not None:
         ids = references.ids or tuple(str(number) for number in range(1, len(references.texts) + 1))
+        # Other metrics score one system at a time: the first.
         own = systems[0][1]
         export_pairs(request.export, ids=ids, hypotheses=own, references=references.texts, language=language)
     return Scorecard(

@@ -67,5 +67,6 @@ def _picture(frame: "np.ndarray | VideoFrame", index: int) -> np.ndarray:
             f"{_NAME} must have frames of shape (height, width, 3) and dtype uint8, but frame {index} has "
             f"shape {array.shape} and dtype {array.dtype}."
         )
+    # The same limit as for files: a broken program must not fill the memory.
     refuse_absurd_size(_NAME, height=array.shape[0], width=array.shape[1])
     return array

@@ -29,5 +29,6 @@ class AugmentConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             value, limit = getattr(self, field.name), 180 if field.name == "rotate_degrees" else 1
+            # A scale of 1 could shrink a picture to nothing.
             if not 0 <= value <= limit or (field.name == "scale" and value == 1):
                 raise ConfigError(f"{field.name} must lie in 0..{limit}, but is {value}.")

@@ -27,6 +27,7 @@ class Clip:
             raise DataError(f"{self.path}: start must be 0 s or later, but is {start} s.")
         if end is not None and not (math.isfinite(end) and end > start):
             raise DataError(f"{self.path}: end must be later than start ({start} s), but is {end} s.")
+        # nan is not below infinity, so this refuses nan too.
         if self.fps is not None and not 0 < self.fps < math.inf:
             raise DataError(f"{self.path}: fps must be a number above 0, but is {self.fps}.")
 

@@ -83,6 +83,7 @@ def read_packets(stream: "VideoStream", clip: "Clip") -> Iterator["Packet[VideoS
 
     container, start = container_of(stream), clip.start_seconds or 0.0
     try:
+        # Other formats may land behind the wanted frame, so these are read from the start.
         if start > SEEK_MARGIN_SECONDS and container.format.name.startswith(INDEXED_FORMATS):
             _seek(stream, clip)
         for index, packet in enumerate(container.demux(stream)):
@@ -160,6 +161,7 @@ def _seek(stream: "VideoStream", clip: "Clip") -> None:
 
 def _seek_before(stream: "VideoStream", clip: "Clip", margin: float) -> None:
     seconds = max(0.0, (clip.start_seconds or 0.0) - margin)
+    # A stream may start later than 0, and seeks count from 0.
     ticks = int(seconds / time_base(stream)) + (stream.start_time or 0)
     container_of(stream).seek(ticks, stream=stream)
 

@@ -129,6 +129,7 @@ def _starts_complete(packet: "Packet[VideoStream]", stream: "VideoStream", clip:
     seconds = presentation_seconds(packet, stream)
     if seconds is None or not packet.is_keyframe:
         return False
+    # Gradual refresh needs some frames until the picture is whole.
     delay = REFRESH_SECONDS if refreshes_gradually(stream) else 0.0
     return seconds + delay <= (clip.start_seconds or 0.0)
 
@@ -158,6 +159,7 @@ def _refuse_cut_off(stream: "VideoStream", clip: "Clip", count: PacketCount) -> 
 def _declared_seconds(stream: "VideoStream") -> float:
     """Return the declared end of a Matroska stream in seconds, or 0 if nothing is declared."""
     container = container_of(stream)
+    # MP4 declares a number of frames, which is checked above.
     if not container.format.name.startswith("matroska"):
         return 0.0
     whole = (container.duration or 0) / MICROSECONDS

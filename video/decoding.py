@@ -43,6 +43,7 @@ def first_frame(clip: "Clip") -> FirstFrame:
     with open_video(clip) as stream:
         for frame in decode_stream(stream, clip):
             height, width = shown_size(frame, pixel_aspect=pixel_aspect(stream))
+            # Raw streams have no average: FFmpeg then guesses from the codec.
             rate = stream.average_rate or stream.guessed_rate
             return FirstFrame(height=height, width=width, fps=float(rate) if rate else None)
     raise DataError(f"{clip.path} must hold frames, but none can be decoded.")
@@ -73,6 +74,7 @@ def decode_stream(stream: "VideoStream", clip: "Clip") -> Iterator["VideoFrame"]
         for packet in read_packets(stream, clip):
             for frame in packet.decode():
                 seconds = presentation_seconds(frame, stream)
+                # Frames come in presentation order, so all later frames are past too.
                 if is_past(seconds, clip):
                     return
                 if is_within(seconds, clip):

@@ -28,6 +28,7 @@ def list_pictures(folder: Path) -> list[Path]:
         DataError: the folder cannot be read, holds no pictures, or holds pictures of two kinds.
     """
     try:
+        # macOS writes hidden files beside pictures on other file systems.
         files = [file for file in folder.iterdir() if not file.name.startswith(".")]
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from error
@@ -50,6 +51,7 @@ def first_size(folder: Path) -> tuple[int, int]:
     first = list_pictures(folder)[0]
     with _opened(first) as image:
         width, height = image.size
+        # A quarter turn swaps the sides.
         return (width, height) if image.getexif().get(EXIF_ORIENTATION, 1) >= 5 else (height, width)
 
 
