@@ -26,6 +26,8 @@ from .sentences import Sentence, words_of_tokens
 
 MOST_WORDS = 40
 """Rows of a picture. Further words are counted."""
+PEAK = 3
+"""Smallest weight of full colour, as a multiple of the mean weight of a step."""
 MOST_STEPS = 1200
 """Steps of a clip whose attention is computed: plain attention takes memory by the square of the steps."""
 
@@ -80,7 +82,8 @@ def attention_map(
     rows = found / np.maximum(found.sum(axis=1, keepdims=True), 1e-12)
     members = [[place for place, own in enumerate(word_of) if own == number] for number in range(len(words))]
     means = [rows[own].mean(axis=0) if own else np.zeros(rows.shape[1]) for own in members]
-    highest = max(float(mean.max()) for mean in means) or 1.0
+    # Even attention stays pale: full colour means the highest weight, and at least PEAK times the mean.
+    highest = max(*(float(mean.max()) for mean in means), PEAK / rows.shape[1])
     return AttentionMap(
         rows=[
             WordRow(

@@ -1,37 +1,30 @@
 """Clips of a report: frames, sentences and attention of the best, median and worst translations."""
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import FlaError
 from ..core.sample import Split
-from ..corpora.manifest import Manifest
 from ..pretrain.run_files import read_settings
 from .attention import AttentionMap, Maps, caches_of, stage_one_maps, stage_two_maps
+from .faults import Faults
 from .frames import evaluation_frames, extraction_config, thumbnails
+from .inputs import Inputs, Request
 from .read_run import RunRecord
 from .sentences import Sentence, choose
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
-    """Inputs of a report beside the runs."""
+class Shown:
+    """A run of the page, with all that is shown of the run."""
 
-    manifest: Manifest | None = None
-    """The clips with their videos. None: no frames, and no attention of stage one."""
-    features: Sequence[Path] = ()
-    """Caches. Empty: no attention of stage two."""
-    llm: str | None = None
-    """Present path of the language model. None: the path at tuning."""
-    split: Split = "dev"
-    device: str = "auto"
-    clips: int = 2
-    """Number of clips of each kind: best, median, worst."""
+    number: int
+    """Number of the run on the page, from 0, which decides the colour."""
+    run: RunRecord
+    sentences: list[Sentence]
+    """Empty: the split has not been translated."""
+    inputs: Inputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,65 +64,47 @@ class ClipGroup:
     cards: list[ClipCard]
 
 
-@dataclass(kw_only=True)
-class Faults:
-    """Faults found while a report is made. The report goes on without the thing concerned."""
-
-    found: list[str] = field(default_factory=list[str])
-
-    def add(self, what: str, error: FlaError | str) -> None:
-        """Keep and log a fault."""
-        self.found.append(f"{what}: {str(error)}")
-        logger.warning(self.found[-1])
-
-
-def clip_groups(
-    runs: Sequence[RunRecord], sentences: Sequence[Sequence[Sentence]], *, material: Material, faults: Faults
-) -> list[ClipGroup]:
+def clip_groups(shown: Sequence[Shown], *, request: Request, faults: Faults) -> list[ClipGroup]:
     """Return the clips to show, one group for the runs with the same clips and references.
 
     Args:
-        runs: the runs of the page.
-        sentences: the sentences of each run.
-        material: manifest, caches and bounds.
+        shown: the runs of the page, with their sentences and inputs.
+        request: split, device and bounds.
         faults: gets what could not be shown.
     """
-    groups: dict[frozenset[tuple[str, str]], list[int]] = {}
-    for number, rows in enumerate(sentences):
-        if rows:
-            groups.setdefault(frozenset((row.id, row.reference) for row in rows), []).append(number)
-    return [_group(runs, sentences, numbers, material, faults) for numbers in groups.values()]
+    groups: dict[frozenset[tuple[str, str]], list[Shown]] = {}
+    for own in shown:
+        if own.sentences:
+            groups.setdefault(frozenset((row.id, row.reference) for row in own.sentences), []).append(own)
+    return [_group(members, request, faults) for members in groups.values()]
 
 
-def _group(
-    runs: Sequence[RunRecord],
-    sentences: Sequence[Sequence[Sentence]],
-    numbers: Sequence[int],
-    material: Material,
-    faults: Faults,
-) -> ClipGroup:
-    choices = choose([sentences[number] for number in numbers], count=material.clips)
+def _group(members: Sequence[Shown], request: Request, faults: Faults) -> ClipGroup:
+    choices = choose([own.sentences for own in members], count=request.clips)
     kinds = {id: choice.title for choice in choices for id in choice.ids}
-    rows = {number: {row.id: row for row in sentences[number] if row.id in kinds} for number in numbers}
-    maps = {number: _maps(runs[number], list(rows[number].values()), material, faults) for number in numbers}
-    pictures = _Pictures(material, runs[numbers[0]], faults)
+    rows = {own.number: {row.id: row for row in own.sentences if row.id in kinds} for own in members}
+    maps = {own.number: _maps(own, list(rows[own.number].values()), request, faults) for own in members}
+    # The frames of a clip are shown as one run gets them: of several runs the first whose videos are there.
+    pictures = _Pictures(
+        next((own for own in members if own.inputs.manifest), members[0]), request.split, faults
+    )
     return ClipGroup(
-        runs=[runs[number].name for number in numbers],
+        runs=[own.run.name for own in members],
         cards=[
             ClipCard(
                 kind=kind,
                 id=id,
-                reference=rows[numbers[0]][id].reference,
+                reference=rows[members[0].number][id].reference,
                 **pictures.of(id),
                 translations=[
                     Translation(
-                        run=number,
-                        name=runs[number].name,
-                        text=rows[number][id].prediction,
-                        chrf=rows[number][id].chrf,
-                        attention=maps[number].get(id),
+                        run=own.number,
+                        name=own.run.name,
+                        text=rows[own.number][id].prediction,
+                        chrf=rows[own.number][id].chrf,
+                        attention=maps[own.number].get(id),
                     )
-                    for number in numbers
+                    for own in members
                 ],
             )
             for id, kind in kinds.items()
@@ -140,14 +115,14 @@ def _group(
 class _Pictures:
     """Frames of clips, with the picture settings of one run."""
 
-    def __init__(self, material: Material, run: RunRecord, faults: Faults) -> None:
-        self._manifest, self._faults = material.manifest, faults
-        samples = material.manifest.split(material.split) if material.manifest else []
+    def __init__(self, shown: Shown, split: Split, faults: Faults) -> None:
+        self._manifest, self._faults = shown.inputs.manifest, faults
+        samples = self._manifest.split(split) if self._manifest else []
         self._samples = {sample.id: sample for sample in samples}
-        if run.stage == 1:
-            self._config = read_settings(run.folder).encoder
+        if shown.run.stage == 1:
+            self._config = read_settings(shown.run.folder).encoder
         else:
-            self._config = extraction_config(next(iter(run.described.get("streams", [])), {}))
+            self._config = extraction_config(next(iter(shown.run.described.get("streams", [])), {}))
 
     def of(self, id: str) -> dict[str, Any]:
         """Return the entries ``frames``, ``fault`` and ``seconds`` of a card."""
@@ -168,26 +143,26 @@ class _Pictures:
         return {"frames": [], "fault": reason.split("\n")[0], "seconds": seconds}
 
 
-def _maps(run: RunRecord, rows: Sequence[Sentence], material: Material, faults: Faults) -> Maps:
+def _maps(shown: Shown, rows: Sequence[Sentence], request: Request, faults: Faults) -> Maps:
     """Return the attention of a run on clips. Empty: an input is absent, or the run cannot be used."""
     try:
-        maps = _computed(run, rows, material)
+        maps = _computed(shown, rows, request)
     except FlaError as error:
-        faults.add(f"Attention of {run.name}", error)
+        faults.add(f"Attention of {shown.run.name}", error)
         return {}
     for id, found in maps.items():
         if found.fault is not None:
-            faults.add(f"Attention of {run.name} on {id!r}", found.fault)
+            faults.add(f"Attention of {shown.run.name} on {id!r}", found.fault)
     return maps
 
 
-def _computed(run: RunRecord, rows: Sequence[Sentence], material: Material) -> Maps:
-    if not run.is_finished:
+def _computed(shown: Shown, rows: Sequence[Sentence], request: Request) -> Maps:
+    run, inputs = shown.run, shown.inputs
+    if not run.is_finished or not request.attention:
         return {}
-    split, device = material.split, material.device
-    if run.stage == 1 and material.manifest is not None:
-        return stage_one_maps(run, rows, material.manifest, split=split, device=device)
-    if run.stage == 2 and material.features:
-        caches = caches_of(run, material.features, split)
-        return stage_two_maps(run, rows, caches, device=device, llm=material.llm)
+    if run.stage == 1 and inputs.manifest is not None:
+        return stage_one_maps(run, rows, inputs.manifest, split=request.split, device=request.device)
+    if run.stage == 2 and inputs.features:
+        caches = caches_of(run, inputs.features, request.split)
+        return stage_two_maps(run, rows, caches, device=request.device, llm=request.llm)
     return {}

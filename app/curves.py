@@ -30,6 +30,8 @@ TITLES = {
     "grad_norm": "Gradient norm",
 }
 """Titles of the first charts, in order. Other numbers follow under their own names."""
+GROUPS = {"lr": "learning rate", "grad_norms": "gradient norm", "update_norms": "update norm", "speed": ""}
+"""Words for groups of numbers. The names of speeds need none."""
 NOT_DRAWN = {"step", "epoch", "seconds", "dev/bleu1", "dev/bleu2", "dev/bleu3"}
 
 
@@ -179,12 +181,13 @@ def _finite(points: Points) -> Points:
 def _title(key: str) -> str:
     """Return the name of a number of the log in words.
 
-    >>> _title("lr/backbone")
-    'Learning rate, backbone'
+    >>> _title("lr/backbone"), _title("speed/frames_per_second"), _title("new_key")
+    ('Learning rate, backbone', 'Frames per second', 'New key')
     """
-    words = key.replace("_", " ").replace("/", ", ")
-    words = words.replace("lr", "learning rate", 1) if words.startswith("lr") else words
-    return words[:1].upper() + words[1:]
+    group, _, name = key.partition("/")
+    words = [GROUPS.get(group, group), name] if name else [GROUPS.get(key, key)]
+    text = ", ".join(filter(None, words)).replace("_", " ").replace("/", ", ")
+    return text[:1].upper() + text[1:]
 
 
 def _bounds(low: float, high: float) -> tuple[float, float]:

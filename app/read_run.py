@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from ..core.errors import RunError
-from ..core.files import read_json, read_text
+from ..core.config import read_settings_file
+from ..core.errors import DataError, RunError
+from ..core.files import read_json
 from ..core.sample import Split
 from ..scoring.sentences import SentenceFile, read_sentence_file
 from ..training.log import TrainingLog
@@ -16,6 +15,8 @@ from ..training.log import TrainingLog
 RUN, SETTINGS, LOG, SCORES = "run.json", "config.yaml", "log.jsonl", "scores.json"
 BEGUN, CLIPS = "begun.json", "clips.json"
 """Files of stage two alone. ``begun.json`` exists before the end of training, ``run.json`` after the end."""
+SCORE_KEYS = ("split", "count", "protocols")
+"""Entries of a score that a report cannot do without."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,8 @@ class RunRecord:
     """Content of ``run.json``, or of ``begun.json`` for a stage-two run that has not ended."""
     settings: dict[str, Any]
     """Content of ``config.yaml``."""
+    read_from: dict[str, Any]
+    """Paths of the inputs at training: ``manifest`` and ``root`` of stage one, ``features`` of stage two."""
     clips: dict[str, Any]
     """Content of ``clips.json``. Empty for stage one."""
     log: list[dict[str, Any]]
@@ -56,13 +59,13 @@ def stage_of(folder: Path) -> Literal[1, 2]:
 
     Raises:
         RunError: the folder is no run of ``fla pretrain`` or ``fla tune``.
+        DataError: ``run.json`` is damaged.
     """
-    described = read_json(folder / RUN) if (folder / RUN).is_file() else {}
-    if isinstance(described, dict):
-        if str(described.get("format", "")).startswith("fla-stage-one-run"):
-            return 1
-        if described.get("stage") == 2 or (not described and (folder / BEGUN).is_file()):
-            return 2
+    described = _read_object(folder / RUN)
+    if str(described.get("format", "")).startswith("fla-stage-one-run"):
+        return 1
+    if described.get("stage") == 2 or (not described and (folder / BEGUN).is_file()):
+        return 2
     raise RunError(
         f"{folder} must be a run of fla pretrain or fla tune, but has no {RUN} of either.\n"
         "Give the folder that was --out of the training."
@@ -82,7 +85,8 @@ def read_run(folder: Path, *, name: str, split: Split) -> RunRecord:
         DataError: a file is damaged.
     """
     stage, is_written = stage_of(folder), (folder / RUN).is_file()
-    described = read_json(folder / RUN if is_written else folder / BEGUN)
+    begun = _read_object(folder / BEGUN)
+    described = _read_object(folder / RUN) if is_written else begun
     sentences = folder / f"predictions-{split}.jsonl"
     return RunRecord(
         folder=folder,
@@ -91,10 +95,11 @@ def read_run(folder: Path, *, name: str, split: Split) -> RunRecord:
         # Stage one writes run.json at the start and adds the result at the end.
         is_finished=is_written and (stage == 2 or "seconds" in described),
         described=described,
-        settings=yaml.safe_load(read_text(folder / SETTINGS)) if (folder / SETTINGS).is_file() else {},
-        clips=read_json(folder / CLIPS) if (folder / CLIPS).is_file() else {},
-        log=TrainingLog(folder / LOG).rows(),
-        scores=read_json(folder / SCORES) if (folder / SCORES).is_file() else {},
+        settings=read_settings_file(folder / SETTINGS) if (folder / SETTINGS).is_file() else {},
+        read_from=described.get("read_from", {}) if stage == 1 else {"features": begun.get("features", [])},
+        clips=_read_object(folder / CLIPS),
+        log=_read_log(folder / LOG),
+        scores=_read_scores(folder / SCORES),
         predictions=read_sentence_file(sentences) if sentences.is_file() else None,
     )
 
@@ -112,3 +117,31 @@ def run_names(folders: Sequence[Path]) -> list[str]:
             return names
     # The same folder was given twice.
     return [f"{path.name} ({number})" for number, path in enumerate(paths, 1)]
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, or an empty one if there is no file."""
+    content = read_json(path) if path.is_file() else {}
+    if not isinstance(content, dict):
+        raise DataError(f"{path} must hold a JSON object, but holds {type(content).__name__}.")
+    return content
+
+
+def _read_scores(path: Path) -> dict[str, dict[str, Any]]:
+    scores = _read_object(path)
+    for name, entry in scores.items():
+        lacking = [key for key in SCORE_KEYS if key not in (entry if isinstance(entry, dict) else {})]
+        if lacking:
+            raise DataError(
+                f"{path}: {name!r} must have {lacking[0]!r}, but has not.\n"
+                f"Remove the file, and run: fla evaluate {path.parent}"
+            )
+    return scores
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    rows = TrainingLog(path).rows()
+    for row in rows:
+        if not isinstance(row, dict) or "step" not in row:
+            raise DataError(f"{path} must hold objects with 'step' alone, but holds {str(row)[:80]}.")
+    return rows

@@ -1,22 +1,26 @@
 """Report of runs: one HTML file that needs no network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..cache.reader import FeatureCache
 from ..core.errors import CacheError
 from ..core.files import atomic_write
+from ..core.sample import Split
 from ..pretrain.run_files import read_settings
 from ..scoring.scorecard import COLUMNS
 from .attention import caches_of, signers_of
-from .clips import ClipGroup, Faults, Material, clip_groups
+from .clips import ClipGroup, Shown, clip_groups
 from .curves import HEIGHT, WIDTH, draw_charts
+from .faults import Faults
 from .frames import SeenClip, seen_clip
+from .inputs import Request, find_inputs
 from .page import render
-from .read_run import RunRecord, read_run, run_names
-from .sentences import Group, Sentence, by_length, by_signer, has_no_spaces, read_sentences
+from .read_run import read_run, run_names
+from .sentences import Group, by_length, by_signer, has_no_spaces, read_sentences
 from .tables import headline, provenance_table, score_rows, settings_table
 
 
@@ -57,26 +61,29 @@ class Breakdown:
     """Empty: no signer is known."""
 
 
-def write_report(folders: Sequence[Path], out: Path, *, material: Material) -> Report:
+def write_report(folders: Sequence[Path], out: Path, *, request: Request) -> Report:
     """Write the report of runs into one HTML file.
 
     Args:
         folders: run directories of either stage.
         out: the file. An existing file is replaced.
-        material: manifest, caches, split and bounds.
+        request: manifest, caches, split and bounds.
 
     Raises:
         RunError: a folder is no run.
-        DataError: a file of a run is damaged.
+        DataError: a file of a run, or the given manifest, is damaged.
     """
-    names = run_names(folders)
+    names, faults = run_names(folders), Faults()
     runs = [
-        read_run(folder, name=name, split=material.split) for folder, name in zip(folders, names, strict=True)
+        read_run(folder, name=name, split=request.split) for folder, name in zip(folders, names, strict=True)
     ]
-    faults = Faults()
-    sentences = [read_sentences(run) for run in runs]
-    groups = clip_groups(runs, sentences, material=material, faults=faults)
-    page = render(_content(runs, sentences, groups, material, faults))
+    inputs = find_inputs(runs, request, faults)
+    shown = [
+        Shown(number=number, run=run, sentences=read_sentences(run), inputs=own)
+        for number, (run, own) in enumerate(zip(runs, inputs, strict=True))
+    ]
+    groups = clip_groups(shown, request=request, faults=faults)
+    page = render(_content(shown, groups, request, faults))
     with atomic_write(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return Report(
@@ -89,92 +96,73 @@ def write_report(folders: Sequence[Path], out: Path, *, material: Material) -> R
 
 
 def _content(
-    runs: Sequence[RunRecord],
-    sentences: Sequence[Sequence[Sentence]],
-    groups: Sequence[ClipGroup],
-    material: Material,
-    faults: Faults,
+    shown: Sequence[Shown], groups: Sequence[ClipGroup], request: Request, faults: Faults
 ) -> dict[str, Any]:
     """Return what the templates show, by name."""
-    rows = [
-        score_rows(number, run, own, split=material.split)
-        for number, (run, own) in enumerate(zip(runs, sentences, strict=True))
-    ]
+    runs = [own.run for own in shown]
+    rows = [score_rows(own.number, own.run, own.sentences, split=request.split) for own in shown]
     return {
         "version": __version__,
         "runs": runs,
-        "material": material,
+        "split": request.split,
         "columns": list(COLUMNS),
         "headlines": [headline(own) for own in rows],
         "score_rows": [row for own in rows for row in own],
         "charts": draw_charts(runs),
         "chart_size": (WIDTH, HEIGHT),
-        "seen": _seen(runs, material, faults),
+        "seen": _seen(shown, faults),
         "groups": groups,
-        "breakdowns": _breakdowns(runs, sentences, material, faults),
-        "uncovered": _uncovered(runs, sentences, material),
+        "needs": [need for own in shown for need in own.inputs.needs],
+        "breakdowns": [_breakdown(own, request, faults) for own in shown if own.sentences],
+        "uncovered": [_uncovered(own, request.split) for own in shown],
         "faults": faults.found,
         "settings": settings_table(runs),
         "provenance": provenance_table(runs),
     }
 
 
-def _seen(runs: Sequence[RunRecord], material: Material, faults: Faults) -> list[SeenClip]:
+def _seen(shown: Sequence[Shown], faults: Faults) -> list[SeenClip]:
     """Return a training clip as the encoder of each finished stage-one run receives it."""
-    if material.manifest is None:
-        return []
-    found = [
-        seen_clip(run, material.manifest, read_settings(run.folder))
-        for run in runs
-        if run.stage == 1 and run.is_finished
-    ]
-    for clip in filter(None, found):
-        if clip.fault is not None:
-            faults.add(f"Training frames of {clip.run}, clip {clip.id!r}", clip.fault)
-    return [clip for clip in found if clip is not None]
-
-
-def _breakdowns(
-    runs: Sequence[RunRecord], sentences: Sequence[Sequence[Sentence]], material: Material, faults: Faults
-) -> list[Breakdown]:
-    found: list[Breakdown] = []
-    for number, (run, rows) in enumerate(zip(runs, sentences, strict=True)):
-        if not rows:
+    found: list[SeenClip] = []
+    for own in shown:
+        if own.run.stage == 2 or not own.run.is_finished or own.inputs.manifest is None:
             continue
-        signers = _signers(run, material, faults)
-        found.append(
-            Breakdown(
-                run=number,
-                name=run.name,
-                unit="characters" if has_no_spaces(rows[0].language) else "words",
-                by_length=by_length(rows),
-                by_signer=by_signer(rows, signers) if signers else [],
-            )
-        )
+        clip = seen_clip(own.run, own.inputs.manifest, read_settings(own.run.folder))
+        if clip is not None:
+            found.append(clip)
+            if clip.fault is not None:
+                faults.add(f"Training frames of {clip.run}, clip {clip.id!r}", clip.fault)
     return found
 
 
-def _signers(run: RunRecord, material: Material, faults: Faults) -> dict[str, str]:
+def _breakdown(shown: Shown, request: Request, faults: Faults) -> Breakdown:
+    rows, signers = shown.sentences, _signers(shown, request, faults)
+    return Breakdown(
+        run=shown.number,
+        name=shown.run.name,
+        unit="characters" if has_no_spaces(rows[0].language) else "words",
+        by_length=by_length(rows),
+        by_signer=by_signer(rows, signers) if signers else [],
+    )
+
+
+def _signers(shown: Shown, request: Request, faults: Faults) -> Mapping[str, str]:
+    caches: list[FeatureCache] = []
     try:
-        caches = (
-            caches_of(run, material.features, material.split) if run.stage == 2 and material.features else []
-        )
+        if shown.run.stage == 2 and shown.inputs.features:
+            caches = caches_of(shown.run, shown.inputs.features, request.split)
     except CacheError as error:
-        faults.add(f"Signers of {run.name}", error)
-        caches = []
-    return dict(signers_of(material.manifest, caches, split=material.split))
+        faults.add(f"Signers of {shown.run.name}", error)
+    return signers_of(shown.inputs.manifest, caches, split=request.split)
 
 
-def _uncovered(
-    runs: Sequence[RunRecord], sentences: Sequence[Sequence[Sentence]], material: Material
-) -> list[dict[str, str]]:
-    """Return for each run the clips of the split without a sentence: id -> reason."""
-    planned = [sample.id for sample in material.manifest.split(material.split)] if material.manifest else []
-    found: list[dict[str, str]] = []
-    for run, rows in zip(runs, sentences, strict=True):
-        known, own = {row.id for row in rows}, dict(run.missing.get(material.split, {}))
-        for id in planned if rows else ():
-            if id not in known:
-                own.setdefault(id, "The predictions do not hold the clip.")
-        found.append(own)
+def _uncovered(shown: Shown, split: Split) -> dict[str, str]:
+    """Return the clips of the split without a sentence: id -> reason."""
+    found = dict(shown.run.missing.get(split, {}))
+    known = {row.id for row in shown.sentences}
+    # A run that has not translated the split at all lacks no single clips.
+    planned = shown.inputs.manifest.split(split) if shown.inputs.manifest and known else []
+    for sample in planned:
+        if sample.id not in known:
+            found.setdefault(sample.id, "The predictions do not hold the clip.")
     return found

@@ -85,12 +85,13 @@ def choose(systems: Sequence[Sequence[Sentence]], *, count: int) -> list[Choice]
 
     Args:
         systems: the sentences of each run, of the same clips.
-        count: number of clips of each kind. A clip is shown once.
+        count: number of clips of each kind, fewer where there are few clips. A clip is shown once.
     """
     scores = [{row.id: row.chrf for row in sentences} for sentences in systems]
     means = {row.id: fmean(own[row.id] for own in scores) for row in systems[0]}
     # Equal scores are common at 0 and 100. The id makes the order definite.
     ranked = sorted(means, key=lambda id: (-means[id], id))
+    count = max(min(count, len(ranked) // 3), 1)
     best, rest = ranked[:count], ranked[count:]
     worst, rest = rest[max(len(rest) - count, 0) :], rest[: max(len(rest) - count, 0)]
     start = max((len(rest) - count) // 2, 0)

@@ -19,12 +19,12 @@ from .options import device_option, emit, json_option, llm_option, root_option
 )  # fmt: skip
 @click.option(
     "--manifest", type=click.Path(dir_okay=False, path_type=Path),
-    help="For frames, signers, and the attention of stage one.",
+    help="The clips.  [default: as in training]",
 )  # fmt: skip
 @root_option
 @click.option(
     "--features", multiple=True, type=click.Path(file_okay=False, path_type=Path),
-    help="For the attention of stage two: once for each cache.",
+    help="Caches of stage two, once for each.  [default: as in training]",
 )  # fmt: skip
 @llm_option
 @click.option(
@@ -34,6 +34,9 @@ from .options import device_option, emit, json_option, llm_option, root_option
     "--clips", type=click.IntRange(1, 20), default=2, show_default=True, metavar="N",
     help="Clips of each kind: best, median, worst.",
 )  # fmt: skip
+@click.option(
+    "--no-attention", "attention", flag_value=False, default=True, help="Load no model: frames alone."
+)
 @device_option
 @json_option
 @click.pass_context
@@ -47,6 +50,7 @@ def command(
     llm: str | None,
     split: Any,
     clips: int,
+    attention: bool,
     device: str,
     as_json: bool,
 ) -> None:
@@ -54,12 +58,8 @@ def command(
 
     The page holds scores with the shuffled control, training curves, what the encoder sees, the best, median
     and worst sentences with frames and attention over time, scores by length and signer, missing clips,
-    settings and provenance. It loads nothing from anywhere. Exit code 1: something given could not be shown.
+    settings and provenance. It loads nothing from anywhere. Exit code 1: something could not be shown.
     """
-    if root is not None and manifest is None:
-        raise click.UsageError("--root goes with --manifest.")
-    if llm is not None and not features:
-        raise click.UsageError("--llm goes with --features.")
     from ..app.read_run import stage_of
     from ..corpora.manifest import read_manifest
     from ..pipeline.precheck import check_features
@@ -67,14 +67,16 @@ def command(
     # Everything that files alone can show is refused before torch is loaded.
     for run in runs:
         stage_of(run)
-    clips_given = None if manifest is None else read_manifest(manifest, root=Path(root) if root else None)
+    if manifest is not None:
+        read_manifest(manifest)
     check_features(features, split)
-    from ..app.clips import Material  # loads torch, which takes seconds
-    from ..app.report import write_report
+    from ..app.inputs import Request
+    from ..app.report import write_report  # loads torch, which takes seconds
 
-    material = Material(
-        manifest=clips_given, features=features, llm=llm, split=split, device=device, clips=clips
-    )
-    result = write_report(runs, out, material=material)
+    request = Request(
+        manifest=manifest, root=Path(root) if root else None, features=features, llm=llm, split=split,
+        device=device, clips=clips, attention=attention,
+    )  # fmt: skip
+    result = write_report(runs, out, request=request)
     emit(as_json, result.to_dict(), result.describe())
     context.exit(int(bool(result.faults)))

@@ -46,7 +46,7 @@ def load_config(
     origins: list[str] = []
     if source is not None:
         path = _find(source, presets)
-        _merge(mapping, _read_yaml(path) if presets is None else _read_layers(path, presets))
+        _merge(mapping, read_settings_file(path) if presets is None else _read_layers(path, presets))
         origins.append(str(path))
     for override in overrides:
         _apply(mapping, override)
@@ -137,7 +137,7 @@ def _read_layers(path: Path, presets: Path, *, above: tuple[str, ...] = ()) -> d
 
     ``above`` lists the presets that name ``path``, to find circles.
     """
-    upper, known = _read_yaml(path), _names(presets)
+    upper, known = read_settings_file(path), _names(presets)
     if "base" not in upper:
         return upper
     name = upper.pop("base")
@@ -155,7 +155,13 @@ def _read_layers(path: Path, presets: Path, *, above: tuple[str, ...] = ()) -> d
     return mapping
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_settings_file(path: Path) -> dict[str, Any]:
+    """Return the settings in a YAML file, unchecked.
+
+    Raises:
+        ConfigError: the file is not YAML, or does not hold settings.
+        DataError: the file cannot be read.
+    """
     try:
         content = parse_yaml(read_text(path))
     except YAML_FAULTS as error:

@@ -6,7 +6,7 @@ split, and the overlap of splits. With the numbers per split the reader detects 
 
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -40,6 +40,8 @@ class Manifest:
     root: Path
     """Folder for relative paths in ``Sample.video`` and ``Sample.poses``."""
     samples: tuple[Sample, ...]
+    source: Path | None = field(default=None, compare=False)
+    """The file of the manifest. None: there is no file."""
 
     @property
     def counts(self) -> dict[Split, int]:
@@ -113,8 +115,12 @@ class Manifest:
         return "Give --root DIR, the folder where they lie on this machine."
 
 
-def write_manifest(path: Path, manifest: Manifest) -> None:
-    """Write a manifest atomically, with an absolute root and without the absent fields of samples."""
+def write_manifest(path: Path, manifest: Manifest) -> Manifest:
+    """Write a manifest atomically, with an absolute root and without the absent fields of samples.
+
+    Returns:
+        The manifest, with ``path`` as its source.
+    """
     header = {
         "format": FORMAT,
         "corpus": manifest.corpus,
@@ -128,6 +134,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
         for sample in manifest.samples
     ]
     write_jsonl(path, [header, *rows])
+    return replace(manifest, source=path)
 
 
 def read_manifest(path: Path, *, root: Path | None = None, limit: int | None = None) -> Manifest:
@@ -161,6 +168,7 @@ def read_manifest(path: Path, *, root: Path | None = None, limit: int | None = N
         corpus=header["corpus"],
         root=Path(os.path.abspath(root or header["root"])),
         samples=tuple(first_of_each_split(samples, limit)),
+        source=path,
     )
 
 

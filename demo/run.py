@@ -71,7 +71,7 @@ def run_demo(out: Path, *, config: DemoRunConfig, device: str = "auto") -> Summa
     seconds: dict[str, float] = {}
     with _step("prepare", seconds):
         manifest = write_demo_corpus(out / "corpus", config=config.corpus, seed=config.seed)
-        write_manifest(out / "manifest.jsonl", manifest)
+        manifest = write_manifest(out / "manifest.jsonl", manifest)
     _train(out, manifest, config=config, device=device, seconds=seconds)
     with _step("evaluate", seconds):
         scores = _evaluate(out, device=device, seed=config.seed)

@@ -127,7 +127,10 @@ def begin_run(
     log_changes(out, changed)
     write_config(model.config, out / CONFIG)
     write_json(out / CLIPS, _clips(train, dev))
-    write_json(out / BEGUN_WITH, {"llm": base.source, "llm_revision": base.revision, "batches": now})
+    # The folders are for fla report, and not compared on a resume: a cache may move.
+    folders = dict.fromkeys(str(cache.folder.absolute()) for own in train.streams for cache in own.caches)
+    begun = {"llm": base.source, "llm_revision": base.revision, "batches": now, "features": list(folders)}
+    write_json(out / BEGUN_WITH, begun)
 
 
 def _clips(train: FeatureItems, dev: FeatureItems | None) -> dict[str, Any]:

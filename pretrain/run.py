@@ -107,6 +107,8 @@ def begin_run(
     write_config(config, out / CONFIG)
     without = {WITHOUT: [asdict(clip) for clip in unreadable]}
     begun |= {"format": FORMAT, "manifest": _trained_on(manifest), "batches": now}
+    # For fla report, and not compared on a resume: a corpus may move.
+    begun |= {"read_from": {"manifest": _path(manifest.source), "root": _path(manifest.root)}}
     if initial_weights is not None:
         begun |= {"initial_weights": dict(initial_weights)}
     write_json(out / RUN, begun | without)
@@ -129,6 +131,10 @@ def finish_run(result: PretrainResult) -> None:
     write_json(
         result.run / RUN, content | report | {"encoder_fingerprint": fingerprint(result.run / "encoder")}
     )
+
+
+def _path(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())
 
 
 def _refuse_other_clips(out: Path, trained_on: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from fla_llm.app.read_run import RunRecord
 def run(rows: list[dict], *, name: str = "run", stage: int = 1) -> RunRecord:
     return RunRecord(
         folder=Path(name), name=name, stage=stage, is_finished=True, described={}, settings={}, clips={},
-        log=rows, scores={}, predictions=None,
+        read_from={}, log=rows, scores={}, predictions=None,
     )  # type: ignore[arg-type]  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from fla_llm.core.errors import DataError, RunError
+from fla_llm.core.errors import DataError, FlaError, RunError
 from fla_llm.scoring.scorecard import COLUMNS
 
 Fla = Callable[..., Result]
@@ -23,13 +23,10 @@ FLAGS = (
 
 
 @pytest.fixture(scope="module")
-def whole(run_fla: Fla, scored: Path, house: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page about both runs, with videos and features."""
+def whole(run_fla: Fla, scored: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page about both runs, with the videos and features that they were trained on."""
     out = tmp_path_factory.mktemp("page") / "report.html"
-    run_fla(
-        "report", scored / "stage1", scored / "stage2", "--out", out, "--manifest", house / "manifest.jsonl",
-        "--features", house / "cache", "--device", "cpu",
-    )  # fmt: skip
+    run_fla("report", scored / "stage1", scored / "stage2", "--out", out, "--device", "cpu")
     return out
 
 
@@ -131,7 +128,8 @@ def test_every_text_of_a_corpus_is_escaped(
     described |= {"missing": {"dev": {HOSTILE: HOSTILE}}, "feature_fingerprint": HOSTILE}
     described |= {"unreadable": [{"split": "dev", "id": HOSTILE, "reason": HOSTILE}]}
     (copied / stage / "run.json").write_text(json.dumps(described))
-    run_fla("report", copied / stage, "--out", copied / "page.html", "--split", "dev")
+    # No manifest and no cache hold such a clip: its faults stand on the page too.
+    run_fla("report", copied / stage, "--out", copied / "page.html", exit_code=1)
     html = (copied / "page.html").read_text(encoding="utf-8")
     page = read_page(html)
     check_loads_nothing(page)
@@ -184,12 +182,57 @@ def test_features_of_another_encoder_are_a_fault(run_fla: Fla, copied: Path, cac
     assert any(fault.startswith("Attention of stage2: The features must come from") for fault in faults)
 
 
-def test_without_videos_and_features_the_page_says_what_is_needed(run_fla: Fla, copied: Path) -> None:
+def test_without_videos_and_features_the_page_says_what_is_needed(
+    run_fla: Fla, copied: Path, read_page: Callable[[str], Any]
+) -> None:
+    for file, key in (("stage1/run.json", "read_from"), ("stage2/begun.json", "features")):
+        content = json.loads((copied / file).read_text())
+        gone = str(copied / "gone")
+        content[key] = [gone] if key == "features" else {"manifest": gone, "root": gone}
+        (copied / file).write_text(json.dumps(content))
     run_fla("report", copied / "stage1", copied / "stage2", "--out", copied / "page.html")
+    text = read_page((copied / "page.html").read_text(encoding="utf-8")).text
+    was = f"The run was trained on {copied / 'gone'}, which is not there."
+    assert f"Frames, signers and attention of stage1 need the videos: add --manifest. {was}" in text
+    assert "Frames of stage2 need the videos: add --manifest." in text
+    assert f"Attention of stage2 needs the features: add --features. {was}" in text
+    assert "<img" not in (copied / "page.html").read_text(encoding="utf-8")
+
+
+def test_inputs_that_are_given_take_the_place_of_those_of_training(
+    run_fla: Fla, whole: Path, scored: Path, house: Path, tmp_path: Path
+) -> None:
+    run_fla(
+        "report", scored / "stage1", scored / "stage2", "--out", tmp_path / "page.html", "--device", "cpu",
+        "--manifest", house / "manifest.jsonl", "--features", house / "cache",
+    )  # fmt: skip
+    assert (tmp_path / "page.html").read_text() == whole.read_text()
+
+
+def test_no_attention_loads_no_model(run_fla: Fla, copied: Path) -> None:
+    (copied / "stage1" / "translator" / "model.safetensors").write_bytes(b"no weights")
+    run_fla("report", copied / "stage1", "--out", copied / "page.html", "--no-attention")
     html = (copied / "page.html").read_text(encoding="utf-8")
-    for needed in ("add --manifest", "Add --manifest", "add --features", "No signer is known"):
-        assert needed in html
-    assert "<img" not in html
+    assert "was left out by --no-attention" in html
+    assert '<figure class="strip">' in html
+    assert 'class="weights"' not in html
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("run.json", "[1]", "run.json must hold a JSON object, but holds list"),
+        ("scores.json", '{"test": {"split": "test"}}', "'test' must have 'count', but has not"),
+        ("log.jsonl", '{"loss": 1}\n', "log.jsonl must hold objects with 'step' alone"),
+        ("config.yaml", "- a", "config.yaml must hold settings"),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_refused(
+    run_fla: Fla, copied: Path, file: str, content: str, message: str
+) -> None:
+    (copied / "stage1" / file).write_text(content)
+    with pytest.raises(FlaError, match=message):
+        run_fla("report", copied / "stage1", "--out", copied / "page.html")
 
 
 @pytest.mark.parametrize("stage", ["stage1", "stage2"])
@@ -224,6 +267,6 @@ def test_sentences_without_a_language_are_refused(run_fla: Fla, copied: Path) ->
 def test_the_same_run_twice_is_shown_twice(
     run_fla: Fla, copied: Path, read_page: Callable[[str], Any]
 ) -> None:
-    run_fla("report", copied / "stage1", copied / "stage1", "--out", copied / "page.html")
+    run_fla("report", copied / "stage1", copied / "stage1", "--out", copied / "page.html", "--no-attention")
     page = read_page((copied / "page.html").read_text(encoding="utf-8"))
     assert {cell.run for cell in page.cells} == {"stage1 (1)", "stage1 (2)"}
