@@ -61,7 +61,7 @@ class ScalesType(click.ParamType):
 @click.option(
     "--encoder",
     metavar="KIND:NAME",
-    help="A frozen encoder: timm:NAME (a backbone) or hf-video:NAME (a clip encoder).",
+    help="A frozen encoder: timm:NAME (a backbone), hf-video:NAME (a clip encoder) or poses (key points).",
 )
 @click.option("--scales", type=ScalesType(), help="Scales of a frame for timm:NAME, in tiles.  [default: 1]")
 @click.option("--manifest", required=True, type=click.Path(path_type=Path), help="Manifest of `fla prepare`.")

@@ -38,8 +38,8 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
     """
     if not source.is_dir():
         raise DataError(f"{source} must be the folder of Uni-Sign's label files, but is no folder.")
-    files = {split: _label_file(source, f"labels*.{split}") for split in SPLITS}
-    found = {split: path for split, path in files.items() if path is not None}
+    files: dict[Split, Path | None] = {split: _label_file(source, f"labels*.{split}") for split in SPLITS}
+    found: dict[Split, Path] = {split: path for split, path in files.items() if path is not None}
     rows: list[Row | Rejected] = []
     if found:
         for split, path in found.items():

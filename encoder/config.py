@@ -43,7 +43,7 @@ class EncoderConfig:
 
     kind: Literal["pictures", "poses"] = "pictures"
     """``pictures``: a backbone over the frames of videos, ``poses``: a graph network over key points. Of the
-    settings in this group an encoder of poses uses ``hidden_size``, ``sampling`` and ``poses``."""
+    settings in this group an encoder of poses uses ``temporal``, ``hidden_size``, ``sampling``, ``poses``."""
     poses: PoseConfig = PoseConfig()
     """Settings of an encoder of key points."""
     backbone: str = "resnet18"
@@ -120,7 +120,7 @@ class EncoderConfig:
     def settings(self) -> dict[str, Any]:
         """All settings of the trained encoder as JSON values, ``scales`` only if set."""
         if self.kind == "poses":
-            used = ("kind", "hidden_size", "sampling", "poses")
+            used = ("kind", "temporal", "hidden_size", "sampling", "poses")
             return {key: value for key, value in config_to_dict(self).items() if key in used}
         # The path of the initial weights says nothing about the trained encoder. Without scales the
         # fingerprint is the same as before this setting existed, and so it is without poses.

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..core.errors import ModelError
 from ..poses.layouts import NUM_POINTS
 from .config import EncoderConfig
 from .pose_graph import PoseGraph
@@ -17,6 +18,7 @@ class PoseEncoder(nn.Module):
     """Encoder of key points: a sequence of embeddings, one for each frame.
 
     Level "frame" is the normalised key points themselves, level "sign" the output of the graph network.
+    Without a temporal module there are the key points alone.
 
     Shapes: N frames of all clips packed, B clips, T steps of the longest, F = ``frame_size`` = 69 x 3,
     D = ``output_size``.
@@ -29,13 +31,15 @@ class PoseEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.frame_size = NUM_POINTS * 3
-        self.output_size = config.hidden_size
-        self.temporal = PoseGraph(width=config.poses.width, output_size=config.hidden_size)
+        self.output_size = config.hidden_size if config.temporal else self.frame_size
+        self.temporal = (
+            PoseGraph(width=config.poses.width, output_size=config.hidden_size) if config.temporal else None
+        )
 
     @property
     def backbone(self) -> nn.Module:
         """The graph network, whose learning rate stage one scales."""
-        return self.temporal
+        return self.require_temporal()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -66,7 +70,8 @@ class PoseEncoder(nn.Module):
             raise ValueError(
                 f"lengths must be 1 or more and sum to {len(frames)} frames, but are {lengths.tolist()}."
             )
-        return pad_packed(self.temporal(frames, lengths), lengths)[0]
+        features = self.frame_features(frames) if self.temporal is None else self.temporal(frames, lengths)
+        return pad_packed(features, lengths)[0]
 
     def frame_features(self, frames: Tensor) -> Tensor:
         """Return the key points of a frame as a vector: (N, 69, 3) -> (N, F)."""
@@ -83,8 +88,17 @@ class PoseEncoder(nn.Module):
     def sign_features(self, frame_features: Tensor) -> Tensor:
         """Return the sign features of one clip: (T, F) -> (T, D)."""
         length = torch.tensor([len(frame_features)], device=frame_features.device)
-        return self.temporal(frame_features.unflatten(1, (NUM_POINTS, 3)), length)
+        return self.require_temporal()(frame_features.unflatten(1, (NUM_POINTS, 3)), length)
 
     def require_temporal(self) -> PoseGraph:
-        """Return the graph network, for level "sign"."""
+        """Return the graph network, for level "sign".
+
+        Raises:
+            ModelError: the encoder has no graph network.
+        """
+        if self.temporal is None:
+            raise ModelError(
+                "level must be frame, but is sign: the encoder poses has no graph network.\n"
+                "Train an encoder of poses with fla pretrain, and give it by --ckpt."
+            )
         return self.temporal

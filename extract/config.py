@@ -5,6 +5,8 @@ from typing import Literal
 
 from ..core.device import Precision, available_cores
 from ..core.errors import ConfigError
+from ..encoder.config import EncoderConfig, PoseConfig
+from ..poses.normalise import Normalisation
 from ..video.augmentation import AugmentConfig
 from ..video.sampling import FrameSampling
 
@@ -63,6 +65,30 @@ class HfVideoConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PosesConfig:
+    """Settings of key points without training, given as ``--encoder poses``."""
+
+    normalisation: Normalisation = "uni-sign"
+    """``uni-sign``: x and y as shares of width and height, as published, ``isotropic``: by the same unit."""
+    threshold: float = 0.3
+    """Points with this score or less are missing."""
+    frame_stride: int = 1
+    """Distance between sampled frames."""
+    max_frames: int = 256
+    """Largest number of sampled frames. A longer clip is sampled evenly."""
+
+    @property
+    def encoder(self) -> EncoderConfig:
+        """Settings of the encoder."""
+        return EncoderConfig(
+            kind="poses",
+            temporal=False,
+            sampling=FrameSampling(stride=self.frame_stride, max_frames=self.max_frames),
+            poses=PoseConfig(normalisation=self.normalisation, threshold=self.threshold),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExtractConfig:
     """Settings of an extraction."""
 
@@ -90,6 +116,8 @@ class ExtractConfig:
     """Settings for ``--encoder timm:NAME``."""
     hf_video: HfVideoConfig = HfVideoConfig()
     """Settings for ``--encoder hf-video:NAME``."""
+    poses: PosesConfig = PosesConfig()
+    """Settings for ``--encoder poses``."""
     views: int = 0
     """Number of augmented passes over each training video, besides the clean pass."""
     augment: AugmentConfig = AugmentConfig()

@@ -31,7 +31,7 @@ class ExtractionRequest:
     ckpt: Path | None = None
     """Encoder directory, or a run with an encoder directory; or"""
     encoder: str | None = None
-    """``timm:NAME`` or ``hf-video:NAME``."""
+    """``timm:NAME``, ``hf-video:NAME`` or ``poses``."""
     out: Path
     """Folder of the cache."""
     splits: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ def extract_videos(
         manifest: a manifest of ``fla prepare``.
         out: folder of the cache.
         ckpt: a stage-one run, or its encoder directory; or
-        encoder: ``timm:NAME`` or ``hf-video:NAME``.
+        encoder: ``timm:NAME``, ``hf-video:NAME`` or ``poses``.
         splits: splits to encode. Empty: all.
         settings: single settings, such as ``frame_batch=64``.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.

@@ -6,6 +6,7 @@ import torch
 
 from ..core.errors import ModelError, did_you_mean
 from ..encoder.frozen import FrozenEncoder
+from ..encoder.pose_encoder import PoseEncoder
 from ..encoder.store import fingerprint, fingerprint_of, load_encoder
 from .config import ExtractConfig
 
@@ -19,19 +20,22 @@ def load_source(
 
     Args:
         ckpt: an encoder directory, or a run directory with an encoder directory; or
-        encoder: ``timm:NAME``, or ``hf-video:NAME``, where the name may be a directory.
-        config: settings of a timm backbone or a clip encoder.
+        encoder: ``timm:NAME``, or ``hf-video:NAME``, where the name may be a directory, or ``poses``.
+        config: settings of a timm backbone, a clip encoder or key points.
 
     Raises:
         ModelError: the encoder does not exist or cannot be loaded.
     """
     if ckpt is not None:
         return load_encoder(ckpt), fingerprint(ckpt)
+    if encoder == "poses":
+        points = PoseEncoder(config.poses.encoder)
+        return points, fingerprint_of(points)
     kind, _, name = (encoder or "").partition(":")
     if kind not in KINDS or not name:
         raise ModelError(
-            f"--encoder must be timm:NAME or hf-video:NAME, but is {encoder!r}."
-            f"{did_you_mean(kind, list(KINDS))}\n"
+            f"--encoder must be timm:NAME, hf-video:NAME or poses, but is {encoder!r}."
+            f"{did_you_mean(kind, [*KINDS, 'poses'])}\n"
             "Give a directory of stage one by --ckpt."
         )
     if kind == "timm" and "/" in name and Path(name).expanduser().is_dir():

@@ -5,17 +5,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from timm.layers import convert_sync_batchnorm
+from timm.layers.norm_act import convert_sync_batchnorm
 
 from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import ConfigError, DataError
 from ..core.sample import Sample, Unreadable
 from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
-from ..encoder.store import make_encoder
+from ..encoder.store import TrainableEncoder, make_encoder
 from ..training.checkpoints import last_checkpoint
 from ..training.evaluation import EvaluationSet, Translations, mean_scores, predict, write_predictions
 from ..training.interruption import report_interruption
@@ -193,9 +193,8 @@ def build_model(
         encoder = config.encoder if initial_weights else config.encoder.without_weights
         model = StageOneModel(make_encoder(encoder), tokenizer, config)
     if config.training.sync_batchnorm:
-        model.encoder = convert_sync_batchnorm(
-            model.encoder
-        )  # torch's own conversion drops timm's activations
+        # torch's own conversion drops timm's activations.
+        model.encoder = cast("TrainableEncoder", convert_sync_batchnorm(model.encoder))
     # cuDNN's convolutions in bf16 are faster in this layout.
     model.encoder.backbone.to(memory_format=torch.channels_last)
     return model

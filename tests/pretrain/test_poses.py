@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from fla_llm.cache.reader import FeatureCache
-from fla_llm.core.errors import ConfigError
+from fla_llm.core.errors import ConfigError, ModelError
 from fla_llm.core.sample import Sample, Split
 from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.encoder.pose_encoder import PoseEncoder
 from fla_llm.encoder.store import fingerprint, load_encoder
-from fla_llm.extract.config import ExtractConfig
+from fla_llm.extract.config import ExtractConfig, PosesConfig
 from fla_llm.extract.extraction import extract
 from fla_llm.extract.plan import Extraction
 from fla_llm.extract.source import load_source
@@ -132,6 +132,38 @@ def test_the_cache_holds_live_features(
     assert cache.provenance.encoder_fingerprint == fingerprint(pose_run.run)
     assert cache.provenance.preprocessing["poses"]["width"] == 8
     assert "frame_version" not in cache.provenance.preprocessing
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("normalisation", "isotropic"), ("threshold", 0.6), ("frame_stride", 2), ("max_frames", 3)],
+)
+def test_key_points_are_features_without_any_training(
+    pose_corpus: Manifest, tmp_path: Path, name: str, value: Any
+) -> None:
+    caches = []
+    for number, how in enumerate((PosesConfig(), PosesConfig(**{name: value}))):
+        config = ExtractConfig(workers=0, threads=1, poses=how)
+        encoder, digest = load_source(ckpt=None, encoder="poses", config=config)
+        plan = Extraction(
+            manifest=pose_corpus, encoder=encoder, fingerprint=digest, out=tmp_path / str(number),
+            splits=("dev",), config=config, device=torch.device("cpu"),
+        )  # fmt: skip
+        extract(plan)
+        caches.append(FeatureCache(plan.out, "dev"))
+    plain, changed = caches
+    store = open_store(pose_corpus, PosesConfig().encoder)
+    frames = store.read(pose_corpus.split("dev")[0], phase=0)
+    np.testing.assert_array_equal(plain[0], frames.reshape(-1, 207).astype("f2"))
+    assert plain.provenance.level == "frame"
+    assert not np.array_equal(plain[0], changed[0])
+    assert plain.fingerprint != changed.fingerprint
+
+
+def test_untrained_key_points_have_no_level_sign() -> None:
+    config = ExtractConfig(level="sign")
+    with pytest.raises(ModelError, match=r"level must be frame.*\n.*fla pretrain"):
+        load_source(ckpt=None, encoder="poses", config=config)[0].require_temporal()
 
 
 @pytest.mark.parametrize(
