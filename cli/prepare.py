@@ -96,7 +96,10 @@ def _check_corpus(
     if check is not None and corpus == "demo":
         raise ConfigError("--check must go with videos that exist, but the corpus is demo.\nLeave it out.")
     if poses is not None and corpus == "demo":
-        raise ConfigError("--poses must go with files that exist, but the corpus is demo.\nLeave it out.")
+        raise ConfigError(
+            "--poses must go with files that exist, but the corpus is demo.\n"
+            "Add --set poses=true: the demo writes its true key points."
+        )
     if seed is not None and corpus != "demo":
         raise ConfigError(f"--seed must go with demo, but the corpus is {corpus}.\nLeave it out.")
 

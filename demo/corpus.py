@@ -29,8 +29,8 @@ from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
 from .figure import draw_clip
 from .grammar import Sentence, draw_sentences, single_sign_texts
-from .signers import SIGNERS, jitter
-from .signs import sentence_poses
+from .signers import SIGNERS, Signer, jitter
+from .signs import BodyPose, sentence_poses
 
 CORPUS = "demo"
 LANGUAGE = "en"
@@ -168,11 +168,16 @@ def _render_all(plans: list[ClipPlan], out: Path, config: DemoConfig, *, workers
         yield from pool.map(_render, *arguments, chunksize=8)
 
 
-def _render(plan: ClipPlan, out: Path, config: DemoConfig) -> int:
-    """Draw a clip, write the video, and return the number of frames."""
+def clip_poses(plan: ClipPlan) -> tuple[Signer, list[BodyPose]]:
+    """Return the signer of a clip with the looks of the day, and the true pose of both hands per frame."""
     rng = random.Random(plan.seed)
     signer = jitter(SIGNERS[plan.signer], rng)
-    poses = sentence_poses(plan.signs, tempo=signer.tempo, rng=rng)
+    return signer, sentence_poses(plan.signs, tempo=signer.tempo, rng=rng)
+
+
+def _render(plan: ClipPlan, out: Path, config: DemoConfig) -> int:
+    """Draw a clip, write the video, and return the number of frames."""
+    signer, poses = clip_poses(plan)
     _write_video(out / plan.video, draw_clip(signer, poses, size=config.image_size), fps=config.fps)
     return len(poses)
 

@@ -84,9 +84,8 @@ class _Figure:
     def _draw_arm(self, hand: HandPose, *, side: int) -> None:
         """Draw sleeve and forearm from the shoulder (``side`` -1: the viewer's left) to the wrist."""
         shoulder = (side * 0.46, 0.14)
-        angle = math.radians(hand.degrees)
-        wrist = (hand.x - 0.8 * PALM_RADIUS * math.cos(angle), hand.y - 0.8 * PALM_RADIUS * math.sin(angle))
-        elbow = _elbow(shoulder, wrist, side=side)
+        wrist = wrist_of(hand)
+        elbow = elbow_of(shoulder, wrist, side=side)
         # Darker than the trunk, so that an arm before the body is visible.
         sleeve = shade(self.signer.clothing, 0.84)
         self._limb(shoulder, elbow, width=0.25, colour=sleeve)
@@ -99,9 +98,7 @@ class _Figure:
         edge = shade(self.signer.skin, 0.3)
         fingers = [(hand.degrees + thumb * degrees, length) for degrees, length in FINGERS[hand.handshape]]
         self._dot(centre, PALM_RADIUS + OUTLINE_WIDTH, edge)
-        tips = [
-            _towards(centre, degrees, PALM_RADIUS + length * FINGER_LENGTH) for degrees, length in fingers
-        ]
+        tips = [towards(centre, degrees, PALM_RADIUS + length * FINGER_LENGTH) for degrees, length in fingers]
         # All outlines before all fingers: an outline must not cross a finger.
         for tip in tips:
             self._limb(centre, tip, width=FINGER_WIDTH + 2 * OUTLINE_WIDTH, colour=edge)
@@ -109,7 +106,7 @@ class _Figure:
             self._limb(centre, tip, width=FINGER_WIDTH, colour=skin)
         self._dot(centre, PALM_RADIUS, skin)
         if hand.handshape == "ring":
-            self._draw_ring(_towards(centre, hand.degrees, 0.8 * PALM_RADIUS), skin=skin, edge=edge)
+            self._draw_ring(towards(centre, hand.degrees, 0.8 * PALM_RADIUS), skin=skin, edge=edge)
 
     def _draw_ring(self, centre: Point, *, skin: Colour, edge: Colour) -> None:
         self._dot(centre, 1.35 * PALM_RADIUS + OUTLINE_WIDTH, edge)
@@ -135,7 +132,12 @@ class _Figure:
             self._dot(point, width / 2, colour)
 
 
-def _elbow(shoulder: Point, wrist: Point, *, side: int) -> Point:
+def wrist_of(hand: HandPose) -> Point:
+    """Return the position of the wrist, at the edge of the palm."""
+    return towards((hand.x, hand.y), hand.degrees, -0.8 * PALM_RADIUS)
+
+
+def elbow_of(shoulder: Point, wrist: Point, *, side: int) -> Point:
     """Return the position of the elbow: outward and down, and less so if the arm is stretched."""
     dx, dy = wrist[0] - shoulder[0], wrist[1] - shoulder[1]
     # Never 0, which divides below.
@@ -148,7 +150,8 @@ def _elbow(shoulder: Point, wrist: Point, *, side: int) -> Point:
     )
 
 
-def _towards(point: Point, degrees: float, distance: float) -> Point:
+def towards(point: Point, degrees: float, distance: float) -> Point:
+    """Return the position at a distance from a point, in a direction."""
     angle = math.radians(degrees)
     return point[0] + distance * math.cos(angle), point[1] + distance * math.sin(angle)
 

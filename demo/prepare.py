@@ -7,6 +7,7 @@ from ..core.sample import Split
 from ..corpora.prepare import Prepared, check_storable
 from ..corpora.release import first_of_each_split
 from .corpus import DemoConfig, write_demo_corpus
+from .key_points import write_key_points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,8 @@ class PrepareDemoConfig:
     """Size of the corpus and of the pictures."""
     seed: int = 0
     """Seed of sentences, signers and movements."""
+    poses: bool = False
+    """Write the true key points of each clip too, as ``poses/SPLIT/N.npz``."""
 
 
 def prepare_demo(out: Path, *, config: PrepareDemoConfig, limit: int | None = None) -> Prepared:
@@ -33,6 +36,8 @@ def prepare_demo(out: Path, *, config: PrepareDemoConfig, limit: int | None = No
     out = out.absolute()
     check_storable(out)
     manifest = write_demo_corpus(out, config=config.demo, seed=config.seed)
+    if config.poses:
+        manifest = write_key_points(manifest, config=config.demo, seed=config.seed)
     manifest = replace(manifest, samples=tuple(first_of_each_split(manifest.samples, limit)))
     counts: dict[Split, int] = {split: count for split, count in manifest.counts.items() if count}
     return Prepared(manifest=manifest, rejected=(), annotated=counts, official=None, notes=())
