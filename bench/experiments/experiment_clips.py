@@ -1,7 +1,6 @@
 """Clips of the experiments: frames in memory, or features of a frozen encoder, in the same batches."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,16 +49,11 @@ class FeatureClips:
     fingerprint = "experiment"
 
     def __init__(self, clips: FrameClips, *, model: StageOneModel, kind: str, views: int) -> None:
-        """Encode every clip once, and ``views`` times more with augmentation."""
+        """Encode each clip once when it is asked for, and ``views`` times more with augmentation."""
         self.samples = clips.samples
-        model.eval()
-        passes: list[Callable[[int], Any]] = [partial(clips.clean.get, epoch=0)]
-        passes += [partial(clips.get, epoch=view) for view in range(views)]
-        self.views = [
-            [features_of(model, get(index)["frames"], kind=kind).numpy() for index in range(len(clips))]
-            for get in passes
-        ]
-        self.feature_size = self.views[0][0].shape[1]
+        self._clips, self._model, self._kind, self._views = clips, model.eval(), kind, views
+        self._known: dict[tuple[int, int], np.ndarray] = {}
+        self.feature_size = self._features(0, 0).shape[1]
         self.texts = [sample.text for sample in clips.samples]
         self.languages = [sample.language for sample in clips.samples]
 
@@ -67,8 +61,15 @@ class FeatureClips:
         return len(self.samples)
 
     def get(self, index: int, epoch: int) -> dict[str, Any]:
-        features = self.views[epoch % len(self.views)][index]
+        features = self._features(index, epoch % (self._views + 1))
         return {"features": features, **sentence_of(self.samples[index])}
+
+    def _features(self, index: int, view: int) -> np.ndarray:
+        if (index, view) not in self._known:
+            # View 0 is the clean pass.
+            found = self._clips.get(index, view) if view else self._clips.clean.get(index, 0)
+            self._known[index, view] = features_of(self._model, found["frames"], kind=self._kind).numpy()
+        return self._known[index, view]
 
 
 def batches_of(clips: Any, config: PretrainConfig, *, collate: Callable[..., Any]) -> BatchDataset:

@@ -58,6 +58,12 @@ class Experiment:
         train = split == "train"
         return FrameClips(self.manifest.split(split), store=self.stores[stride], model=model, train=train)
 
+    def prepare(self, model: StageOneModel) -> str:
+        """Decode the frames, and return the language model. Both serve all variants."""
+        # Called before a clock starts, so that the first variant does not pay for the others.
+        self.clips("train", model)
+        return self.llm
+
     @property
     def llm(self) -> str:
         """Return the small language model of all variants, trained on the training sentences."""

@@ -69,6 +69,7 @@ def compute(experiment: Experiment, name: str, variant: dict[str, Any], *, seed:
     """Train and score a variant, and write its record."""
     load, wall = os.getloadavg()[0], time.monotonic()
     stage_one, before = encoder_of(experiment, variant, seed=seed)
+    experiment.prepare(stage_one)
     start = time.process_time()
     if variant.get("stage_two", True):
         model, test, steps = train_stage_two(experiment, name, variant, stage_one, seed=seed)
@@ -120,7 +121,7 @@ def train_stage_two(
     kind, tuned = variant.get("features", "sign"), variant.get("tuned", "none")
     frames = {split: experiment.clips(split, stage_one) for split in ("train", "test")}
     views = {"train": experiment.settings["views"] if tuned == "none" else 0, "test": 0}
-    # A trained encoder needs no cache, but the first clip tells the width of a feature.
+    # With a trained encoder, the first clip alone is encoded here, for the width of a feature.
     clips = {
         split: FeatureClips(own, model=stage_one, kind=kind, views=views[split])
         for split, own in frames.items()
