@@ -146,8 +146,9 @@ class StageTrainer(Trainer):
         return loader
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        self.norms.total = super()._get_grad_norm(model, grad_norm=grad_norm)
-        return self.norms.total
+        norm: Any = super()._get_grad_norm(model, grad_norm=grad_norm)
+        self.norms.total = norm  # here alone the norm of the whole model is at hand
+        return norm
 
     def _maybe_log_save_evaluate(self, *arguments: Any, **settings: Any) -> None:
         with self.pace.paused():
