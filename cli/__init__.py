@@ -21,6 +21,7 @@ from ..core.text import printable
 
 COMMANDS = {
     "prepare": "a corpus's release -> manifest.jsonl",
+    "shrink": "small copies of a manifest's videos, faster to read in every epoch",
     "pretrain": "stage one: manifest -> visual encoder",
     "extract": "frozen encoder, run once over every video -> feature cache",
     "quantise": "a language model -> its 4-bit copy, for tune --llm",

@@ -18,6 +18,7 @@ PRESETS = {"pretrain": PRETRAIN_PRESETS, "tune": TUNE_PRESETS}
 """Command -> folder of presets."""
 CLASSES = {
     "prepare": ("corpora.config", "PrepareConfig"),
+    "shrink": ("corpora.config", "ShrinkConfig"),
     "pretrain": ("pretrain.config", "PretrainConfig"),
     "extract": ("extract.config", "ExtractConfig"),
     "tune": ("finetune.config", "TuneConfig"),

@@ -1,9 +1,11 @@
-"""Settings of ``fla prepare``."""
+"""Settings of ``fla prepare`` and ``fla shrink``."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Literal
 
 from ..core.errors import ConfigError
+from ..video.copy_settings import CopySettings
 
 Media = Literal["clips", "videos"]
 Check = Literal["headers", "decode"]
@@ -66,3 +68,21 @@ class PrepareConfig:
         # One name for all splits would read the training sentences as test sentences.
         if self.annotations is not None and "{split}" not in self.annotations:
             raise ConfigError(f"'annotations' must contain {{split}}, but is {self.annotations!r}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShrinkConfig(CopySettings):
+    """Settings for small copies of videos."""
+
+    workers: int | None = None
+    """Number of threads that copy clips. None: one for each core."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"'workers' must be at least 1, but is {self.workers}.")
+
+    @property
+    def num_workers(self) -> int:
+        """Number of threads."""
+        return self.workers or os.cpu_count() or 1

@@ -11,18 +11,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from ..core.config import config_from_dict
 from ..core.errors import DataError, did_you_mean
 from ..core.files import read_jsonl, write_jsonl
 from ..core.sample import SPLITS, Medium, Sample, Split
 from ..core.text import find_unstorable
 from ..video.clip import Clip
+from .copies import Copies
 from .layout import locate
 from .overlap import Overlap, find_overlaps
 from .release import count_splits, first_of_each_split
 
 FORMAT = "fla-manifest-1"
 _HEADER_KEYS = ("format", "corpus", "root", "counts")
-_OPTIONAL_HEADER_KEYS = ("overlaps",)
+_OPTIONAL_HEADER_KEYS = ("overlaps", "copies")
 _TEXT_KEYS = ("id", "split", "text", "language")
 _MEDIA: tuple[Medium, ...] = ("video", "poses")
 _OPTIONAL_KEYS = (*_MEDIA, "signer", "start_seconds", "end_seconds")
@@ -42,6 +44,8 @@ class Manifest:
     samples: tuple[Sample, ...]
     source: Path | None = field(default=None, compare=False)
     """The file of the manifest. None: there is no file."""
+    copies: Copies | None = None
+    """Origin of the videos, if they are small copies of the released ones."""
 
     @property
     def counts(self) -> dict[Split, int]:
@@ -129,6 +133,8 @@ def write_manifest(path: Path, manifest: Manifest) -> Manifest:
         "counts": manifest.counts,
         "overlaps": [asdict(overlap) for overlap in manifest.overlaps],
     }
+    if manifest.copies is not None:
+        header["copies"] = asdict(manifest.copies)
     rows = [
         {key: value for key, value in asdict(sample).items() if value is not None}
         for sample in manifest.samples
@@ -169,6 +175,7 @@ def read_manifest(path: Path, *, root: Path | None = None, limit: int | None = N
         root=Path(os.path.abspath(root or header["root"])),
         samples=tuple(first_of_each_split(samples, limit)),
         source=path,
+        copies=_read_copies(header, f"{path}, line 1"),
     )
 
 
@@ -197,6 +204,14 @@ def _read_header(path: Path, lines: list[dict[str, Any]]) -> dict[str, Any]:
         if wanted := _text_fault(header[key]) if isinstance(header[key], str) else "text":
             raise DataError(f"{path}, line 1: '{key}' must be {wanted}, but is {header[key]!r}.")
     return header
+
+
+def _read_copies(header: dict[str, Any], place: str) -> Copies | None:
+    if "copies" not in header:
+        return None
+    if not isinstance(header["copies"], dict):
+        raise DataError(f"{place}: 'copies' must be an object, but is {header['copies']!r}.")
+    return config_from_dict(Copies, header["copies"], origin=place)
 
 
 def _read_sample(row: dict[str, Any], place: str) -> Sample:

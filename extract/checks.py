@@ -9,6 +9,7 @@ from typing import Any
 from ..cache.format import parse_shard_name, partial_folder
 from ..core.errors import CacheError, DataError
 from ..core.files import visible
+from ..corpora.copies import warn_of_enlarging
 from ..corpora.manifest import has_file
 from .plan import Extraction, ShardPlan
 
@@ -34,6 +35,8 @@ def check(extraction: Extraction) -> None:
     for plan in plans:
         if plan.finished is None and plan.samples:
             _check_files(plan, extraction)
+    if extraction.encoder.config.medium == "video":
+        warn_of_enlarging(extraction.manifest.copies, extraction.encoder.config.resize_size)
     for line in views_cost(plans):
         logger.info(line)
 

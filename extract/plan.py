@@ -124,6 +124,7 @@ class Extraction:
         provenance = provenance_of(
             self.encoder, fingerprint=self.fingerprint, config=config, device=self.device,
             corpus=self.manifest.corpus, split=split, rates={sample.fps for sample in everything},
+            copies=self.manifest.copies,
         )  # fmt: skip
         frames = [
             count_selected(

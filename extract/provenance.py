@@ -1,5 +1,6 @@
 """Provenance of a shard: the record of all choices behind its bytes."""
 
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -9,6 +10,7 @@ from ..cache.format import Provenance
 from ..core.config import config_to_dict
 from ..core.device import resolve_dtype
 from ..core.errors import ConfigError
+from ..corpora.copies import Copies
 from ..encoder.encode import Level
 from ..encoder.frozen import FrozenEncoder
 from ..encoder.pose_clips import POSE_VERSION
@@ -30,6 +32,7 @@ def provenance_of(
     corpus: str,
     split: str,
     rates: set[float],
+    copies: Copies | None = None,
 ) -> Provenance:
     """Return the provenance of a shard.
 
@@ -41,6 +44,7 @@ def provenance_of(
         corpus: name of the corpus.
         split: name of the split.
         rates: frames per second of all clips of the split.
+        copies: origin of the videos, if they are small copies.
 
     Raises:
         ModelError: the level is ``sign`` and the encoder has no temporal module.
@@ -58,7 +62,7 @@ def provenance_of(
         encoder_fingerprint=fingerprint,
         encoder_config=settings,
         level=level,
-        preprocessing=_preprocessing(settings, encoder, config),
+        preprocessing=_preprocessing(settings, encoder, config, copies),
         frame_batch=config.frame_batch,
         compute_dtype=str(resolve_dtype(config.precision, device)).removeprefix("torch."),
         device_kind=device.type,
@@ -75,7 +79,9 @@ def level_of(encoder: FrozenEncoder, config: ExtractConfig) -> Level:
     return config.level or ("sign" if encoder.temporal is not None else "frame")
 
 
-def _preprocessing(settings: dict[str, Any], encoder: FrozenEncoder, config: ExtractConfig) -> dict[str, Any]:
+def _preprocessing(
+    settings: dict[str, Any], encoder: FrozenEncoder, config: ExtractConfig, copies: Copies | None
+) -> dict[str, Any]:
     preprocessing: dict[str, Any] = {"phase": config.phase}
     if encoder.config.medium == "poses":
         preprocessing |= {"poses": settings["poses"], "pose_version": POSE_VERSION}
@@ -84,6 +90,9 @@ def _preprocessing(settings: dict[str, Any], encoder: FrozenEncoder, config: Ext
     preprocessing["sampling"] = config_to_dict(config.sampling(encoder.config.sampling))
     # Options that are off are left out: a cache made before an option existed stays the same.
     preprocessing |= {key: True for key in ("compile", "keep_partial") if getattr(config, key)}
+    # Key points do not depend on the videos.
+    if copies is not None and encoder.config.medium == "video":
+        preprocessing["copies"] = asdict(copies)
     if config.views:  # also for splits without views, because the shards of a cache agree
         augment = config_to_dict(config.augment)
         preprocessing["views"] = {"count": config.views, "seed": config.seed, "augment": augment}

@@ -37,7 +37,7 @@ from .run_files import (
     read_settings,
     relative_to,
 )
-from .streams import StreamRecord
+from .streams import StreamRecord, warn_of_other_videos
 
 
 def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any]:
@@ -202,6 +202,7 @@ def check_streams(model: StageTwoModel, given: Sequence[StreamRecord]) -> None:
                 f"Stream {number} must hold features of level {'/'.join(sorted(want.levels))}, as the run "
                 f"was tuned on, but holds those of level {'/'.join(sorted(found.levels))}."
             )
+        warn_of_other_videos(want, found)
 
 
 def _counted(streams: int) -> str:

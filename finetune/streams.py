@@ -5,6 +5,7 @@ same ids or disjoint ids. A clip without features in a stream is missing: no oth
 features.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +16,8 @@ import numpy as np
 from ..cache.format import CacheRow
 from ..cache.reader import FeatureCache
 from ..core.errors import CacheError
+
+logger = logging.getLogger(__name__)
 
 MAKING = ("level", "preprocessing", "frame_batch", "compute_dtype", "device_kind")
 """Provenance of a cache in ``run.json``, besides the encoder: enough to extract equal features."""
@@ -45,6 +48,11 @@ class StreamRecord:
     def levels(self) -> set[str]:
         """Level of the features. Empty for runs of earlier versions."""
         return {making["level"] for making in self.made_by}
+
+    @property
+    def videos(self) -> set[str]:
+        """Origins of the videos in words: released videos, or small copies by their settings."""
+        return {_describe_videos(making["preprocessing"].get("copies")) for making in self.made_by}
 
 
 class Stream:
@@ -167,6 +175,21 @@ def missing_clips(streams: Sequence[Stream], *, clean: bool) -> dict[str, str]:
     return {id: ", and ".join(filter(None, reasons)) for id, reasons in why.items() if any(reasons)}
 
 
+def warn_of_other_videos(known: StreamRecord, given: StreamRecord) -> None:
+    """Log a warning if the features of a stream come from other kinds of videos than are known to a run."""
+    if known.made_by and given.made_by and known.videos != given.videos:
+        logger.warning(
+            f"These features were made from {' and '.join(sorted(given.videos))}, those of training from "
+            f"{' and '.join(sorted(known.videos))}: scores may be lower."
+        )
+
+
+def warn_of_mixed_videos(stream: StreamRecord) -> None:
+    """Log a warning if the features of a stream come from several kinds of videos."""
+    if len(stream.videos) > 1:
+        logger.warning(f"These features were made from {' and from '.join(sorted(stream.videos))}.")
+
+
 def stream_names(stream: int) -> tuple[str, str]:
     """Return the names of features and lengths in a batch, for a stream counted from 0.
 
@@ -175,6 +198,12 @@ def stream_names(stream: int) -> tuple[str, str]:
     """
     ending = f"_{stream + 1}" if stream else ""
     return f"features{ending}", f"feature_lengths{ending}"
+
+
+def _describe_videos(copies: Mapping[str, Any] | None) -> str:
+    if copies is None:
+        return "the prepared videos"
+    return f"small copies of {copies['size']} pixels (crf {copies['crf']})"
 
 
 def _check_folders(caches: Sequence[FeatureCache]) -> None:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,10 @@ def evaluate_stage_one(
     if not whole:
         raise DataError(f"{manifest} has no clips in split {request.split!r}.")
     chosen = whole[: request.limit]
-    samples.file(
-        chosen[0], model.config.encoder.medium
-    )  # an absent root gives one error here, not one per clip later
+    medium = model.config.encoder.medium
+    if medium == "video":
+        _warn_of_other_videos(run, samples)
+    samples.file(chosen[0], medium)  # an absent root gives one error here, not one per clip later
     order = _order(request, [sample.id for sample in chosen], [sample.text for sample in chosen])
     store = open_store(samples, model.config.encoder)
     evaluation = evaluation_set(chosen, store=store, config=model.config, phase=request.phase, order=order)
@@ -108,6 +109,18 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
         trained_on=_corpora(run / CLIPS, "train", "corpora"),
     )
     return _evaluate(model, evaluation, run=run, request=request, coverage=coverage, bounds=bounds)
+
+
+def _warn_of_other_videos(run: Path, samples: Manifest) -> None:
+    """Log a warning if a run of stage one was trained on videos of another size than it is given now."""
+    content = read_json(run / RUN).get("manifest", {}) if (run / RUN).is_file() else {}
+    now = None if samples.copies is None else asdict(samples.copies)
+    if content and content.get("copies") != now:
+        trained_on = "other videos" if content.get("copies") is None else "other small copies (fla shrink)"
+        logger.warning(
+            f"The run was trained on {trained_on}, and is given {samples.copies or 'the prepared videos'}: "
+            "scores may be lower."
+        )
 
 
 def _corpora(file: Path, *keys: str) -> list[str]:

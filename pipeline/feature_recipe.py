@@ -1,5 +1,6 @@
 """Recipe of features: choice of frames, level and batches, as recorded in a tuned run."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from ..encoder.store import TrainableEncoder
 from ..extract.config import FRAME_BATCH, ExtractConfig
 from ..finetune.streams import StreamRecord
 from ..video.sampling import FrameSampling
+
+logger = logging.getLogger(__name__)
 
 PICTURES = ("resize_size", "image_size", "fit", "mean", "std")
 """Settings of pictures in the record of a cache. The encoder has the same settings."""
@@ -57,6 +60,11 @@ def recipe_of(
     _check_level(run, made["level"], encoder)
     seen: dict[str, Any] = made["preprocessing"]
     _check_pictures(run, seen, encoder)
+    if "copies" in seen:
+        logger.warning(
+            f"{run} was tuned on features of small copies (fla shrink, {seen['copies']['size']} pixels), but "
+            "videos are read in their own size: translations may differ slightly from those of a copy."
+        )
     # On the same kind of device, the number format and frame batch of the cache give features that are
     # equal to the last bit. On another kind features differ anyway: the defaults for this device apply.
     same_kind = made["device_kind"] == device.type

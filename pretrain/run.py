@@ -121,7 +121,13 @@ def begun_without(out: Path) -> list[Unreadable] | None:
 
 
 def _trained_on(manifest: Manifest) -> dict[str, Any]:
-    return {"corpus": manifest.corpus, "counts": manifest.counts, "sentences": _digest(manifest)}
+    made_of = {} if manifest.copies is None else {"copies": asdict(manifest.copies)}
+    return {
+        "corpus": manifest.corpus,
+        "counts": manifest.counts,
+        "sentences": _digest(manifest),
+        **made_of,
+    }
 
 
 def finish_run(result: PretrainResult) -> None:

@@ -14,6 +14,7 @@ from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import ConfigError, DataError
 from ..core.sample import Sample, Unreadable
 from ..core.seeds import derive_seed
+from ..corpora.copies import warn_of_enlarging
 from ..corpora.manifest import Manifest
 from ..encoder.store import TrainableEncoder, make_encoder
 from ..training.checkpoints import last_checkpoint
@@ -231,6 +232,8 @@ def _train_samples(manifest: Manifest) -> list[Sample]:
 
 def _open_clips(manifest: Manifest, config: PretrainConfig, *, left_out: list[Unreadable] | None) -> _Clips:
     """Open all clips but ``left_out``, which an interrupted run could not open. None: a new run."""
+    if config.encoder.medium == "video":
+        warn_of_enlarging(manifest.copies, config.encoder.resize_size)
     # A resumed run keeps its batches. A clip that has become unreadable is skipped at its batch.
     store, gib = open_store(manifest, config.encoder, workers=config.training.workers), config.keep_frames_gib
     unreadable = left_out or []

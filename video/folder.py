@@ -61,11 +61,7 @@ def read_picture(path: Path, *, size: int, fit: ResizeMode) -> np.ndarray:
     Raises:
         DataError: the picture cannot be read. The message names the file.
     """
-    from PIL import ImageOps
-
-    with _opened(path) as image:
-        upright = to_rgb(ImageOps.exif_transpose(image))
-    return square_of(upright, size=size, fit=fit)
+    return square_of(upright_picture(path), size=size, fit=fit)
 
 
 def square_of(picture: "Image", *, size: int, fit: ResizeMode) -> np.ndarray:
@@ -76,6 +72,18 @@ def square_of(picture: "Image", *, size: int, fit: ResizeMode) -> np.ndarray:
     # Pillow's BILINEAR averages all pixels when it shrinks a picture.
     scaled = picture.resize((width, height), Resampling.BILINEAR)
     return centre_square(np.asarray(scaled), size=size)
+
+
+def upright_picture(path: Path) -> "Image":
+    """Return a picture in RGB, upright by EXIF.
+
+    Raises:
+        DataError: the picture cannot be read. The message names the file.
+    """
+    from PIL import ImageOps
+
+    with _opened(path) as image:
+        return to_rgb(ImageOps.exif_transpose(image))
 
 
 @contextmanager

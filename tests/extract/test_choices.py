@@ -1,7 +1,7 @@
 """What an extraction may choose besides the encoder's own ways: the clock, damaged videos, compiling."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from fla_llm.cache import FeatureCache
-from fla_llm.core.errors import ConfigError
+from fla_llm.core.errors import CacheError, ConfigError
 from fla_llm.core.sample import Sample
+from fla_llm.corpora.copies import copies_by
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.extract.config import ExtractConfig
 from fla_llm.extract.result import Extracted
+from fla_llm.video.copy_settings import CopySettings
 
 Run = Callable[..., Extracted]
 CONFIG = ExtractConfig(frame_batch=4, workers=0, precision="fp32")
@@ -89,6 +91,22 @@ def test_compiling_is_handed_on_and_known_of_the_features(
     run_extract(config=replace(CONFIG, compile=True))
     assert compiled
     assert FeatureCache(tmp_path / "cache", "train").provenance.preprocessing["compile"] is True
+
+
+def test_features_of_small_copies_are_not_taken_for_those_of_the_videos(
+    run_extract: Run, manifest: Manifest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    copies = copies_by(CopySettings(size=16))
+    run_extract(manifest=replace(manifest, copies=copies), splits=("train",))
+    made = FeatureCache(tmp_path / "cache", "train").provenance.preprocessing
+    assert made["copies"] == asdict(copies)
+    # The encoder looks at 18 pixels.
+    assert "pictures are enlarged.\nWrite larger copies: fla shrink --set size=18" in caplog.text
+    with pytest.raises(CacheError, match="copies"):
+        run_extract(splits=("train",))
+    run_extract(splits=("dev",))
+    with pytest.raises(CacheError, match="copies"):
+        FeatureCache(tmp_path / "cache")
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("inf")])

@@ -15,7 +15,7 @@ from fla_llm.cache.reader import FeatureCache
 from fla_llm.core.errors import CacheError
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import load_encoder
-from fla_llm.finetune.streams import Stream, StreamRecord
+from fla_llm.finetune.streams import Stream, StreamRecord, warn_of_mixed_videos, warn_of_other_videos
 from fla_llm.pipeline.feature_recipe import recipe_of
 from fla_llm.pipeline.translate import encode_videos
 
@@ -115,3 +115,21 @@ def test_what_the_encoder_cannot_reproduce_is_refused(
     refuse(pose, "features of level pose, .* but gives sign and frame")
     both = replace(record, made_by=(*record.made_by, *changed(record, phase=3).made_by))
     refuse(both, "made in one way to translate videos, but was tuned on phase [01] and 3")
+
+
+def test_it_is_told_where_features_come_from_small_copies(
+    house: Path, encoder: VisualEncoder, record: StreamRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    small = changed(record, copies={"size": 256, "crf": 20})
+    recipe_of(house, small, encoder=encoder, device=CPU)
+    assert "tuned on features of small copies (fla shrink, 256 pixels)" in caplog.text
+    caplog.clear()
+    warn_of_other_videos(record, record)
+    warn_of_mixed_videos(record)
+    warn_of_other_videos(replace(record, made_by=()), small)  # an older run does not say
+    recipe_of(house, record, encoder=encoder, device=CPU)
+    assert not caplog.records
+    warn_of_other_videos(record, small)
+    assert "made from small copies of 256 pixels (crf 20), those of training from the prepared" in caplog.text
+    warn_of_mixed_videos(replace(record, made_by=(*record.made_by, *small.made_by)))
+    assert "from small copies of 256 pixels (crf 20) and from the prepared videos" in caplog.text

@@ -14,6 +14,7 @@ import torch
 from fla_llm.configs import PRETRAIN_PRESETS
 from fla_llm.core.config import load_config
 from fla_llm.core.errors import DataError, ModelError, RunError
+from fla_llm.corpora.copies import copies_by
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.encoder.store import fingerprint, load_encoder
 from fla_llm.pretrain import PretrainConfig
@@ -23,6 +24,7 @@ from fla_llm.pretrain.store import load_stage_one
 from fla_llm.pretrain.train import plan, pretrain
 from fla_llm.training.checkpoints import finished_steps
 from fla_llm.training.evaluation import predict
+from fla_llm.video.copy_settings import CopySettings
 
 Make = Callable[..., Any]
 CPU = torch.device("cpu")
@@ -103,6 +105,9 @@ def test_a_resume_with_other_settings_or_sentences_is_refused(
     other = replace(corpus, samples=(changed, *corpus.samples[1:]))
     with pytest.raises(RunError, match=r"run.json differs: sentences"):
         pretrain(other, config=tiny_config(), out=trained.run, resume=True)
+    small = replace(corpus, copies=copies_by(CopySettings()))
+    with pytest.raises(RunError, match=r"run.json differs: copies"):
+        pretrain(small, config=tiny_config(), out=trained.run, resume=True)
     fewer = tiny_config(training__batch_clips=2)
     with pytest.raises(RunError, match=r"the batches it was begun with .* they are others"):
         pretrain(corpus, config=fewer, out=trained.run, resume=True, allow_config_change=True)
