@@ -73,6 +73,7 @@ def attention_map(
         decode: the decoder of the tokenizer.
         language: ISO 639 code of the sentence.
     """
+    # The end token is no word.
     tokens = list(ids)[:-1]
     words, word_of = words_of_tokens(tokens, decode, language=language)
     if not words:
@@ -115,6 +116,7 @@ def stage_one_maps(
         frames = evaluation_frames(manifest, samples[row.id], model.config.encoder)
         ids = model.tokenizer.encode(row.prediction)
         _check_length(len(frames))
+        # One clip at a time: plain attention needs memory for every pair of steps.
         batch = collate_frames([{"frames": frames, "labels": torch.tensor(ids)}])
         weights = model.cross_attention(move_batch(batch, place))[0]
         return attention_map(weights, ids, model.tokenizer.decode, language=row.language)
@@ -143,6 +145,7 @@ def stage_two_maps(
     def compute(row: Sentence) -> AttentionMap:
         if row.id not in number_of:
             raise DataError(items.missing.get(row.id, "The cache does not hold the clip."))
+        # The prediction takes the place of the reference, which the model never said.
         item = items.get(number_of[row.id]) | {"text": row.prediction}
         _check_length(items.lengths[number_of[row.id]])
         batch = move_batch(collate_features([item], codec=model.codec), model.llm.device)
@@ -159,6 +162,7 @@ def caches_of(run: RunRecord, features: Sequence[Path], split: Split) -> list[Fe
     Raises:
         CacheError: no cache is of these encoders, or a cache lacks the split.
     """
+    # A run of an earlier version records one fingerprint and no streams.
     wanted = {run.described.get("feature_fingerprint")}
     wanted |= {stream["fingerprint"] for stream in run.described.get("streams", [])}
     caches = [FeatureCache(folder, split) for folder in features]
@@ -176,6 +180,7 @@ def signers_of(
 ) -> Mapping[str, str]:
     """Return the signer of each clip whose signer is known, by id."""
     cached = {row.id: row.signer for cache in caches for row in cache.rows if row.signer}
+    # The manifest goes last: its signers are those of the corpus.
     samples = manifest.split(split) if manifest else ()
     return cached | {sample.id: sample.signer for sample in samples if sample.signer}
 

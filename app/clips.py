@@ -81,8 +81,10 @@ def clip_groups(shown: Sequence[Shown], *, request: Request, faults: Faults) -> 
 
 def _group(members: Sequence[Shown], request: Request, faults: Faults) -> ClipGroup:
     choices = choose([own.sentences for own in members], count=request.clips)
+    # A dict keeps the order of the choices: best, median, worst.
     kinds = {id: choice.title for choice in choices for id in choice.ids}
     rows = {own.number: {row.id: row for row in own.sentences if row.id in kinds} for own in members}
+    # Each model is loaded once, for all clips of the group.
     maps = {own.number: _maps(own, list(rows[own.number].values()), request, faults) for own in members}
     # The frames of a clip are shown as one run gets them: of several runs the first whose videos are there.
     pictures = _Pictures(

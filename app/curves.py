@@ -157,6 +157,7 @@ def _line(points: Points, *, run: int, name: str, place: Place, not_finite: int)
     # Ceiling division: at most MOST_POINTS groups.
     size = -(-len(points) // MOST_POINTS)
     groups = [points[start : start + size] for start in range(0, len(points), size)]
+    # Means keep the course of a noisy curve, where every n-th value would not.
     places = [place(fmean(x for x, _ in group), fmean(y for _, y in group)) for group in groups]
     values = [value for _, value in points]
     return Line(

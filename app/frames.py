@@ -58,6 +58,7 @@ def seen_clip(run: RunRecord, manifest: Manifest, config: PretrainConfig) -> See
         manifest: the clips. None is returned where it has no training clip.
         config: settings of the run.
     """
+    # One clip is enough to see crop, colours and augmentation, and keeps the page small.
     samples = manifest.split("train")[:1]
     if not samples:
         return None
@@ -113,6 +114,7 @@ def extraction_config(stream: Mapping[str, Any]) -> EncoderConfig:
 
 def thumbnails(frames: torch.Tensor) -> list[str]:
     """Return data URIs of a few frames (T, 3, S, S) uint8, at equal distances in time."""
+    # Equal distances: the strip stands above the attention, which has the same axis.
     chosen = evenly_spaced(FRAMES, of=len(frames))
     return [frame_uri(frame) for frame in frames[chosen].permute(0, 2, 3, 1).contiguous().numpy()]
 

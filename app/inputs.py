@@ -13,7 +13,7 @@ from .read_run import RunRecord
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a report is asked for, beside the runs."""
+    """Options of a report, beside the runs."""
 
     manifest: Path | None = None
     """None: the manifests that the runs recorded, where they still exist."""

@@ -16,6 +16,7 @@ JPEG_QUALITY = 82
 def frame_uri(frame: np.ndarray) -> str:
     """Return a frame (H, W, 3) uint8 as a JPEG of at most ``MOST_PIXELS`` a side."""
     picture = Image.fromarray(frame)
+    # A page holds many frames, and no screen shows them larger.
     picture.thumbnail((MOST_PIXELS, MOST_PIXELS))
     return _uri(picture, "JPEG", quality=JPEG_QUALITY)
 
@@ -24,6 +25,7 @@ def weights_uri(weights: np.ndarray) -> str:
     """Return weights (S,) in 0..1 as a PNG of one row, transparent at 0 and of full colour at 1."""
     pixels = np.empty((1, len(weights), 4), np.uint8)
     pixels[..., :3] = INK
+    # Transparency instead of white, so that the picture fits a dark page too.
     pixels[..., 3] = np.rint(255 * np.clip(weights, 0, 1))
     return _uri(Image.fromarray(pixels, "RGBA"), "PNG", optimize=True)
 

@@ -85,6 +85,7 @@ def read_run(folder: Path, *, name: str, split: Split) -> RunRecord:
         DataError: a file is damaged.
     """
     stage, is_written = stage_of(folder), (folder / RUN).is_file()
+    # Stage one has no such file, and gets an empty object.
     begun = _read_object(folder / BEGUN)
     described = _read_object(folder / RUN) if is_written else begun
     sentences = folder / f"predictions-{split}.jsonl"

@@ -34,7 +34,7 @@ class Report:
     clips: int
     """Number of clips shown."""
     faults: list[str]
-    """What could not be shown, with the reason. What was not given, such as a manifest, is no fault."""
+    """Parts that could not be shown, with the reason. An absent manifest or cache is no fault."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return values for JSON."""
@@ -82,6 +82,7 @@ def write_report(folders: Sequence[Path], out: Path, *, request: Request) -> Rep
         Shown(number=number, run=run, sentences=read_sentences(run), inputs=own)
         for number, (run, own) in enumerate(zip(runs, inputs, strict=True))
     ]
+    # Before the page: faults found here stand on it.
     groups = clip_groups(shown, request=request, faults=faults)
     page = render(_content(shown, groups, request, faults))
     with atomic_write(out) as temporary:
@@ -159,6 +160,7 @@ def _signers(shown: Shown, request: Request, faults: Faults) -> Mapping[str, str
 def _uncovered(shown: Shown, split: Split) -> dict[str, str]:
     """Return the clips of the split without a sentence: id -> reason."""
     found = dict(shown.run.missing.get(split, {}))
+    # Missing clips of training have a reason, the others only the fact.
     known = {row.id for row in shown.sentences}
     # A run that has not translated the split at all lacks no single clips.
     planned = shown.inputs.manifest.split(split) if shown.inputs.manifest and known else []

@@ -72,6 +72,7 @@ def score_rows(number: int, run: RunRecord, sentences: Sequence[Sentence], *, sp
         for protocol, found in entry["protocols"].items()
     ]
     scores = None if split in run.scores else score_all(sentences)
+    # Mixed languages and refused text have no scores.
     if scores is not None:
         # Training translates dev with the selected weights, and writes sentences but no scores.json.
         entry = {**scores.to_dict(), "split": split, "missing": run.missing.get(split, {})}
@@ -155,5 +156,6 @@ def _words(value: Any) -> str:
 
 
 def _side_by_side(columns: Sequence[Mapping[str, str]]) -> list[Entry]:
+    # Not sorted: settings stand as in the file.
     keys = dict.fromkeys(key for column in columns for key in column)
     return [Entry(key=key, values=[column.get(key, ABSENT) for column in columns]) for key in keys]

@@ -17,6 +17,7 @@ def eager_attention(model: Any) -> Iterator[None]:
     if before == "eager":
         yield
         return
+    # On the model, not on its config alone: parts of a model may have configs of their own.
     model.set_attn_implementation("eager")
     try:
         yield
