@@ -1,10 +1,12 @@
 """Whole extractions killed, out of disk, or without a worker: a rerun finishes them to the same bytes."""
 
+import faulthandler
 import json
 import os
 import runpy
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -47,6 +49,7 @@ def begin(work: Callable[[], Any]) -> int:
     if pid == 0:
         status = 1
         try:
+            faulthandler.dump_traceback_later(PATIENCE_SECONDS // 2, file=sys.__stderr__)
             signal.alarm(PATIENCE_SECONDS)
             torch.set_num_threads(1)  # a fork has none of the parent's threads
             work()
