@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 # Of the tests. A file stays in one process, which trains what its tests share once.
-TEST_PROCESSES ?= 2
+# Three on two cores, because a third of the time is spent on waiting for processes that the tests start.
+TEST_PROCESSES ?= 3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
 

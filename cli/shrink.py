@@ -18,7 +18,7 @@ from .options import config_options, dry_run_option, emit, json_option, limit_op
     "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="A folder for the copies."
 )
 @root_option
-@config_options("size=256")
+@config_options("size=224")
 @limit_option
 @dry_run_option
 @json_option

@@ -144,7 +144,7 @@ def copy_path(sample: Sample) -> str:
 
     >>> clip = {"split": "dev", "video": "v.mp4", "text": "x", "language": "de", "num_frames": 1, "fps": 25.0}
     >>> copy_path(Sample(id="../a b", **clip))
-    'videos/dev/a_b-34f39d57a2f0.mp4'
+    'videos/dev/a_b-42b5c73726a0.mp4'
     """
     origin = [sample.id, sample.video, sample.start_seconds, sample.end_seconds]
     digest = hashlib.sha256(json.dumps(origin).encode()).hexdigest()[:12]

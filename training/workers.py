@@ -4,11 +4,13 @@ Python's queue drops an item that cannot be sent. The main process would then wa
 """
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import active_children
 from multiprocessing.queues import Queue
+from types import TracebackType
 from typing import Any, NoReturn, TypeVar, cast
 
 from torch._utils import ExceptionWrapper
@@ -61,6 +63,7 @@ def prepare_worker() -> None:
     """
     # concurrent.futures uses this hook of the standard library too. The default prints and goes on.
     Queue._on_queue_feeder_error = _send_reason  # type: ignore[method-assign, assignment]
+    sys.excepthook = _print_but_broken_transfers
     # Tensors travel as file handles through a Unix socket. Python < 3.14 does not shorten its path.
     if len(tempfile.gettempdir() + _SOCKET_NAME) > SOCKET_PATH_LENGTH:
         tempfile.tempdir = next((name for name in _SHORT_FOLDERS if os.access(name, os.W_OK)), None)
@@ -105,6 +108,17 @@ def no_worker_left() -> Iterator[None]:
             child.terminate()
         for child in left:
             child.join()
+
+
+def _print_but_broken_transfers(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    """Print an error of a thread, unless the main process has ended in the middle of a transfer.
+
+    The thread that hands tensors over prints each of its errors here. The main process reports its own end.
+    """
+    if not isinstance(error, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, traceback)
 
 
 def _send_reason(queue: "Queue[Any]", error: Exception, item: tuple[int, Any]) -> None:

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from fla_llm.core.errors import DataError
 from fla_llm.training.batches import BatchDataset
-from fla_llm.training.workers import worker_errors
+from fla_llm.training.workers import _print_but_broken_transfers, worker_errors
 
 PATIENCE_SECONDS = 50
 
@@ -132,3 +132,11 @@ def test_tensors_arrive_where_the_temporary_folder_is_too_deep_for_a_socket(
     monkeypatch.setattr(tempfile, "tempdir", str(deep))
     assert load(lambda: torch.full((8,), 2))[2].tolist() == [2] * 8
     assert tempfile.gettempdir() == str(deep)
+
+
+def test_a_broken_transfer_is_not_printed_and_other_errors_of_threads_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for error in (ConnectionResetError("cut"), EOFError(), RuntimeError("a fault")):
+        _print_but_broken_transfers(type(error), error, None)
+    assert capsys.readouterr().err == "RuntimeError: a fault\n"
