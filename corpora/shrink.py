@@ -7,7 +7,6 @@ folder is the same, byte for byte, as after one run.
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from typing import Any
 
 from ..cache.lock import FolderLock
 from ..core.errors import DataError
-from ..core.files import atomic_write, read_json, sync_folder, write_json, write_jsonl
+from ..core.files import atomic_write, read_json, sync_folder, visible, write_json, write_jsonl
 from ..core.progress import progress
 from ..core.sample import Sample
 from ..core.signals import Interrupted
@@ -217,7 +216,8 @@ def _work_folder(out: Path) -> Iterator[Path]:
     work = out / UNFINISHED
     lock = FolderLock(work)
     try:
-        for left in work.iterdir():
+        # A kill leaves temporary files of the copies here, and those of the lists in the folder itself.
+        for left in [*work.iterdir(), *out.glob(".*.tmp")]:
             if left != lock.path:
                 left.unlink()
         yield work
@@ -232,8 +232,8 @@ def _check_out(out: Path, copies: Copies) -> None:
     if not out.is_dir():
         raise DataError(f"--out must be a folder, but {out} is a file.")
     if not (out / RECORD).exists():
-        # The folder of an earlier run that was stopped before its first file.
-        if any(name != UNFINISHED for name in os.listdir(out)):
+        # An earlier run that was stopped before its first file leaves hidden names alone.
+        if visible(out.iterdir()):
             raise DataError(
                 f"--out must be a new folder or one of small copies, but {out} holds other files."
             )

@@ -102,6 +102,15 @@ def test_a_killed_run_goes_on_to_the_same_bytes(longer: Manifest, tmp_path: Path
         assert contents(stopped)[name].replace(b"stopped", b"whole") == content, name
 
 
+def test_a_run_that_was_killed_before_its_first_file_goes_on(longer: Manifest, tmp_path: Path) -> None:
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    shrink(longer, whole, config=ShrinkConfig())
+    (stopped / UNFINISHED).mkdir(parents=True)
+    (stopped / ".copies.json.7.tmp").write_text("{")
+    shrink(longer, stopped, config=ShrinkConfig())
+    assert sorted(contents(stopped)) == sorted(contents(whole))
+
+
 def test_a_damaged_or_absent_clip_is_listed_and_the_others_are_copied(
     manifest: Manifest, tmp_path: Path
 ) -> None:
