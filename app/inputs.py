@@ -20,7 +20,7 @@ class Request:
     root: Path | None = None
     """Folder of the videos on this machine. None: that of the manifest, or that of the training."""
     features: Sequence[Path] = ()
-    """Caches. Empty: those that the runs recorded, where they still exist."""
+    """Caches. Empty: the caches in the records of the runs, if they still exist."""
     llm: str | None = None
     """Present path of the language model. None: the path at tuning."""
     split: Split = "dev"
@@ -40,7 +40,7 @@ class Inputs:
     features: Sequence[Path]
     """Empty: not given, and the recorded ones are not there."""
     needs: list[str] = field(default_factory=list[str])
-    """Sentences that name what is not there, and how to give it."""
+    """Sentences about missing inputs, each with its remedy."""
 
 
 def find_inputs(runs: Sequence[RunRecord], request: Request, faults: Faults) -> list[Inputs]:

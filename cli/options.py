@@ -37,10 +37,13 @@ def config_options(example: str, *, preset: str | None = None, presets: Path | N
         presets: folder of the presets, whose names the shell completes.
     """
     sources = "A YAML file of settings." if preset is None else f"A preset such as {preset}, or a YAML file."
-    names = [] if presets is None else sorted(path.stem for path in presets.glob("*.yaml"))
+
+    def complete(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+        return completions(typed, [] if presets is None else sorted(f.stem for f in presets.glob("*.yaml")))
+
     config = click.option(
         "--config", "config_source", metavar="FILE" if preset is None else "NAME|FILE", help=sources,
-        shell_complete=lambda ctx, param, typed: completions(typed, names),
+        shell_complete=complete,
     )  # fmt: skip
     overrides = click.option(
         "--set", "overrides", multiple=True, metavar="KEY=VALUE", help=f"One setting, such as {example}."

@@ -18,7 +18,7 @@ from .model import VisualEncoder
 from .pose_encoder import PoseEncoder
 
 TrainableEncoder = VisualEncoder | PoseEncoder
-"""Encoders that stage one trains, and that a directory can hold."""
+"""Encoders of stage one. An encoder directory holds one of them."""
 
 
 def make_encoder(config: EncoderConfig) -> TrainableEncoder:

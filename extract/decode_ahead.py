@@ -118,7 +118,7 @@ def _as_array(frames: Any) -> Any:
 
 
 def _ends(processes: Sequence[BaseProcess]) -> dict[int | None, str]:
-    """Return how worker processes ended, by process id: those that failed, else all that ended."""
+    """Return the end of each failed worker process, by process id. Without a failure: of each ended one."""
     if processes:
         # A worker that is about to die breaks its connections first. torch reports the death by an error
         # wherever this process happens to be, and names no clip.
@@ -132,7 +132,7 @@ def _ends(processes: Sequence[BaseProcess]) -> dict[int | None, str]:
 
 
 def _end_in_words(error: Exception) -> dict[int | None, str]:
-    """Return the same from torch's error, for a process that died while the loader was starting others."""
+    """Return the end of the process in torch's error. The process died while the loader started others."""
     found = re.search(r"\(pid (\d+)\) .*?(exit code \d+|signal: [^.]+)", str(error))
     return {int(found[1]): found[2]} if found else {}
 
