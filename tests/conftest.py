@@ -52,6 +52,14 @@ def _imports_are_no_garbage() -> Iterator[None]:
     gc.unfreeze()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_claim_on_the_machine() -> Iterator[None]:
+    """A library that makes a process a real-time one starves the processes beside it until they fail."""
+    policy = os.sched_getscheduler(0)
+    yield
+    assert os.sched_getscheduler(0) == policy, "a test changed the scheduling policy of its process"
+
+
 @pytest.fixture(autouse=True)
 def _logging_as_a_command() -> None:
     """Messages reach standard error, and a test of --quiet leaves the next test alone."""

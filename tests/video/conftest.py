@@ -1,4 +1,6 @@
+import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +18,16 @@ def gray_frames(num_frames: int, *, height: int = 32, width: int = 48) -> Iterat
     """Frame i is gray, 5 brighter than frame i - 1, so that a decoded frame tells its own index."""
     for index in range(num_frames):
         yield np.full((height, width, 3), min(20 + 5 * index, 250), np.uint8)
+
+
+@contextmanager
+def open_to_write(path: Path) -> Iterator[av.container.OutputContainer]:
+    """Open a video to write, and leave the process with the scheduling policy that it had."""
+    policy, priority = os.sched_getscheduler(0), os.sched_getparam(0)
+    with av.open(str(path), "w") as container:
+        yield container
+    # SVT-AV1 makes a process of root a real-time one, which starves the processes beside it.
+    os.sched_setscheduler(0, policy, priority)
 
 
 def copy_packets(

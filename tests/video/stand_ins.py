@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from .conftest import damage
+from .conftest import damage, open_to_write
 
 ABSURD_SIDE = 12336
 
@@ -28,7 +28,7 @@ def write(
     """Write a bar that moves over a grey picture; ``settings`` are those of the codec."""
     if codec not in av.codecs_available:
         pytest.skip(f"this PyAV has no encoder {codec}")
-    with av.open(str(path), "w") as container:
+    with open_to_write(path) as container:
         stream = container.add_stream(codec, rate=10, options=options or {})
         stream.height, stream.width = height, width
         for name, value in ({"pix_fmt": "yuv420p"} | settings).items():

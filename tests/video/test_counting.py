@@ -10,7 +10,7 @@ from fla_llm.core.errors import DataError
 from fla_llm.video import Clip, count_frames, decode_all
 from fla_llm.video.decoding import decode_frames
 
-from .conftest import copy_packets
+from .conftest import copy_packets, open_to_write
 
 X264 = "keyint=12:min-keyint=12:bframes=3:b-adapt=0:scenecut=0:repeat-headers=1"
 KINDS = {
@@ -38,7 +38,7 @@ def write_moving(
     """Write a bar that moves over a picture 64 high, so that pictures refer to those beside them."""
     if codec not in av.codecs_available:
         pytest.skip(f"this PyAV has no encoder {codec}")
-    with av.open(str(path), "w") as container:
+    with open_to_write(path) as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.width, stream.height, stream.pix_fmt = width, 64, "yuv420p"
         for index in range(num_frames):
