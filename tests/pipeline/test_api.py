@@ -24,9 +24,10 @@ def test_the_import_loads_no_torch_and_finds_every_name() -> None:
     code = (
         "import sys, fla_llm; assert 'torch' not in sys.modules, 'torch'; from fla_llm import extract, score;"
         "assert extract is fla_llm.extract and callable(extract); from fla_llm.extract.config import *;"
-        "assert callable(fla_llm.extract); [getattr(fla_llm, name) for name in fla_llm.__all__]"
+        "assert callable(fla_llm.extract)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+    assert all(callable(getattr(fla_llm, name)) for name in fla_llm.__all__ if name != "__version__")
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

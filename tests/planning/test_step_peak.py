@@ -30,7 +30,7 @@ from fla_llm.planning.batch_shapes import BatchShape
 from fla_llm.planning.memory import measure_model
 from fla_llm.planning.step_memory import training_parts
 
-CLIPS, STEPS, WORDS, FEATURE_SIZE = 8, 130, 29, 64
+CLIPS, STEPS, WORDS, FEATURE_SIZE = 4, 130, 29, 64
 WIDTH, FFN = 256, 640
 _IDS = {"vocab_size": 4096, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 _DECODER = {
