@@ -53,6 +53,16 @@ def _imports_are_no_garbage() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _short_goodbyes() -> Iterator[None]:
+    """A loader waits up to five seconds for each worker of a failed epoch, and many tests make one fail."""
+    from torch.utils.data import _utils
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_utils, "MP_STATUS_CHECK_INTERVAL", 0.5)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _no_claim_on_the_machine() -> Iterator[None]:
     """A library that makes a process a real-time one starves the processes beside it until they fail."""
     policy = os.sched_getscheduler(0)
