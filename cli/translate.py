@@ -21,7 +21,9 @@ logger = logging.getLogger(__name__)
     "--run", type=click.Path(file_okay=False, path_type=Path), help="A stage-two run: the translator."
 )
 @click.option(
-    "--ckpt", type=click.Path(file_okay=False, path_type=Path), help="A stage-one run: the encoder."
+    "--ckpt",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A stage-one run: the encoder. Not needed for key points of --encoder poses.",
 )
 @llm_option
 @click.option(
@@ -74,11 +76,13 @@ def command(
     ctx.exit(1 if faults else 0)
 
 
-def _parts(model: Path | None, run: Path | None, ckpt: Path | None) -> tuple[Path, Path]:
-    """Return the folders of the run and of the encoder."""
+def _parts(model: Path | None, run: Path | None, ckpt: Path | None) -> tuple[Path, Path | None]:
+    """Return the folders of the run and of the encoder. None: the run says how features are made."""
+    from ..finetune.run_files import check_parts, reads_key_points
+
     if model is not None and run is None and ckpt is None:
-        return model, model
-    if model is None and run is not None and ckpt is not None:
+        return model, None if reads_key_points(check_parts(model)) else model
+    if model is None and run is not None and (ckpt is not None or reads_key_points(check_parts(run))):
         return run, ckpt
     raise click.UsageError(
         "Give the translator by --model, or by --run and --ckpt.\n"

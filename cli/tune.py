@@ -30,7 +30,11 @@ from .tuning import tune_config, tuning_options
     "--features", multiple=True, required=True, metavar="DIR", type=click.Path(path_type=Path),
     help="A cache made by fla extract; several: streams of the same clips, or corpora of different ones.",
 )  # fmt: skip
-@click.option("--llm", required=True, metavar="ID|DIR", help="A Hugging Face id, or a model's directory.")
+@click.option("--llm", metavar="ID|DIR", help="A Hugging Face id, or a model's directory.")
+@click.option(
+    "--init", metavar="RUN", type=click.Path(path_type=Path),
+    help="Begin with the projectors, and without --llm the language model, of RUN.",
+)  # fmt: skip
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
 @click.option("--in-memory", is_flag=True, help="Read all features first and keep them in memory.")
 @click.option(
@@ -51,7 +55,8 @@ from .tuning import tune_config, tuning_options
 @json_option
 def command(
     features: tuple[Path, ...],
-    llm: str,
+    llm: str | None,
+    init: Path | None,
     out: Path,
     in_memory: bool,
     trim_vocab: bool,
@@ -76,6 +81,7 @@ def command(
     """
     from ..core.hub import find_source
     from ..core.run import check_run_folder, is_first_process
+    from ..finetune.initial_weights import initial_llm
     from ..pipeline.precheck import check_features
 
     # An absent flag must not switch off a setting of --config.
@@ -87,6 +93,7 @@ def command(
     check_features(features, "train")
     if not dry_run and is_first_process():  # other processes may start after the first has written files
         check_run_folder(out, resume=resume)
+    llm = initial_llm(init, llm)
     find_source(llm)
     from ..finetune.train import plan, tune  # loads torch, which takes seconds
     from ..planning.vram_check import check_fits
@@ -94,10 +101,10 @@ def command(
     # Out of memory would end the run after minutes of loading, or at the longest clip hours later.
     check_fits(features, llm=llm, config=config, device=device, limit=limit)
     if dry_run:
-        planned = plan(features, llm=llm, config=config, device=device, limit=limit)
+        planned = plan(features, llm=llm, config=config, init=init, device=device, limit=limit)
         _finish(asdict(planned), planned.missing, as_json)
     tuned = tune(
-        features, llm=llm, config=config, out=out, resume=resume, device=device, limit=limit,
+        features, llm=llm, config=config, out=out, init=init, resume=resume, device=device, limit=limit,
         in_memory=in_memory, allow_config_change=allow_config_change,
     )  # fmt: skip
     _finish(tuned.to_dict(), tuned.missing, as_json)

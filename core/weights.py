@@ -96,13 +96,28 @@ def load_into(module: "nn.Module", path: Path, *, of: str) -> None:
     Raises:
         ModelError: the file is damaged, or its tensors have other names or shapes.
     """
-    found, wanted = read_tensors(path), module.state_dict()
+    load_tensors(module, read_tensors(path), file=path, of=of)
+
+
+def load_tensors(module: "nn.Module", found: "Mapping[str, Tensor]", *, file: Path, of: str) -> None:
+    """Load tensors of a file into a module, all of its tensors and no others.
+
+    Args:
+        module: module to fill.
+        found: tensors by their names in the module.
+        file: the file, for the error.
+        of: name of the module, for the error.
+
+    Raises:
+        ModelError: the tensors have other names or shapes.
+    """
+    wanted = module.state_dict()
     if misfit := describe_misfit(
         missing=wanted.keys() - found.keys(),
         unexpected=found.keys() - wanted.keys(),
         mismatched=shape_faults(found, wanted),
     ):
-        raise ModelError(f"{path} does not fit {of}: it {misfit}.")
+        raise ModelError(f"{file} does not fit {of}: it {misfit}.")
     module.load_state_dict(found)
 
 

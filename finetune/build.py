@@ -6,14 +6,16 @@ from typing import Any
 import torch
 
 from ..core.device import resolve_dtype
+from ..core.errors import ConfigError
 from ..llm.causal import CausalLM
 from ..llm.conditioned_lm import ConditionedLM
+from ..llm.config import PromptPlace
 from ..llm.load import LanguageModel
 from ..llm.lora import add_lora
 from ..llm.quantisation import prepare_frozen
 from ..llm.seq2seq import Seq2SeqLM
 from ..llm.text_codec import TextCodec
-from .config import ProjectorConfig, TuneConfig
+from .config import TuneConfig
 from .projector import Projector, StreamProjectors
 from .streams import StreamRecord
 
@@ -36,18 +38,34 @@ def trained_llm(base: Any, config: TuneConfig) -> Any:
 
 
 def make_projector(
-    base: Any, streams: Sequence[StreamRecord], *, config: ProjectorConfig
+    base: Any, streams: Sequence[StreamRecord], *, config: TuneConfig
 ) -> Projector | StreamProjectors:
-    """Return new projectors from each stream's features to the embeddings of ``base``."""
-    sizes = [stream.feature_size for stream in streams]
+    """Return new projectors from each stream's features to the embeddings of ``base``.
+
+    Raises:
+        ConfigError: the settings name a stream that does not exist, or a projector cannot read its stream.
+    """
+    for number in config.projector_by_stream:
+        if int(number) > len(streams):
+            raise ConfigError(
+                f"'projector_by_stream' must name streams in 1..{len(streams)}, but names {number}.\n"
+                "Give --features once for each stream."
+            )
     # The embedding and not the config: some models embed words in a width of their own.
     embedding_size: int = base.get_input_embeddings().embedding_dim
-    if len(sizes) > 1:
-        return StreamProjectors(sizes, embedding_size, config=config)
-    return Projector(sizes[0], embedding_size, config=config)
+    projectors = [
+        Projector(stream.feature_size, embedding_size, config=config.projector_of(number))
+        for number, stream in enumerate(streams)
+    ]
+    return projectors[0] if len(projectors) == 1 else StreamProjectors(projectors)
 
 
-def make_conditioned_lm(language_model: LanguageModel, codec: TextCodec) -> ConditionedLM:
+def make_conditioned_lm(
+    language_model: LanguageModel, codec: TextCodec, *, prompt_place: PromptPlace
+) -> ConditionedLM:
     """Return the wrapper for the architecture: decoder-only or encoder-decoder."""
     kind = Seq2SeqLM if language_model.model.config.is_encoder_decoder else CausalLM
-    return kind(language_model.model, lead_ids=codec.lead_ids(), pad_id=codec.pad_id, eos_id=codec.eos_id)
+    return kind(
+        language_model.model, lead_ids=codec.lead_ids(), pad_id=codec.pad_id, eos_id=codec.eos_id,
+        prompt_place=prompt_place,
+    )  # fmt: skip

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..core.errors import ConfigError
-from ..llm.config import LoraSettings, Quantise
+from ..llm.config import LoraSettings, PromptPlace, Quantise
 from ..llm.prompt import check_prompt
 from ..training.config import DecodingConfig, TrainingConfig
 
@@ -15,14 +15,19 @@ Train = Literal["lora+projector", "lora", "projector", "full"]
 class ProjectorConfig:
     """Settings of the projector from features to word embeddings."""
 
-    kind: Literal["linear", "mlp", "conv"] = "mlp"
-    """``mlp`` has a hidden layer, like LLM-Adapter in the paper. ``conv`` adds neighbours in time."""
+    kind: Literal["linear", "mlp", "conv", "poses"] = "mlp"
+    """``mlp`` has a hidden layer, like LLM-Adapter in the paper. ``conv`` adds neighbours in time. ``poses``
+    is the graph network of Uni-Sign over normalised key points (``fla extract --encoder poses``)."""
     hidden_size: int = 1024
-    """Width of the hidden layer. ``linear`` has no hidden layer."""
+    """Width of the hidden layer. ``linear`` and ``poses`` have no hidden layer."""
     kernel: int = 5
     """Kernel size of ``conv`` in feature steps, an odd number."""
     stride: int = 2
     """Stride of ``conv`` in feature steps. A larger stride shortens the sequence for the language model."""
+    width: int = 256
+    """Channels of a part in the graph network of ``poses``, a multiple of 4. 256 as in Uni-Sign."""
+    norm: bool = True
+    """End with a LayerNorm, scaled to the magnitude of word embeddings. Uni-Sign has none."""
     learning_rate: float = 1e-3
     """Learning rate of the projector, which starts from random weights. 1e-3 as in the paper, section 4.2."""
 
@@ -39,6 +44,13 @@ class ProjectorConfig:
                 f"'projector.stride' must be in 1..{self.kernel} (the kernel), but is {self.stride}: "
                 "it would pass steps over."
             )
+        if self.width < 4 or self.width % 4:
+            raise ConfigError(f"'projector.width' must be a multiple of 4, but is {self.width}.")
+
+    @property
+    def output_stride(self) -> int:
+        """Feature steps that become one position of the language model."""
+        return self.stride if self.kind == "conv" else 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +89,12 @@ class TuneConfig:
     """Trained weights. ``full`` trains every weight and the projector in fp32, without quantisation."""
     lora: LoraSettings = field(default_factory=LoraSettings)
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
+    projector_by_stream: dict[str, ProjectorConfig] = field(default_factory=dict)
+    """Projectors of single streams, by the number of ``--features`` (``"2"``), in place of ``projector``."""
     prompt: str | None = None
-    """Text after the features. ``{language}`` is the language name. None: the default. ``""``: no text."""
+    """Text beside the features. ``{language}`` is the language name. None: the default. ``""``: no text."""
+    prompt_place: PromptPlace = "after"
+    """Place of the prompt: ``after`` the features, or ``before``, as in Uni-Sign."""
     prompt_by_language: dict[str, str] = field(default_factory=dict)
     """Prompts of single languages, by code (``de``), in place of ``prompt``."""
     examples: int = 0
@@ -106,6 +122,12 @@ class TuneConfig:
     def __post_init__(self) -> None:
         for prompt in (self.prompt, *self.prompt_by_language.values()):
             check_prompt(prompt)
+        for number in self.projector_by_stream:
+            if not number.isdecimal() or int(number) < 1 or number != str(int(number)):
+                raise ConfigError(
+                    "'projector_by_stream' must have numbers of streams, from 1, as keys, but has "
+                    f"{number!r}."
+                )
         if self.examples < 0:
             raise ConfigError(f"'examples' must be at least 0, but is {self.examples}.")
         if self.train == "full" and self.quantise != "none":
@@ -115,3 +137,7 @@ class TuneConfig:
             )
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"'label_smoothing' must be in 0..1, but is {self.label_smoothing}.")
+
+    def projector_of(self, stream: int) -> ProjectorConfig:
+        """Return the settings of the projector of a stream, counted from 0."""
+        return self.projector_by_stream.get(str(stream + 1), self.projector)

@@ -6,7 +6,7 @@ The setting ``train`` chooses the trained weights, by default LoRA and the proje
 import logging
 from collections.abc import Mapping, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Self
 
 import torch
 from peft import PeftModel
@@ -74,12 +74,14 @@ class StageTwoModel(TranslationModel):
         self.codec = TextCodec(
             language_model.tokenizer, base.config, prompt=config.prompt, prompts=config.prompt_by_language
         )
-        self.conditioned_lm = make_conditioned_lm(language_model, self.codec)
+        self.conditioned_lm = make_conditioned_lm(
+            language_model, self.codec, prompt_place=config.prompt_place
+        )
         self.untranslatable: dict[str, int] | None = None
         self.feature_size = feature_size
         alone = StreamRecord(fingerprint=feature_fingerprint, feature_size=feature_size)
         self.streams = tuple(streams) or (alone,)
-        self.projector = make_projector(base, self.streams, config=config.projector).to(base.device)
+        self.projector = make_projector(base, self.streams, config=config).to(base.device)
         self.projector.requires_grad_(config.train != "lora")
         self._say_what_differs()
 
@@ -176,10 +178,28 @@ class StageTwoModel(TranslationModel):
         elif self.config.train == "full":
             groups.append({"name": "llm", "params": list(self.llm.parameters())})
         if self.config.train != "lora":
-            # The projector starts from random weights, and needs a larger rate than a pretrained model.
-            rate = self.config.projector.learning_rate
-            groups.append({"name": "projector", "params": list(self.projector.parameters()), "lr": rate})
+            groups += self._projector_groups()
         return groups
+
+    def _projector_groups(self) -> list[dict[str, Any]]:
+        """Return a group for all projectors of ``projector``, and a group for each of other streams."""
+        groups: dict[str, dict[str, Any]] = {}
+        for number, projector in enumerate(self.projectors):
+            is_own = str(number + 1) in self.config.projector_by_stream
+            name = f"projector_{number + 1}" if is_own else "projector"
+            # Projectors start from random weights, and need a larger rate than a pretrained model.
+            rate = self.config.projector_of(number).learning_rate
+            group = groups.setdefault(name, {"name": name, "params": [], "lr": rate})
+            group["params"] += projector.parameters()
+        return list(groups.values())
+
+    def train(self, mode: bool = True) -> Self:
+        """Set train or eval mode. A frozen projector stays in eval mode."""
+        super().train(mode)
+        # In train mode the statistics of BatchNorm would move, and normalise by the batch.
+        if self.config.train == "lora":
+            self.projector.eval()
+        return self
 
     def checkpoint_state(self) -> dict[str, Tensor]:
         """Return the trained weights, and always the projector. Frozen weights and buffers are left out."""

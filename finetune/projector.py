@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ..llm.conditioned_lm import pad_rows
 from .config import ProjectorConfig
+from .pose_layers import PoseLayers
 
 
 class Projector(nn.Module):
@@ -25,9 +26,9 @@ class Projector(nn.Module):
 
     def __init__(self, feature_size: int, embedding_size: int, *, config: ProjectorConfig) -> None:
         super().__init__()
-        self.stride = config.stride if config.kind == "conv" else 1
+        self.stride = config.output_stride
         self.layers = _layers(feature_size, embedding_size, config=config)
-        self.norm = nn.LayerNorm(embedding_size)
+        self.norm = nn.LayerNorm(embedding_size) if config.norm else None
         # Apart from the norm's own gain: the optimiser sees a gain near 1 and moves it by small shares.
         self.register_buffer("output_scale", torch.ones(()))
 
@@ -44,23 +45,28 @@ class Projector(nn.Module):
             if lengths is not None:  # a convolution would see over the end
                 steps = torch.arange(features.shape[1], device=features.device)
                 real = real.masked_fill((steps >= lengths[:, None])[..., None], 0.0)
-            return self.norm(self.layers(real)) * self.output_scale
+            if isinstance(self.layers, PoseLayers):
+                projected = self.layers(real, lengths)
+            else:
+                projected = self.layers(real)
+            return projected if self.norm is None else self.norm(projected) * self.output_scale
 
     def output_lengths(self, lengths: Tensor) -> Tensor:
         """Return the number of embeddings for clips of ``lengths`` (B,) steps."""
         return (lengths + self.stride - 1) // self.stride
 
     def calibrate(self, embedding_rms: float) -> None:
-        """Give the output the magnitude ``embedding_rms``."""
-        self.output_scale.fill_(embedding_rms)
+        """Give the output the magnitude ``embedding_rms``. Without a norm the output keeps its magnitude."""
+        if self.norm is not None:
+            self.output_scale.fill_(embedding_rms)
 
 
 class StreamProjectors(nn.Module):
     """Projectors of several streams. The outputs are joined in time, stream after stream."""
 
-    def __init__(self, feature_sizes: Sequence[int], embedding_size: int, *, config: ProjectorConfig) -> None:
+    def __init__(self, projectors: Sequence[Projector]) -> None:
         super().__init__()
-        self.streams = nn.ModuleList(Projector(size, embedding_size, config=config) for size in feature_sizes)
+        self.streams = nn.ModuleList(projectors)
 
     @property
     def projectors(self) -> list[Projector]:
@@ -99,6 +105,8 @@ class TimeConvolution(nn.Module):
 
 
 def _layers(feature_size: int, embedding_size: int, *, config: ProjectorConfig) -> nn.Module:
+    if config.kind == "poses":
+        return PoseLayers(feature_size, embedding_size, width=config.width)
     if config.kind == "linear":
         return nn.Linear(feature_size, embedding_size)
     first: nn.Module = nn.Linear(feature_size, config.hidden_size)

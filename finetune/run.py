@@ -20,6 +20,7 @@ from ..training.processes import is_main_process, wait_for_all
 from ..training.resuming import changed_settings, describe_batches, log_changes, refuse_other_batches
 from .config import TuneConfig
 from .data import FeatureItems
+from .initial_weights import describe_init
 from .model import StageTwoModel
 from .run_files import CONFIG
 from .store import describe_run, save_stage_two
@@ -57,6 +58,7 @@ def check_run(
     config: TuneConfig,
     *,
     llm: str,
+    init: Path | None = None,
     train: FeatureItems,
     dev: FeatureItems | None,
     resume: bool,
@@ -68,6 +70,7 @@ def check_run(
         out: the run directory.
         config: settings of the run.
         llm: the language model, an id or a directory.
+        init: earlier run of the initial weights.
         train: clips of the training.
         dev: clips for the choice of the checkpoint.
         resume: whether to resume the run in ``out``.
@@ -88,6 +91,7 @@ def check_run(
         return {}
     # The settings come last: --allow-config-change does not excuse another model or other clips.
     _refuse_other_llm(out, llm)
+    _refuse_other_init(out, init)
     _refuse_other_clips(out, _clips(train, dev))
     begun = config_to_dict(load_config(TuneConfig, source=str(out / CONFIG)))
     return changed_settings(out, begun, config_to_dict(config), allow=allow_config_change)
@@ -101,6 +105,7 @@ def begin_run(
     train: FeatureItems,
     dev: FeatureItems | None,
     changed: Mapping[str, Any],
+    init: Path | None = None,
 ) -> None:
     """Record settings, clips, language model and batches of a run.
 
@@ -111,6 +116,7 @@ def begin_run(
         train: clips of the training.
         dev: clips for the choice of the checkpoint.
         changed: result of :func:`check_run`.
+        init: earlier run of the initial weights.
 
     Raises:
         RunError: the run was begun with other batches.
@@ -130,6 +136,7 @@ def begin_run(
     # The folders are for fla report, and not compared on a resume: a cache may move.
     folders = dict.fromkeys(str(cache.folder.absolute()) for own in train.streams for cache in own.caches)
     begun = {"llm": base.source, "llm_revision": base.revision, "batches": now, "features": list(folders)}
+    begun |= {"init": describe_init(init)}
     write_json(out / BEGUN_WITH, begun)
 
 
@@ -154,6 +161,16 @@ def _refuse_other_llm(out: Path, llm: str) -> None:
             f"{out} must be resumed with the language model it was begun with, {begun['llm']} "
             f"({begun['llm_revision']}), but --llm is {source} ({revision}).\n"
             "Give the same --llm, or start another run with another --out."
+        )
+
+
+def _refuse_other_init(out: Path, init: Path | None) -> None:
+    """Refuse other initial weights: a run without a checkpoint would begin from them."""
+    begun, found = read_json(out / BEGUN_WITH).get("init"), describe_init(init)
+    if begun != found:
+        raise RunError(
+            f"{out} must be resumed with the --init it was begun with ({begun or 'none'}), but is given "
+            f"{found or 'none'}.\nGive the same --init, or start another run with another --out."
         )
 
 

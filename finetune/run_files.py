@@ -75,6 +75,12 @@ def check_parts(run: Path) -> dict[str, Any]:
     return described
 
 
+def reads_key_points(described: dict[str, Any]) -> bool:
+    """Return whether a stream of the run has normalised key points as features."""
+    made_by = [made for stream in described.get("streams", ()) for made in stream["made_by"]]
+    return any(made["level"] == "frame" and "poses" in made["preprocessing"] for made in made_by)
+
+
 def check_fingerprint(found: str, *, tuned_on: str) -> None:
     """Refuse features of another encoder than the run was tuned on.
 

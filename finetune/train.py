@@ -29,6 +29,7 @@ from .build import base_dtype
 from .collate import collate
 from .config import TuneConfig
 from .data import FeatureItems, open_caches
+from .initial_weights import load_projectors
 from .model import StageTwoModel
 from .projector import embedding_rms, rms
 from .run import TuneResult, begin_run, check_run, finish_run
@@ -63,6 +64,7 @@ def tune(
     llm: str,
     config: TuneConfig,
     out: Path,
+    init: Path | None = None,
     resume: bool = False,
     allow_config_change: bool = False,
     device: str = "auto",
@@ -77,6 +79,7 @@ def tune(
         llm: a Hugging Face id, or the directory of a model.
         config: settings of the run.
         out: the run directory: empty, or with ``resume`` the directory of a begun run.
+        init: an earlier run, whose projectors are loaded. Its language model is given as ``llm``.
         resume: continue from the last checkpoint.
         allow_config_change: resume even if settings have changed since the run began.
         device: a name for :func:`resolve_device`.
@@ -99,12 +102,12 @@ def tune(
         changed: dict[str, Any] = {}
         if is_main_process():
             changed = check_run(
-                out, config, llm=llm, train=train, dev=dev, resume=resume,
+                out, config, llm=llm, init=init, train=train, dev=dev, resume=resume,
                 allow_config_change=allow_config_change,
             )  # fmt: skip
         # The other processes wait until the main process has accepted the run directory.
         wait_for_all()
-        model = build_model(train, llm=llm, config=config, device=torch_device)
+        model = build_model(train, llm=llm, config=config, device=torch_device, init=init)
         data = TrainBatches(model, train)
         dev_set = None if dev is None else _evaluation_set(model, dev)
         model.untranslatable = check_sentences(model, train, dev)
@@ -112,7 +115,7 @@ def tune(
             logger.info(data.describe())
             for split, clips in missing.items():
                 log_missing(split, clips)
-            begin_run(out, model, batches=data, train=train, dev=dev, changed=changed)
+            begin_run(out, model, batches=data, train=train, dev=dev, changed=changed, init=init)
             if not resume:
                 _log_start(model, data, train, run=out)
         fitted = fit(
@@ -133,14 +136,20 @@ def tune(
 
 
 def plan(
-    features: Sequence[Path], *, llm: str, config: TuneConfig, device: str = "auto", limit: int | None = None
+    features: Sequence[Path],
+    *,
+    llm: str,
+    config: TuneConfig,
+    init: Path | None = None,
+    device: str = "auto",
+    limit: int | None = None,
 ) -> TunePlan:
     """Check the input of :func:`tune`, up to the loss of the largest batch, without writing a file."""
     check_tracker(config.training.report_to)
     train, dev = open_clips(features, config=config, limit=limit)
     torch_device = local_device(resolve_device(device))
     # Dropout would make the loss of a dry run random.
-    model = build_model(train, llm=llm, config=config, device=torch_device).eval()
+    model = build_model(train, llm=llm, config=config, device=torch_device, init=init).eval()
     data = TrainBatches(model, train)
     if dev is not None:
         _evaluation_set(model, dev)
@@ -217,8 +226,13 @@ def _check_same_streams(train: FeatureItems, dev: FeatureItems) -> None:
         warn_of_other_videos(own, other)
 
 
-def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: torch.device) -> StageTwoModel:
-    """Return an untrained model for these clips. The seed of the config draws the new weights."""
+def build_model(
+    items: FeatureItems, *, llm: str, config: TuneConfig, device: torch.device, init: Path | None = None
+) -> StageTwoModel:
+    """Return an untrained model for these clips, with the projectors of the earlier run ``init``.
+
+    The seed of the config draws the new weights.
+    """
     language_model = load_llm(llm, quantise=config.quantise, device=device, dtype=base_dtype(config, device))
     examples = draw_examples(items.texts, items.languages, count=config.examples, seed=config.seed)
     if config.trim_vocab:
@@ -238,12 +252,19 @@ def build_model(items: FeatureItems, *, llm: str, config: TuneConfig, device: to
         streams=items.records,
     )
     model.codec.examples = examples
-    # The magnitude depends on how often tokens occur, so real sentences are measured.
-    ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.codec.target_ids(text)]
-    magnitude = embedding_rms(model.conditioned_lm.embed, ids, device=device)
+    magnitude = _text_rms(model, items)
     for projector in model.projectors:
         projector.calibrate(magnitude)
+    if init is not None:
+        load_projectors(model, init)
     return model
+
+
+def _text_rms(model: StageTwoModel, items: FeatureItems) -> float:
+    """Return the magnitude of the embeddings of the first sentences."""
+    # The magnitude depends on how often tokens occur, so real sentences are measured.
+    ids = [token for text in items.texts[:RMS_SENTENCES] for token in model.codec.target_ids(text)]
+    return embedding_rms(model.conditioned_lm.embed, ids, device=model.llm.device)
 
 
 def _evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:
@@ -256,10 +277,13 @@ def _log_start(model: StageTwoModel, data: TrainBatches, items: FeatureItems, *,
     # Both magnitudes should be about alike: the language model reads the features in place of words.
     batch = collate([items.get(0)], codec=model.codec)
     row: dict[str, float] = {"step": 0, "batches": len(data), "padding_share": round(data.padding_share, 4)}
-    row |= {"embedding_rms": model.projectors[0].output_scale.item()}
+    row |= {"embedding_rms": _text_rms(model, items)}
+    was_training = model.training
+    model.eval()  # BatchNorm of a projector must not count this batch
     for number, projector in enumerate(model.projectors):
         features = batch[stream_names(number)[0]][:, :RMS_STEPS].to(model.llm.device)
         row[f"projector_rms_{number + 1}" if number else "projector_rms"] = rms(projector(features))
+    model.train(was_training)
     TrainingLog(run / "log.jsonl").write(row)
     logger.info(
         "RMS of text embeddings {embedding_rms:.4g}, of projected features {projector_rms:.4g}".format(**row)

@@ -1,4 +1,4 @@
-"""Decoder-only models: a single sequence [begin][features][prompt][target]."""
+"""Decoder-only models: a single sequence of begin token, features, prompt and target."""
 
 import inspect
 from collections.abc import Sequence
@@ -47,12 +47,11 @@ class CausalLM(ConditionedLM):
         with eager_attention(self.llm):
             layers = self.llm.get_decoder()(**inputs, use_cache=False, output_attentions=True).attentions
         weights = mean_weights(layers, kind=self.llm.config.model_type)  # (B, S, S)
-        first, counts = len(self.lead_ids), label_counts(labels)
+        lengths, counts = conditioning.feature_lengths.tolist(), label_counts(labels)
+        clips = zip(prefixes, self.feature_starts(conditioning), lengths, strict=True)
         return [
             weights[i, len(row) - 1 : len(row) - 1 + counts[i], first : first + steps]
-            for i, (row, steps) in enumerate(
-                zip(prefixes, conditioning.feature_lengths.tolist(), strict=True)
-            )
+            for i, (row, first, steps) in enumerate(clips)
         ]
 
     def _with_targets(self, prefixes: Sequence[Tensor], labels: Tensor) -> list[Tensor]:

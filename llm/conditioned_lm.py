@@ -17,6 +17,7 @@ from transformers import PreTrainedModel
 
 from ..training.config import DecodingConfig
 from ..training.model import IGNORED
+from .config import PromptPlace
 from .diverse_beams import DiverseGroups
 from .loss import head_of, token_log_likelihoods
 
@@ -55,8 +56,17 @@ class Hypotheses:
 class ConditionedLM(ABC):
     """Base class: input, training states and search of a kind of language model."""
 
-    def __init__(self, llm: PreTrainedModel, *, lead_ids: Sequence[int], pad_id: int, eos_id: int) -> None:
+    def __init__(
+        self,
+        llm: PreTrainedModel,
+        *,
+        lead_ids: Sequence[int],
+        pad_id: int,
+        eos_id: int,
+        prompt_place: PromptPlace = "after",
+    ) -> None:
         self.llm: Any = llm  # of a class that only its config knows
+        self.prompt_place: PromptPlace = prompt_place
         self.embed = llm.get_input_embeddings()
         self.head = head_of(llm)
         self.lead_ids = list(lead_ids)
@@ -95,7 +105,7 @@ class ConditionedLM(ABC):
         The last label, the end token, is predicted but never read.
 
         Args:
-            sources: positions of [lead][features][prompt] of each clip.
+            sources: positions of lead, features and prompt of each clip.
             labels: labels of each clip.
             prefixes: first tokens of the decoder of each clip.
         """
@@ -125,7 +135,10 @@ class ConditionedLM(ABC):
         return self.embed(ids)
 
     def conditioning_rows(self, conditioning: Conditioning) -> list[Tensor]:
-        """Return [lead][features][prompt] of each clip, (S_i, D), in the dtype of the embeddings."""
+        """Return [lead][features][prompt] of each clip, (S_i, D), in the dtype of the embeddings.
+
+        With ``prompt_place`` "before" the rows are [lead][prompt][features].
+        """
         # Rows are cut to the real lengths: padding inside a row would stand between features and prompt.
         prompts = self.embed_ids(conditioning.prompt_ids)
         lead = self.embed_ids(torch.tensor(self.lead_ids, dtype=torch.long, device=prompts.device))
@@ -133,7 +146,16 @@ class ConditionedLM(ABC):
         lengths = zip(
             conditioning.feature_lengths.tolist(), conditioning.prompt_lengths.tolist(), strict=True
         )
-        return [torch.cat([lead, features[i, :t], prompts[i, :p]]) for i, (t, p) in enumerate(lengths)]
+        rows = [(lead, features[i, :t], prompts[i, :p]) for i, (t, p) in enumerate(lengths)]
+        if self.prompt_place == "before":
+            rows = [(lead, prompt, own) for _, own, prompt in rows]
+        return [torch.cat(row) for row in rows]
+
+    def feature_starts(self, conditioning: Conditioning) -> list[int]:
+        """Return the position of the first feature in each of :meth:`conditioning_rows`."""
+        prompts: list[int] = conditioning.prompt_lengths.tolist()
+        is_before = self.prompt_place == "before"
+        return [len(self.lead_ids) + (count if is_before else 0) for count in prompts]
 
     def _beams(self, conditioning: Conditioning, decoding: DecodingConfig, *, n_best: int) -> Tensor:
         """Return the best ids of beam search, (B, n_best, L)."""

@@ -6,6 +6,8 @@ from typing import Literal
 from ..core.errors import ConfigError
 
 Quantise = Literal["nf4", "int8", "none"]
+PromptPlace = Literal["before", "after"]
+"""Place of the prompt, relative to the features."""
 KEPT_IDS = "kept_ids.json"
 """File with the kept ids of a trimmed vocabulary."""
 LORA_WEIGHTS = "adapter_model.safetensors"

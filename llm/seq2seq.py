@@ -56,10 +56,12 @@ class Seq2SeqLM(ConditionedLM):
                 output_attentions=True,
             )
         weights = mean_weights(decoded.cross_attentions, kind=self.llm.config.model_type)  # (B, K + L - 1, S)
-        start, first = conditioning.decoder_prefix_ids.shape[1] - 1, len(self.lead_ids)
-        clips = zip(label_counts(labels), conditioning.feature_lengths.tolist(), strict=True)
+        start = conditioning.decoder_prefix_ids.shape[1] - 1
+        lengths, firsts = conditioning.feature_lengths.tolist(), self.feature_starts(conditioning)
+        clips = zip(label_counts(labels), firsts, lengths, strict=True)
         return [
-            weights[i, start : start + count, first : first + steps] for i, (count, steps) in enumerate(clips)
+            weights[i, start : start + count, first : first + steps]
+            for i, (count, first, steps) in enumerate(clips)
         ]
 
     def _read_ids(self, conditioning: Conditioning, labels: Tensor) -> Tensor:

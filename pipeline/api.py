@@ -8,6 +8,7 @@ from ..core.config import load_config
 from ..core.errors import ConfigError
 from ..core.sample import Split
 from ..finetune.config import TuneConfig
+from ..finetune.initial_weights import initial_llm
 from ..finetune.run import TuneResult
 from ..finetune.train import tune as tune_with
 from ..scoring.protocols import DEFAULT_PROTOCOL
@@ -20,8 +21,9 @@ Paths = Path | str | Sequence[Path | str]
 def tune(
     features: Paths,
     *,
-    llm: str,
+    llm: str | None = None,
     out: Path | str,
+    init: Path | str | None = None,
     config: str | None = None,
     settings: Sequence[str] = (),
     resume: bool = False,
@@ -32,8 +34,9 @@ def tune(
 
     Args:
         features: a cache, or several.
-        llm: a Hugging Face id, or a model's directory.
+        llm: a Hugging Face id, or a model's directory. None: the language model of ``init``.
         out: the run directory.
+        init: an earlier run, whose projectors begin this run. None: new projectors.
         config: a preset such as ``demo``, or a YAML file. None: the defaults.
         settings: single settings, such as ``training.epochs=3``.
         resume: go on from the last checkpoint.
@@ -46,9 +49,11 @@ def tune(
     loaded = load_config(
         TuneConfig, base=TuneConfig(), presets=TUNE_PRESETS, source=config, overrides=settings
     )
+    begin = None if init is None else Path(init)
     return tune_with(
-        _paths(features), llm=llm, config=loaded, out=Path(out), resume=resume, device=device, limit=limit
-    )
+        _paths(features), llm=initial_llm(begin, llm), config=loaded, out=Path(out), init=begin,
+        resume=resume, device=device, limit=limit,
+    )  # fmt: skip
 
 
 def evaluate(

@@ -12,7 +12,6 @@ from ..core.device import resolve_device
 from ..core.errors import ConfigError, DataError, RunError
 from ..core.files import read_json
 from ..encoder.encode import encode
-from ..encoder.store import fingerprint, load_encoder
 from ..finetune.collate import collate
 from ..finetune.model import StageTwoModel
 from ..finetune.positions import SOURCE, check_positions, source_positions
@@ -24,6 +23,7 @@ from ..video import select_from_arrays
 from .clip_files import read_clip
 from .evaluation import Decoding
 from .feature_recipe import recipe_of
+from .stream_encoder import encoder_of
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -57,7 +57,8 @@ class Translator:
         Args:
             run: a stage-two run, or an export.
             ckpt: stage-one run or encoder directory that made the features of the run. None: the encoder lies
-                in ``run``, as ``fla export --ckpt`` puts it there.
+                in ``run``, as ``fla export --ckpt`` puts it there, or the features are key points without
+                training.
             llm: present path of the language model, if the model was moved.
             language: language of the sentences. None: the language of the tuning.
             decoding: changes to the search of the run.
@@ -69,13 +70,15 @@ class Translator:
             ModelError: the encoder or the language model is missing or damaged.
             RunError: ``run`` is no stage-two run, or was tuned on several streams.
         """
-        run, encoder = Path(run), Path(ckpt or run)
+        run = Path(run)
         self.device = resolve_device(device)
-        self.encoder = load_encoder(encoder).to(self.device)
         self.model = load_stage_two(run, device=self.device, llm=llm)
         _check_one_stream(run, self.model)
-        check_features(self.model, fingerprint(encoder))
-        self.recipe = recipe_of(run, self.model.streams[0], encoder=self.encoder, device=self.device)
+        stream = self.model.streams[0]
+        encoder, fingerprint = encoder_of(run, None if ckpt is None else Path(ckpt), stream)
+        check_features(self.model, fingerprint)
+        self.encoder = encoder.to(self.device)
+        self.recipe = recipe_of(run, stream, encoder=self.encoder, device=self.device)
         self.language = language or _only_language(run)
         source, overrides = decoding
         own = self.model.config.decoding

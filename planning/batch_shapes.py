@@ -61,10 +61,10 @@ def _shapes(
 
 def shape_of(batch: Sequence[ClipLength], *, tune: TuneConfig) -> BatchShape:
     """Return the shape of a batch of these clips. Each stream is rounded up to the stride separately."""
-    longest, stride = longest_of(batch), tune.projector.stride if tune.projector.kind == "conv" else 1
+    longest = longest_of(batch)
 
     def project(clip: ClipLength) -> int:
-        return sum(-(-steps // stride) for steps in clip.steps)
+        return sum(projected_steps(clip.steps, tune=tune))
 
     return BatchShape(
         clips=len(batch),
@@ -75,3 +75,8 @@ def shape_of(batch: Sequence[ClipLength], *, tune: TuneConfig) -> BatchShape:
         # The longest clip and the longest sentence may belong to different samples.
         whole=max(project(clip) + clip.prompt + clip.labels - 1 for clip in batch),
     )
+
+
+def projected_steps(steps: Sequence[int], *, tune: TuneConfig) -> list[int]:
+    """Return the positions of each stream for the steps of each stream."""
+    return [-(-own // tune.projector_of(number).output_stride) for number, own in enumerate(steps)]

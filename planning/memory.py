@@ -96,9 +96,7 @@ def measure_model(
             part: measure_stack(config, part, quantise=tune.quantise, lora=lora, full=full, dtype=dtype)
             for part in parts
         },
-        projector=projector_sizes(
-            tune.projector, feature_sizes=feature_sizes, embedding_size=config.hidden_size
-        ),
+        projector=projector_sizes(tune, feature_sizes=feature_sizes, embedding_size=config.hidden_size),
         feature_sizes=feature_sizes,
         number_bytes=dtype.itemsize,
         held_bytes=held.itemsize,

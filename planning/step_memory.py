@@ -1,10 +1,11 @@
 """Memory of a training step, of a beam search, and of loading a model before trimming."""
 
 from ..llm.loss import BIASED, CHUNK_TOKENS, PLAIN, SCALED, SOFT_CAPPED
-from .batch_shapes import BatchShape
+from .batch_shapes import BatchShape, projected_steps
 from .layer_stack import Part
 from .memory import CONTEXT_BYTES, ModelMemory, StepPhase, fullest
 from .model_shapes import layer_counts
+from .pose_graph import pose_bytes, pose_flops
 from .weights import moment_bytes
 
 LOSS_BYTES = 12
@@ -74,11 +75,22 @@ def _positions(model: ModelMemory, batch: BatchShape) -> dict[Part, tuple[int, i
 
 def input_bytes(model: ModelMemory, batch: BatchShape) -> int:
     """Return the bytes of a batch in the projectors, in fp32, and of the padded embeddings."""
-    width, projector = model.config.hidden_size, model.tune.projector
-    hidden = 8 * projector.hidden_size * (projector.kind != "linear")
+    width = model.config.hidden_size
     read = 4 * sum(size * steps for size, steps in zip(model.feature_sizes, batch.steps, strict=True))
     rows = model.held_bytes * width * (batch.source if "encoder" in model.stacks else batch.whole)
-    return batch.clips * (read + batch.projected * (hidden + 4 * width) + rows)
+    projected = sum(
+        steps * (_kept_bytes(model, number) + 4 * width)
+        for number, steps in enumerate(projected_steps(batch.steps, tune=model.tune))
+    )
+    return batch.clips * (read + projected + rows)
+
+
+def _kept_bytes(model: ModelMemory, stream: int) -> int:
+    """Return the bytes that a projector keeps of a position for the backward pass, besides the output."""
+    projector = model.tune.projector_of(stream)
+    if projector.kind == "poses":
+        return pose_bytes(projector.width, model.config.hidden_size)
+    return 8 * projector.hidden_size * (projector.kind != "linear")
 
 
 def _loss_bytes(model: ModelMemory, batch: BatchShape) -> int:
@@ -93,13 +105,19 @@ def _loss_bytes(model: ModelMemory, batch: BatchShape) -> int:
 
 
 def forward_flops(model: ModelMemory, batch: BatchShape) -> float:
-    """Return the FLOPs of a forward pass of ``batch``."""
+    """Return the FLOPs of a forward pass of ``batch``. Projectors of single steps are too small to count."""
     layers = sum(
         layer_counts(model.config)[part == "decoder"] * model.stacks[part].layer_flops(*positions)
         for part, positions in _positions(model, batch).items()
     )
     head = 2 * model.weights.rows * model.config.hidden_size * batch.labels
-    return batch.clips * (layers + head)
+    projectors = [model.tune.projector_of(number) for number in range(len(batch.steps))]
+    poses = sum(
+        steps * pose_flops(projector.width, model.config.hidden_size)
+        for projector, steps in zip(projectors, batch.steps, strict=True)
+        if projector.kind == "poses"
+    )
+    return batch.clips * (layers + head + poses)
 
 
 def loading_parts(model: ModelMemory) -> dict[str, int]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
-from ..finetune.config import ProjectorConfig
+from ..finetune.config import TuneConfig
 from ..finetune.projector import Projector
 from ..llm.config import LoraSettings, Quantise
 from ..llm.lora import add_lora
@@ -152,11 +152,14 @@ def _packed_bytes(weight: Any, quantise: Quantise) -> int:
 
 
 def projector_sizes(
-    config: ProjectorConfig, *, feature_sizes: Sequence[int], embedding_size: int
+    tune: TuneConfig, *, feature_sizes: Sequence[int], embedding_size: int
 ) -> tuple[int, ...]:
     """Return the number of numbers in each tensor of all streams' projectors."""
     with torch.device("meta"):
-        projectors = [Projector(size, embedding_size, config=config) for size in feature_sizes]
+        projectors = [
+            Projector(size, embedding_size, config=tune.projector_of(number))
+            for number, size in enumerate(feature_sizes)
+        ]
     return tuple(p.numel() for projector in projectors for p in projector.parameters())
 
 

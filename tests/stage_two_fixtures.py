@@ -192,6 +192,20 @@ def draw_clips() -> list[dict[str, object]]:
     ]
 
 
+def draw_pose_clips() -> list[dict[str, object]]:
+    """Return clips of normalised key points (T, 207): the hands move as the words of the sentence say."""
+    clips = []
+    for number, text in enumerate(TEXTS):
+        draw = np.random.default_rng([5, number])
+        poses = np.full((4 + 2 * number, 69, 3), 0.9, np.float16)
+        poses[..., :2] = draw.uniform(-0.05, 0.05, (*poses.shape[:2], 2))
+        for step, row in enumerate(poses):
+            word = WORDS.index(text.split()[step * len(text.split()) // len(poses)])
+            row[9:51, :2] += (word % 3 - 1, word // 3 - 1)
+        clips.append({"id": f"clip-{number}", "features": poses.reshape(len(poses), -1), "text": text})
+    return clips
+
+
 def write_clips(
     folder: Path,
     items: list[dict[str, object]],
@@ -199,13 +213,14 @@ def write_clips(
     splits: tuple[str, ...] = ("train", "dev"),
     encoder: str = "e" * 64,
     prefix: str = "",
+    level: str = "sign",
 ) -> Path:
     """Write clips as a cache, the same in every split."""
     for split in splits:
         made_by = Provenance(
-            encoder_fingerprint=encoder, encoder_config={}, level="sign", preprocessing={}, frame_batch=1,
+            encoder_fingerprint=encoder, encoder_config={}, level=level, preprocessing={}, frame_batch=1,
             compute_dtype="float32", device_kind="cpu", corpus="toy", split=split,
-            feature_size=FEATURE_SIZE, step_seconds=0.16, versions={},
+            feature_size=np.asarray(items[0]["features"]).shape[1], step_seconds=0.16, versions={},
         )  # fmt: skip
         rows = [
             CacheRow(

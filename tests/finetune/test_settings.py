@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from stage_two_fixtures import draw_clips, write_clips
+from stage_two_fixtures import draw_clips, draw_pose_clips, write_clips
 
 from fla_llm.core.config import config_from_dict, config_to_dict
 from fla_llm.core.errors import ModelError
@@ -36,8 +36,12 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "projector.hidden_size": (8, {}),
     "projector.kernel": (3, {"projector": {"kind": "conv"}}),
     "projector.stride": (1, {"projector": {"kind": "conv"}}),
+    "projector.width": (8, {"projector": {"kind": "poses"}}),
+    "projector.norm": (False, {}),
     "projector.learning_rate": (0.5, {}),
+    "projector_by_stream": ({"1": {"kind": "linear"}}, {}),
     "prompt": ("Translate", {}),
+    "prompt_place": ("before", {}),
     "prompt_by_language": ({"de": "Translate"}, {}),
     "examples": (1, {}),
     "trim_vocab": (True, {}),
@@ -98,13 +102,16 @@ def observed(
     clips = [clip | {"text": text} for clip, text in zip(draw_clips(), TEXTS, strict=True)]
     cache = write_clips(tmp_path_factory.mktemp("cache"), clips, splits=("train",))
     items = FeatureItems(open_caches([cache], "train"), view_seed=0)
+    folder = write_clips(tmp_path_factory.mktemp("poses"), draw_pose_clips(), splits=("train",))
+    poses = FeatureItems(open_caches([folder], "train"), view_seed=0)
     known: dict[str, dict[str, Any]] = {}
 
     def observe_changed(changed: dict[str, Any]) -> dict[str, Any]:
         mapping = merged(merged(base, {"decoding": TIGHT}), changed)
         if str(changed) not in known:
             made = config_from_dict(TuneConfig, mapping, origin="test")
-            known[str(changed)] = observe(made, items, llm_folder("llama"))
+            given = poses if made.projector.kind == "poses" else items
+            known[str(changed)] = observe(made, given, llm_folder("llama"))
         return known[str(changed)]
 
     return observe_changed

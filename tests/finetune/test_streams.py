@@ -245,7 +245,7 @@ def test_the_first_streams_projector_is_drawn_as_if_it_were_alone(config: TuneCo
     torch.manual_seed(0)
     alone = Projector(8, 16, config=config.projector)
     torch.manual_seed(0)
-    joined = StreamProjectors(WIDTHS, 16, config=config.projector)
+    joined = StreamProjectors([Projector(width, 16, config=config.projector) for width in WIDTHS])
     for name, tensor in alone.state_dict().items():
         assert torch.equal(joined.projectors[0].state_dict()[name], tensor)
 
@@ -273,8 +273,11 @@ def test_each_corpus_keeps_its_language(llm_folder: Folder, config: TuneConfig, 
 
 
 def test_the_memory_plan_counts_every_projector(config: TuneConfig) -> None:
-    joined = StreamProjectors(WIDTHS, 64, config=config.projector)
-    sizes = projector_sizes(config.projector, feature_sizes=WIDTHS, embedding_size=64)
+    other = replace(config.projector, kind="linear")
+    own = replace(config, projector_by_stream={"2": other})
+    first, second = (Projector(width, 64, config=own.projector_of(i)) for i, width in enumerate(WIDTHS))
+    joined = StreamProjectors([first, second])
+    sizes = projector_sizes(own, feature_sizes=WIDTHS, embedding_size=64)
     assert sizes == tuple(p.numel() for p in joined.parameters())
 
 

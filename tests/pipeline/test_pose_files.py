@@ -1,16 +1,26 @@
 """Pose files are encoded for translation as an extraction encodes them."""
 
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from stage_two_fixtures import TEXTS
 
+from fla_llm.cli import fla
 from fla_llm.core.errors import DataError
+from fla_llm.core.sample import Sample
+from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.encoder.config import EncoderConfig, PoseConfig
 from fla_llm.encoder.encode import encode
 from fla_llm.encoder.pose_clips import read_normalised, thin_out
 from fla_llm.encoder.pose_encoder import PoseEncoder
+from fla_llm.finetune.config import ProjectorConfig, TuneConfig
+from fla_llm.finetune.train import tune
 from fla_llm.pipeline.clip_files import read_clip
 from fla_llm.pipeline.feature_recipe import FeatureRecipe
 from fla_llm.pipeline.translate import encode_videos
@@ -63,3 +73,36 @@ def test_folders_without_pose_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must hold pose files"):
         list_pose_files(tmp_path)
     assert list_pose_files(tmp_path / "one.npz") == [tmp_path / "one.npz"]
+
+
+def test_a_run_on_key_points_translates_pose_files_by_itself(
+    config: TuneConfig, llm_folder: Callable[[str], Path], tmp_path: Path
+) -> None:
+    rng, samples = np.random.default_rng(1), []
+    for number, text in enumerate(TEXTS[:2]):
+        poses = rng.uniform(0.1, 0.9, (6 + 4 * number, 133, 3))
+        poses[..., 2] = 0.9
+        np.savez(tmp_path / f"{number}.npz", keypoints=poses)
+        about = {"num_frames": len(poses), "fps": 25.0, "text": text, "language": "de"}
+        samples += [
+            Sample(id=f"{number}", split=split, poses=f"{number}.npz", **about) for split in ("train", "dev")
+        ]
+    manifest = Manifest(corpus="toy", root=tmp_path, samples=tuple(samples))
+    write_manifest(tmp_path / "manifest.jsonl", manifest)
+
+    def fla_run(*arguments: str) -> str:
+        return CliRunner().invoke(fla, arguments, catch_exceptions=False).stdout
+
+    cache, run = tmp_path / "cache", tmp_path / "run"
+    fla_run(
+        "extract", "--encoder", "poses", "--set", "poses.max_frames=8", "--manifest",
+        str(tmp_path / "manifest.jsonl"), "--out", str(cache),
+    )  # fmt: skip
+    own = replace(
+        config, quantise="none", train="full", projector=ProjectorConfig(kind="poses", width=8),
+        training=replace(config.training, epochs=1),
+    )  # fmt: skip
+    tune([cache], llm=str(llm_folder("mt5")), config=own, out=run, device="cpu")
+    rows = [json.loads(line) for line in (run / "predictions-dev.jsonl").read_text().splitlines()]
+    said = fla_run("translate", str(tmp_path / "0.npz"), str(tmp_path / "1.npz"), "--run", str(run))
+    assert said.splitlines() == [row["prediction"] for row in rows]

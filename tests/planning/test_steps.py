@@ -85,13 +85,13 @@ def test_activations_of_a_real_step_are_those_that_are_estimated(
 
 @pytest.mark.parametrize("kind", ["linear", "mlp"])
 def test_projectors_keep_what_is_estimated(kind: Any, config: TuneConfig) -> None:
-    from fla_llm.finetune.projector import StreamProjectors
+    from fla_llm.finetune.projector import Projector, StreamProjectors
     from fla_llm.planning.step_memory import input_bytes
 
     tune = replace(config, quantise="none", projector=replace(config.projector, kind=kind, hidden_size=128))
     llm, sizes, steps = SHAPES["llama"](), (256, 64), (32, 128)
     memory = measure_model(llm, tune=tune, feature_sizes=sizes, dtype=torch.bfloat16)
-    projectors = StreamProjectors(sizes, llm.hidden_size, config=tune.projector)
+    projectors = StreamProjectors([Projector(size, llm.hidden_size, config=tune.projector) for size in sizes])
     features = [torch.ones(4, t, f).half() for t, f in zip(steps, sizes, strict=True)]
     saved = SavedBytes([*projectors.parameters(), *projectors.buffers()])
     with saved:

@@ -1,0 +1,87 @@
+"""Start of a run from the weights of an earlier run: its projectors, and its whole language model."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.errors import ConfigError, RunError
+from ..core.files import sha256_file
+from ..core.weights import load_tensors, read_tensors
+from .run_files import PROJECTOR, base_of, check_parts
+from .streams import StreamRecord
+
+if TYPE_CHECKING:
+    from .model import StageTwoModel
+
+logger = logging.getLogger(__name__)
+
+
+def initial_llm(init: Path | None, llm: str | None) -> str:
+    """Return the language model of a run that begins from ``init``.
+
+    Args:
+        init: an earlier run. None: new projectors.
+        llm: the language model by the user. None takes the whole language model of ``init``.
+
+    Raises:
+        ConfigError: neither is given, or ``init`` holds its whole language model and another is given.
+        RunError: ``init`` is no finished run, or has adapters or a trimmed vocabulary.
+        ModelError: a file of ``init`` is damaged.
+    """
+    if init is None:
+        if llm is None:
+            raise ConfigError("--llm must be given, unless --init names a run that holds its language model.")
+        return llm
+    described = check_parts(init)
+    if described["train"].startswith("lora"):
+        raise RunError(
+            f"{init} must hold a whole language model, or projectors alone, to begin a run, but holds "
+            f"adapters.\nRun: fla export {init} --merge"
+        )
+    if described.get("trimmed_to"):
+        raise RunError(
+            f"{init} must have the whole vocabulary to begin a run, but keeps {described['trimmed_to']} "
+            "tokens.\nTune the earlier run without --trim-vocab."
+        )
+    return base_of(init, described, llm=llm)
+
+
+def describe_init(init: Path | None) -> str | None:
+    """Return SHA-256 of the projectors of an earlier run, which a resume compares."""
+    return None if init is None else sha256_file(init / PROJECTOR)
+
+
+def load_projectors(model: "StageTwoModel", init: Path) -> None:
+    """Load the projectors of an earlier run into the first streams of the model.
+
+    Raises:
+        RunError: the earlier run has more streams.
+        ModelError: a projector has other settings.
+    """
+    given = _records(check_parts(init))
+    if len(given) > len(model.projectors):
+        raise RunError(
+            f"{init} must have at most the {len(model.projectors)} streams of --features, but has "
+            f"{len(given)}.\nGive --features once for each stream, in the order of {init}."
+        )
+    tensors = read_tensors(init / PROJECTOR)
+    for number, (projector, found) in enumerate(zip(model.projectors, given, strict=False)):
+        start = f"streams.{number}." if len(given) > 1 else ""
+        own = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
+        load_tensors(projector, own, file=init / PROJECTOR, of=f"the projector of stream {number + 1}")
+        _warn_of_other_features(init, found, model.streams[number], number=number)
+
+
+def _records(described: dict[str, Any]) -> Sequence[StreamRecord]:
+    """Return the streams of a run. Runs of one stream may have no list."""
+    alone = {"fingerprint": described["feature_fingerprint"], "feature_size": described["feature_size"]}
+    return [StreamRecord.from_dict({"made_by": ()} | one) for one in described.get("streams") or [alone]]
+
+
+def _warn_of_other_features(init: Path, found: StreamRecord, own: StreamRecord, *, number: int) -> None:
+    if found.fingerprint != own.fingerprint:
+        logger.warning(
+            f"{init} was tuned on features of encoder {found.fingerprint[:16]} in stream {number + 1}, and "
+            f"this run reads features of {own.fingerprint[:16]}."
+        )
