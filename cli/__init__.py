@@ -27,6 +27,7 @@ COMMANDS = {
     "quantise": "a language model -> its 4-bit copy, for tune --llm",
     "plan": "does a stage fit your GPU, what to change if not, and how many hours",
     "tune": "stage two: feature cache + LLM -> translation model",
+    "convert": "a published checkpoint of Uni-Sign -> a run",
     "evaluate": "score a run of either stage on a split",
     "translate": "a video -> a sentence",
     "export": "a tuned run -> a model to use elsewhere, merged if wanted",
