@@ -48,6 +48,19 @@ from .options import (
     metavar="X",
     help="Beams that differ: --set diversity=X (stage two).",
 )
+@click.option(
+    "--temperature",
+    type=FiniteRange(min=0),
+    metavar="X",
+    help="Draw tokens instead of searching: --set temperature=X (stage two).",
+)
+@click.option(
+    "--choose",
+    type=click.Choice(["best", "mbr", "mbr-bleu"]),
+    default="best",
+    show_default=True,
+    help="Sentence taken of --n-best: the likeliest, or the one closest to all by chrF or BLEU.",
+)
 @protocol_option
 @click.option(
     "--compare",
@@ -73,6 +86,8 @@ def command(
     phase: int,
     n_best: int | None,
     diversity: float | None,
+    temperature: float | None,
+    choose: str,
     protocol: str,
     compare: Path | None,
     config_source: str | None,
@@ -93,10 +108,12 @@ def command(
         raise click.UsageError("Give either --features (stage two) or --manifest (stage one).")
     if features and (root is not None or phase):
         raise click.UsageError("--root and --phase go with --manifest: a cache holds features, not videos.")
-    if manifest is not None and (n_best is not None or diversity is not None or llm is not None):
-        raise click.UsageError("--n-best, --diversity and --llm go with --features: stage one has none.")
-    if diversity is not None:
-        overrides = (*overrides, f"diversity={diversity}")
+    if manifest is not None and not (n_best is diversity is temperature is llm is None and choose == "best"):
+        raise click.UsageError(
+            "--n-best, --diversity, --temperature, --choose and --llm go with --features: stage one has none."
+        )
+    searches = {"diversity": diversity, "temperature": temperature}
+    overrides += tuple(f"{name}={value}" for name, value in searches.items() if value is not None)
     from ..pipeline.precheck import precheck_stage_one, precheck_stage_two
     from ..scoring.expected import compare_with_expected, describe_compared, read_expected
     from ..scoring.protocols import named_protocols
@@ -124,6 +141,7 @@ def command(
         llm=llm,
         phase=phase,
         n_best=n_best,
+        choose=choose,  # type: ignore[arg-type]
     )
     if manifest is not None:
         result = evaluate_stage_one(run, manifest, request=request, root=Path(root) if root else None)

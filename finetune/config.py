@@ -128,6 +128,11 @@ class TuneConfig:
                     "'projector_by_stream' must have numbers of streams, from 1, as keys, but has "
                     f"{number!r}."
                 )
+        if self.decoding.temperature:
+            raise ConfigError(
+                f"'decoding.temperature' must be 0 in a run, but is {self.decoding.temperature}: chance "
+                "would choose the checkpoint.\nDraw sentences with fla evaluate --temperature."
+            )
         if self.examples < 0:
             raise ConfigError(f"'examples' must be at least 0, but is {self.examples}.")
         if self.train == "full" and self.quantise != "none":

@@ -123,7 +123,7 @@ class StageTwoModel(TranslationModel):
         Args:
             batch: a batch from :func:`.collate.collate`, on the device of the model.
             decoding: settings of the search.
-            count: number of sentences, at most ``num_beams``.
+            count: number of sentences, at most ``num_beams`` unless tokens are drawn.
 
         Raises:
             ConfigError: ``count`` is above ``num_beams``.
@@ -283,12 +283,12 @@ class StageTwoModel(TranslationModel):
 
 
 def check_n_best(count: int, decoding: DecodingConfig) -> None:
-    """Refuse more hypotheses than the search keeps.
+    """Refuse more hypotheses than the search keeps. Draws are unlimited.
 
     Raises:
         ConfigError: ``count`` is above ``num_beams``.
     """
-    if decoding.num_beams < count:
+    if decoding.temperature == 0 and decoding.num_beams < count:
         raise ConfigError(
             f"decoding.num_beams must be at least {count} for --n-best {count}, "
             f"but is {decoding.num_beams}.\nAdd --set num_beams={count}, or ask for fewer."

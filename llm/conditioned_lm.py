@@ -114,6 +114,8 @@ class ConditionedLM(ABC):
         """Return token ids (B, at most ``max_new_tokens``) of the best hypotheses."""
         if decoding.diversity > 0:
             return self.search(conditioning, decoding).ids[:, 0]
+        if decoding.temperature > 0:
+            return self._samples(conditioning, decoding, count=1)[:, 0]
         return self._beams(conditioning, decoding, n_best=1)[:, 0]
 
     def search(self, conditioning: Conditioning, decoding: DecodingConfig, *, n_best: int = 1) -> Hypotheses:
@@ -122,9 +124,13 @@ class ConditionedLM(ABC):
         Args:
             conditioning: B clips.
             decoding: the search.
-            n_best: H, at most ``num_beams``. A diverse search gives all its groups, as many as ``num_beams``,
-                of which some may be alike.
+            n_best: H, at most ``num_beams`` unless tokens are drawn. A diverse search gives all its groups,
+                as many as ``num_beams``, of which some may be alike.
         """
+        if decoding.temperature > 0:
+            return _sorted(
+                self._scored(conditioning, self._samples(conditioning, decoding, count=n_best), decoding)
+            )
         if decoding.diversity > 0:
             # Groups come in the order of the penalty, so the best hypothesis may stand anywhere.
             return _sorted(self._scored(conditioning, self._diverse(conditioning, decoding), decoding))
@@ -169,6 +175,14 @@ class ConditionedLM(ABC):
         )
         return ids.unflatten(0, (-1, n_best))
 
+    def _samples(self, conditioning: Conditioning, decoding: DecodingConfig, *, count: int) -> Tensor:
+        """Return drawn ids (B, count, L), from torch's global generator."""
+        drawing = {"do_sample": True, "temperature": decoding.temperature}
+        # The whole distribution: a checkpoint's own top-k would cut it in silence.
+        drawing |= {"top_k": 0, "top_p": 1.0, "num_beams": 1, "num_return_sequences": count}
+        ids = self.new_ids(conditioning, **self._settings(decoding) | drawing)
+        return ids.unflatten(0, (-1, count))
+
     def _diverse(self, conditioning: Conditioning, decoding: DecodingConfig) -> Tensor:
         """Return a hypothesis for each group, (B, num_beams, L)."""
         groups = decoding.num_beams
@@ -201,7 +215,7 @@ class ConditionedLM(ABC):
         return torch.stack([row.sum() / len(row) ** length_penalty for row in likelihoods.split(counts)])
 
     def _settings(self, decoding: DecodingConfig) -> dict[str, Any]:
-        """Return the settings of ``generate()`` for all searches. Sampling is off."""
+        """Return the settings of ``generate()`` for all searches. Sampling is off unless a search asks."""
         return {
             "max_new_tokens": decoding.max_new_tokens,
             "do_sample": False,

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,8 @@ from ..scoring.protocols import named_protocols
 from ..scoring.scorecard import Systems, score_systems
 from ..scoring.shuffle import other_sentences
 from ..training.config import DecodingConfig
-from ..training.evaluation import EvaluationSet, Translations, predict, translate_all, write_predictions
+from ..training.evaluation import EvaluationSet, Translations, predict, write_predictions
+from .candidates import Candidates, check_choice, scores_of_candidates, translate_candidates
 from .evaluation import Coverage, Evaluation, Request
 from .results import earlier_protocols, evaluation_name, keep_scores, predictions_path, trial_settings
 
@@ -146,6 +146,7 @@ def _evaluate(
     bounds: EvaluationBounds | None = None,
 ) -> Evaluation:
     decoding = _decoding(model, request)
+    check_choice(request)
     # A wrong protocol is refused here, before hours of translation.
     protocols, language = named_protocols(request.protocol), _one_language(evaluation.languages)
     too_long = None
@@ -153,7 +154,9 @@ def _evaluate(
         too_long = count_too_long(
             model.codec, evaluation.references, split=request.split, max_new_tokens=decoding.max_new_tokens
         )
-    translations, n_best = _translate(model, evaluation, request=request, decoding=decoding)
+    translations, n_best = _translate(
+        model, evaluation, request=request, decoding=decoding, protocol=protocols[0]
+    )
     # Damage inside a file shows only now: the name and the scores must state these clips.
     for clip in translations.unreadable:
         logger.warning(str(clip))
@@ -174,6 +177,9 @@ def _evaluate(
         request=request, name=name, trial=trial, coverage=coverage, rows=rows[: len(protocols)],
         earlier_rows=rows[len(protocols) :], decoding=vars(decoding), bounds=bounds,
         predictions=predictions, too_long=too_long,
+        candidates=scores_of_candidates(
+            n_best, translations.references, language=language, protocol=protocols[0]
+        ),
     )  # fmt: skip
     keep_scores(run, result)
     return result
@@ -201,22 +207,19 @@ def _translate(
     *,
     request: Request,
     decoding: DecodingConfig,
-) -> tuple[Translations[str], list[list[dict[str, Any]]] | None]:
-    """Return the best sentence of each clip, and ``n_best`` hypotheses if requested."""
+    protocol: str,
+) -> tuple[Translations[str], Candidates | None]:
+    """Return the chosen sentence of each clip, and ``n_best`` hypotheses if requested."""
     device = resolve_device(request.device)
     dtype = resolve_dtype(model.config.training.precision, device)
     desc = f"translating {request.split}"
-    if request.n_best is None or isinstance(model, StageOneModel):
+    is_drawn = decoding.temperature > 0
+    if isinstance(model, StageOneModel) or (request.n_best is None and not is_drawn):
         return predict(model, evaluation, decoding=decoding, device=device, dtype=dtype, desc=desc), None
-    search = partial(model.translate_n_best, decoding=decoding, count=request.n_best)
-    found = translate_all(model, evaluation, translate=search, device=device, dtype=dtype, desc=desc)
-    # Hypotheses come best first.
-    best = [hypotheses[0]["text"] for hypotheses in found.hypotheses]
-    translations = Translations(
-        ids=found.ids, references=found.references, languages=found.languages, hypotheses=best,
-        unreadable=found.unreadable,
+    return translate_candidates(
+        model, evaluation, request=request, decoding=decoding, protocol=protocol,
+        device=device, dtype=dtype,
     )  # fmt: skip
-    return translations, found.hypotheses
 
 
 def _one_language(of_clips: Sequence[str]) -> str:

@@ -1,13 +1,14 @@
 """Data of an evaluation: request, coverage of the split, scores."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..core.missing import Missing, describe_missing
 from ..core.sample import Split, Unreadable
 from ..finetune.store import EvaluationBounds
+from ..scoring.candidates import CandidateScores, Choice
 from ..scoring.protocols import DEFAULT_PROTOCOL
 from ..scoring.score import Scores
 from ..scoring.scorecard import ProtocolScores, describe_rows
@@ -26,12 +27,14 @@ class Request:
     decoding: Decoding = (None, ())
     limit: int | None = None
     seed: int = 0
-    """Seed of the shuffle."""
+    """Seed of the shuffle, and of drawn candidates."""
     device: str = "auto"
     protocol: str = DEFAULT_PROTOCOL
     """Name of a scoring protocol, or ``all``."""
     n_best: int | None = None
     """Stage two: number of hypotheses to write for each clip, with scores. None: only the best."""
+    choose: Choice = "best"
+    """Choice among the hypotheses of a clip. No choice reads a reference."""
     llm: str | None = None
     """Stage two: present path of the language model. None: the path at tuning."""
     phase: int = 0
@@ -73,6 +76,8 @@ class Evaluation:
     bounds: EvaluationBounds | None
     """Stage two: limits of the translated batches. Stage one: None."""
     predictions: Path
+    candidates: CandidateScores | None
+    """Diversity of the hypotheses and their oracle, under the first protocol. None: no ``n_best``."""
     too_long: int | None
     """Stage two: number of references with more tokens than ``max_new_tokens``. Stage one: None."""
 
@@ -107,6 +112,7 @@ class Evaluation:
             "corpora": list(coverage.corpora),
             **rows[0].own[0][1].to_dict(),
             "protocols": {row.protocol: row.to_dict() for row in rows},
+            **({} if self.candidates is None else {"candidates": asdict(self.candidates)}),
             "decoding": self.decoding,
             "evaluation_batches": self.bounds,
             "too_long": self.too_long,
@@ -120,9 +126,16 @@ class Evaluation:
             f"{self.name}: {count_clips(self.to_dict())}",
             describe_missing(missing) if missing else "",
             describe_rows(self.rows, missing=len(missing)),
+            "" if self.candidates is None else describe_candidates(self.candidates),
             f"predictions {self.predictions}\non a page    fla report {self.predictions.parent}",
         ]
         return "\n\n".join(filter(None, parts))
+
+
+def describe_candidates(scores: CandidateScores) -> str:
+    """Return the diversity of candidates as text for people."""
+    figures = "   ".join(f"{name} {value:.2f}" for name, value in asdict(scores).items())
+    return f"of all candidates (the oracle reads the references)\n{figures}"
 
 
 def count_clips(content: Mapping[str, Any]) -> str:

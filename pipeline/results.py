@@ -29,7 +29,10 @@ def trial_settings(request: Request, decoding: DecodingConfig, *, own: DecodingC
     limit = [] if request.limit is None else [f"limit={request.limit}"]
     search = [f"{key}={value:g}" for key, value in vars(decoding).items() if value != getattr(own, key)]
     n_best = [] if request.n_best is None else [f"n_best={request.n_best}"]
-    return [*limit, *search, *n_best]
+    choice = [] if request.choose == "best" else [f"choose={request.choose}"]
+    # Draws of two seeds are two results.
+    seed = [f"draw={request.seed}"] if decoding.temperature and request.seed else []
+    return [*limit, *search, *n_best, *choice, *seed]
 
 
 def evaluation_name(

@@ -144,13 +144,14 @@ class PretrainConfig:
 
 
 def check_search(decoding: DecodingConfig) -> None:
-    """Refuse diverse beam search, which stage one does not have.
+    """Refuse diverse beam search and sampling, which stage one does not have.
 
     Raises:
-        ConfigError: ``diversity`` is above 0.
+        ConfigError: ``diversity`` or ``temperature`` is above 0.
     """
-    if decoding.diversity:
-        raise ConfigError(
-            f"decoding.diversity must be 0 in stage one, but is {decoding.diversity}.\n"
-            "Only a run of fla tune can search for diverse translations."
-        )
+    for name in ("diversity", "temperature"):
+        if value := getattr(decoding, name):
+            raise ConfigError(
+                f"decoding.{name} must be 0 in stage one, but is {value}.\n"
+                "Only a run of fla tune can search for diverse translations."
+            )

@@ -100,14 +100,23 @@ class DecodingConfig:
     """Exponent of the length that divides the log-likelihood. Above 1 favours long translations."""
     diversity: float = 0.0
     """Stage two: penalty of a token for each earlier beam with the same token at the same step. 0: none."""
+    temperature: float = 0.0
+    """Stage two: draw each token at this temperature, in place of a search. 0: search. Evaluation only."""
 
     def __post_init__(self) -> None:
-        """Refuse values out of range."""
+        """Refuse values out of range, and a search that both draws and penalises."""
         for name in ("num_beams", "max_new_tokens"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, but is {getattr(self, name)}")
         if self.diversity < 0:
             raise ValueError(f"diversity must be at least 0, but is {self.diversity}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must be at least 0, but is {self.temperature}")
+        if self.temperature and self.diversity:
+            raise ValueError(
+                f"temperature or diversity must be 0: drawn candidates differ by themselves, but they are "
+                f"{self.temperature} and {self.diversity}"
+            )
 
 
 _AT_LEAST_ZERO = ("weight_decay", "max_grad_norm", "workers")

@@ -20,6 +20,7 @@ from fla_llm.training.config import DecodingConfig
 from fla_llm.training.model import IGNORED
 
 Build = Callable[..., StageTwoModel]
+DRAWN = DecodingConfig(num_beams=4, max_new_tokens=5, temperature=0.8)
 BEAMS = DecodingConfig(num_beams=4, max_new_tokens=5, length_penalty=0.7)
 GREEDY = replace(BEAMS, num_beams=1)
 DIVERSE = replace(BEAMS, diversity=1.5)
@@ -167,6 +168,26 @@ def test_diverse_sentences_are_given_once_the_best_first(build: Build, items: li
 
 
 @pytest.mark.parametrize("shape", ["llama", "mbart"])
+def test_tokens_are_drawn_from_the_distribution_of_the_model(shape: str, build: Build, items: list) -> None:
+    model = build(shape, quantise="none").eval()
+    batch = collate(items[:1], codec=model.codec)
+
+    def drawn(temperature: float, *, seed: int, count: int = 400) -> list[tuple[int, ...]]:
+        torch.manual_seed(seed)
+        decoding = replace(DRAWN, temperature=temperature, max_new_tokens=1)
+        with torch.no_grad():
+            found = model.conditioned_lm.search(model._conditioning(batch), decoding, n_best=count)
+        assert found.scores[0].tolist() == sorted(found.scores[0].tolist(), reverse=True)
+        return [tuple(row) for row in found.ids[0].tolist()]
+
+    assert drawn(1.0, seed=3) == drawn(1.0, seed=3) != drawn(1.0, seed=4)
+    # Near temperature 0 every draw is the greedy token; a high temperature reaches most of the vocabulary.
+    assert set(drawn(1e-4, seed=0)) == {tuple(drawn(1e-4, seed=1)[0])}
+    assert len(set(drawn(0.5, seed=0))) < len(set(drawn(100.0, seed=0)))
+    assert len(set(drawn(100.0, seed=0, count=2000))) > 0.9 * len(model.codec.tokenizer)
+
+
+@pytest.mark.parametrize("shape", ["llama", "mbart"])
 def test_a_checkpoints_own_generation_settings_count_for_nothing(
     shape: str, build: Build, items: list, llm_folder: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -185,6 +206,9 @@ def test_a_checkpoints_own_generation_settings_count_for_nothing(
     torch.manual_seed(2)
     wilful = StageTwoModel(base, config=plain.config, feature_size=8, feature_fingerprint="e" * 64).eval()
     batch = collate(items, codec=plain.codec)
-    for decoding in (GREEDY, BEAMS, DIVERSE):
-        expected = plain.translate_n_best(batch, decoding, count=decoding.num_beams)
-        assert wilful.translate_n_best(batch, decoding, count=decoding.num_beams) == expected
+    for decoding in (GREEDY, BEAMS, DIVERSE, DRAWN):
+        said = []
+        for model in (plain, wilful):
+            torch.manual_seed(0)
+            said.append(model.translate_n_best(batch, decoding, count=decoding.num_beams))
+        assert said[0] == said[1]

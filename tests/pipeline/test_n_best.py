@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
+from fla_llm.core.config import load_config
 from fla_llm.core.errors import ConfigError
+from fla_llm.finetune.config import TuneConfig
 from fla_llm.pretrain.config import PretrainConfig
+from fla_llm.scoring.candidates import choose
+from fla_llm.scoring.protocols import find_protocol
 from fla_llm.training.config import DecodingConfig
 
 
@@ -56,12 +60,48 @@ def test_diverse_beams_are_written_once_with_their_scores(
     assert (decoding["diversity"], decoding["num_beams"]) == (2, 4)  # each beam is a hypothesis
 
 
+def test_drawn_candidates_are_those_of_their_seed_and_the_choice_is_scored(
+    run_fla: Callable[..., Result], house: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(house / "stage2", run)
+    asked = ["evaluate", run, "--features", house / "cache", "--device", "cpu", "--temperature", "2"]
+    asked += ["--n-best", "4"]
+    found = {}
+    for name, options in {
+        "": [], "-choose=mbr": ["--choose", "mbr"], "-draw=1": ["--seed", "1"],
+    }.items():  # fmt: skip
+        shown = run_fla(*asked, *options).stdout
+        file = run / f"predictions-test-temperature=2-n_best=4{name}.jsonl"
+        found[name] = [json.loads(line) for line in file.read_text().splitlines()]
+        scores = json.loads((run / "scores.json").read_text())[file.stem.removeprefix("predictions-")]
+        assert f"oracle_bleu4 {scores['candidates']['oracle_bleu4']:.2f}" in shown
+        assert scores["candidates"]["oracle_bleu4"] >= scores["bleu4"] - 1e-9
+        assert scores["candidates"]["candidates"] == 4
+    drawn = {name: [row["n_best"] for row in rows] for name, rows in found.items()}
+    assert drawn[""] == drawn["-choose=mbr"] != drawn["-draw=1"]
+    for row in found["-choose=mbr"]:
+        texts = [candidate["text"] for candidate in row["n_best"]]
+        assert (
+            row["prediction"]
+            == texts[choose(texts, how="mbr", language="en", protocol=find_protocol("sacrebleu"))]
+        )
+    with pytest.raises(ConfigError, match="at least 2, but there is 1.\nAdd --n-best"):
+        run_fla(*asked[:-2], "--choose", "mbr")
+
+
+def test_a_run_does_not_draw_its_dev_sentences() -> None:
+    with pytest.raises(ConfigError, match="'decoding.temperature' must be 0 in a run, but is 1"):
+        load_config(TuneConfig, overrides=["decoding.temperature=1"])
+
+
 def test_stage_one_has_neither(run_fla: Callable[..., Result], house: Path) -> None:
-    for option in ("--n-best", "--diversity"):
-        refused = run_fla("evaluate", house / "stage1", "--manifest", "m", option, "2", exit_code=2)
-        assert "--n-best, --diversity and --llm go with --features" in refused.output
+    for option in (("--n-best", "2"), ("--diversity", "2"), ("--temperature", "2"), ("--choose", "mbr")):
+        refused = run_fla("evaluate", house / "stage1", "--manifest", "m", *option, exit_code=2)
+        assert "--temperature, --choose and --llm go with --features" in refused.output
     asked = ["evaluate", house / "stage1", "--manifest", house / "manifest.jsonl"]
     with pytest.raises(ConfigError, match=r"decoding.diversity must be 0 in stage one, but is 0.5"):
         run_fla(*asked, "--set", "diversity=0.5", "--device", "cpu")
-    with pytest.raises(ConfigError, match=r"decoding.diversity must be 0 in stage one, but is 0.5"):
-        PretrainConfig(decoding=DecodingConfig(diversity=0.5))
+    for name in ("diversity", "temperature"):
+        with pytest.raises(ConfigError, match=rf"decoding.{name} must be 0 in stage one, but is 0.5"):
+            PretrainConfig(decoding=DecodingConfig(**{name: 0.5}))
