@@ -134,7 +134,8 @@ def leaves(mapping: dict[str, Any], prefix: str = "") -> set[str]:
 def test_every_setting_has_its_case() -> None:
     """Those of ``training`` are the engine's: tests/training/test_settings.py."""
     named = leaves(config_to_dict(TuneConfig()))
-    assert {name for name in named if not name.startswith("training.")} == CHANGES.keys()
+    own = {name for name in named if not name.startswith("training.")}
+    assert own - {"decoding.temperature"} == CHANGES.keys()  # a run refuses it: tests/pipeline/test_n_best.py
 
 
 @pytest.mark.parametrize("setting", CHANGES)

@@ -82,6 +82,7 @@ CHANGES: dict[str, Any] = {
     "decoding.max_new_tokens": 3,
     "decoding.length_penalty": -9.0,
     "decoding.diversity": 0.5,
+    "decoding.temperature": 0.5,
     "keep_frames_gib": 0.0,
     "seed": 7,
 }
@@ -92,6 +93,7 @@ REFUSED = {
     "encoder.temporal": "encoder.temporal must be true",
     "tokenizer.llm": "no/such/model",
     "decoding.diversity": "decoding.diversity must be 0",
+    "decoding.temperature": "decoding.temperature must be 0",
 }
 """Settings whose other value this machine or stage one cannot follow, and what the refusal says."""
 

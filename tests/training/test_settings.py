@@ -30,6 +30,10 @@ def test_all_faults_of_a_configuration_are_named_at_once(toy_settings: Make) -> 
         DecodingConfig(num_beams=0)
     with pytest.raises(ValueError, match=r"diversity must be at least 0, but is -0.5"):
         DecodingConfig(diversity=-0.5)
+    with pytest.raises(ValueError, match=r"temperature must be at least 0, but is -0.5"):
+        DecodingConfig(temperature=-0.5)
+    with pytest.raises(ValueError, match="temperature or diversity must be 0"):
+        DecodingConfig(temperature=0.5, diversity=0.5)
 
 
 def test_groups_get_their_rates_and_vectors_no_decay(toy_settings: Make, toy_model: Make) -> None:
