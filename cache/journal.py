@@ -112,7 +112,7 @@ class Journal:
 
     def remove(self) -> None:
         """Delete the journal of a finished shard."""
-        _delete(self.folder, self._lock)
+        delete_journal(self.folder, self._lock)
         self.close()
 
     def close(self) -> None:
@@ -206,7 +206,7 @@ def discard_journal(folder: Path) -> None:
     """
     if folder.is_dir():
         lock = FolderLock(folder)
-        _delete(folder, lock)
+        delete_journal(folder, lock)
         lock.release()
 
 
@@ -217,7 +217,8 @@ def count_videos(folder: Path) -> int:
     return max(0, index.read_bytes().count(b"\n") - 1) if index.exists() else 0
 
 
-def _delete(folder: Path, lock: FolderLock) -> None:
+def delete_journal(folder: Path, lock: FolderLock) -> None:
+    """Delete the folder of a journal whose shard is finished, under the lock of the folder."""
     # A power cut could undo the rename of the shard, and the journal would be needed again.
     sync_folder(folder.parent)
     for path in folder.iterdir():

@@ -61,7 +61,7 @@ class ShardWriter:
         self._rows = tuple(rows)
         self._provenance = provenance
         plan = _digest(rows, provenance)
-        with _name_full_disk(self.path):
+        with name_full_disk(self.path):
             self._journal = Journal(
                 partial_folder(self.path), plan=plan, feature_size=provenance.feature_size, note=note
             )
@@ -122,7 +122,7 @@ class ShardWriter:
                 f"features of {row.id!r} must be (T >= 1, {width}) float16, "
                 f"but are {features.shape} {features.dtype}"
             )
-        with _name_full_disk(self.path):
+        with name_full_disk(self.path):
             self._journal.add(id=row.id, view=row.view, features=features)
 
     def reject(self, row: CacheRow, reason: str) -> None:
@@ -133,7 +133,7 @@ class ShardWriter:
             CacheError: the disk is full.
         """
         self._check_next(row)
-        with _name_full_disk(self.path):
+        with name_full_disk(self.path):
             self._journal.reject(id=row.id, view=row.view, reason=reason)
 
     def finish(self) -> Path:
@@ -149,7 +149,7 @@ class ShardWriter:
         # the rename.
         temporary = self._journal.folder / "shard.tmp"
         done = list(zip(self._rows, self._journal.entries, strict=True))
-        with _name_full_disk(self.path):
+        with name_full_disk(self.path):
             write_shard(
                 temporary,
                 rows=[row for row, entry in done if entry.rejected is None],
@@ -170,7 +170,7 @@ class ShardWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _name_full_disk(self.path):  # some file systems tell only now
+        with name_full_disk(self.path):  # some file systems tell only now
             self._journal.close()
 
     def _check_next(self, row: CacheRow) -> None:
@@ -210,7 +210,12 @@ def _digest(rows: Sequence[CacheRow], provenance: Provenance) -> str:
 
 
 @contextmanager
-def _name_full_disk(path: Path) -> Iterator[None]:
+def name_full_disk(path: Path) -> Iterator[None]:
+    """Name the file that cannot be finished where the disk or a quota is full.
+
+    Raises:
+        CacheError: the disk or the quota is full.
+    """
     try:
         yield
     except OSError as error:

@@ -21,6 +21,7 @@ CLASSES = {
     "shrink": ("corpora.config", "ShrinkConfig"),
     "pretrain": ("pretrain.config", "PretrainConfig"),
     "extract": ("extract.config", "ExtractConfig"),
+    "describe": ("describe.config", "DescribeConfig"),
     "tune": ("finetune.config", "TuneConfig"),
     "evaluate": ("training.config", "DecodingConfig"),
     "translate": ("training.config", "DecodingConfig"),

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from ..core.sample import SPLITS
 from .options import (
     FiniteRange,
     config_options,
@@ -21,24 +20,7 @@ from .options import (
     seed_option,
     with_seed,
 )
-
-
-class ShardType(click.ParamType):
-    """``i/n``: the i-th of n shards, from 0."""
-
-    name = "i/n"
-
-    def convert(
-        self, value: str | tuple[int, int], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Return (i, n)."""
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d+)/(\d+)", value)
-        # 3/3 is a common mistake: shards are counted from 0.
-        if match is None or not int(match[1]) < int(match[2]):
-            self.fail(f"must be i/n with i from 0 to n - 1, but is {value!r}.", param, ctx)
-        return int(match[1]), int(match[2])
+from .sharding import refuse_contradictions, shard_options
 
 
 class ScalesType(click.ParamType):
@@ -68,29 +50,7 @@ class ScalesType(click.ParamType):
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), metavar="DIR", help="Folder of the cache."
 )
-@click.option(
-    "--split", "splits", multiple=True, type=click.Choice(SPLITS), help="May be repeated.  [default: all]"
-)
-@click.option(
-    "--shard",
-    type=ShardType(),
-    help="Every n-th video, from the i-th.  [default: by Slurm array or torchrun, else 0/1]",
-)
-@click.option(
-    "--shards", "num_shards", type=click.IntRange(min=1), metavar="N", help="Write all of N shards."
-)
-@click.option(
-    "--devices",
-    metavar="LIST|all",
-    help="A process for each device, such as cuda:0,cuda:1, with some of the shards.",
-)
-@click.option(
-    "--engine",
-    type=click.Choice(("local", "ray")),
-    default="local",
-    show_default=True,
-    help="ray: a Ray task for each of --shards.",
-)
+@shard_options
 @click.option(
     "--level", type=click.Choice(("sign", "frame")),
     help="Features after (sign) or before (frame) the temporal module.  [default: the highest]",
@@ -130,7 +90,7 @@ def command(
     if scales is not None and not (encoder or "").startswith("timm:"):
         raise click.UsageError("--scales is for --encoder timm:NAME alone.")
     # Click cannot express which options exclude each other.
-    _refuse_contradictions(shard, num_shards, devices, engine=engine, device=device)
+    refuse_contradictions(shard, num_shards, devices, engine=engine, device=device)
     from ..core.config import load_config
     from ..core.device import resolve_device
     from ..corpora.manifest import read_manifest
@@ -170,17 +130,3 @@ def command(
     result = extract_with(workers, request, manifest=content)
     emit(as_json, result.to_dict(), result.describe())
     context.exit(int(bool(result.rejected)))
-
-
-def _refuse_contradictions(
-    shard: tuple[int, int] | None, num_shards: int | None, devices: str | None, *, engine: str, device: str
-) -> None:
-    """Refuse contradictory options for the assignment of shards."""
-    several = {"--shards": num_shards, "--devices": devices, "--engine ray": engine == "ray" or None}
-    given = [name for name, value in several.items() if value is not None]
-    if shard is not None and given:
-        raise click.UsageError(f"--shard names one shard, {given[0]} is about all: give either.")
-    if devices is not None and (device != "auto" or engine == "ray"):
-        raise click.UsageError("--devices takes the place of --device and --engine: give it alone.")
-    if engine == "ray" and num_shards is None:
-        raise click.UsageError("--engine ray needs --shards N: a task for each.")

@@ -9,8 +9,9 @@ from typing import Any
 from ..cache.format import parse_shard_name, partial_folder
 from ..core.errors import CacheError, DataError
 from ..core.files import visible
+from ..core.sample import Medium, Sample
 from ..corpora.copies import warn_of_enlarging
-from ..corpora.manifest import has_file
+from ..corpora.manifest import Manifest, has_file
 from .plan import Extraction, ShardPlan
 
 logger = logging.getLogger(__name__)
@@ -34,7 +35,7 @@ def check(extraction: Extraction) -> None:
     _check_set(plans, out)
     for plan in plans:
         if plan.finished is None and plan.samples:
-            _check_files(plan, extraction)
+            check_files(extraction.manifest, plan.samples, medium=extraction.encoder.config.medium)
     if extraction.encoder.config.medium == "video":
         warn_of_enlarging(extraction.manifest.copies, extraction.encoder.config.resize_size)
     for line in views_cost(plans):
@@ -108,17 +109,21 @@ def _check_set(plans: Sequence[ShardPlan], out: Path) -> None:
             )
 
 
-def _check_files(plan: ShardPlan, extraction: Extraction) -> None:
+def check_files(manifest: Manifest, samples: Sequence[Sample], *, medium: Medium) -> None:
+    """Refuse samples of which no file exists: the corpus has another folder on this machine.
+
+    Raises:
+        DataError: none of the videos or pose files exists.
+    """
     # A single missing file is rejected later. If all are missing the corpus is elsewhere.
-    manifest, medium = extraction.manifest, extraction.encoder.config.medium
-    there = [sample for sample in plan.samples if has_file(sample, medium)]
-    first = (there or plan.samples)[0]
+    there = [sample for sample in samples if has_file(sample, medium)]
+    first = (there or samples)[0]
     if any(manifest.path(sample, medium).exists() for sample in there):
         return
     if not there or not manifest.root.is_dir():
         manifest.file(first, medium)  # raises the more exact error
     what = "videos" if medium == "video" else "pose files"
     raise DataError(
-        f"The {what} of {plan.split} must be where the manifest says, but none is: "
+        f"The {what} of {first.split} must be where the manifest says, but none is: "
         f"{manifest.path(first, medium)} is not there.\n{manifest.remedy(first, medium)}"
     )

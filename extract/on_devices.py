@@ -25,7 +25,7 @@ from ..core.device import resolve_device
 from ..core.errors import CacheError, ConfigError, FlaError
 from ..core.logs import call_with_logging, console_level
 from .prefixed import Prefixed
-from .request import ExtractionRequest, write_shards
+from .request import ShardRequest, write_shards
 from .result import Extracted, merged
 from .shards import Shard
 
@@ -70,7 +70,7 @@ def parse_devices(text: str) -> list[str]:
 
 
 def extract_on_devices(
-    request: ExtractionRequest,
+    request: ShardRequest,
     shards: Sequence[Shard],
     *,
     devices: Sequence[str],
@@ -79,7 +79,7 @@ def extract_on_devices(
     """Write shards, each of D devices in a process: process k writes shards k, k + D, k + 2 D, ...
 
     Args:
-        request: what is encoded, by which encoder, to where.
+        request: the work.
         shards: (i, n) of each shard.
         devices: the device of each process; a device may come several times.
         method: start method of the processes, ``fork`` is quicker and works on the CPU alone.
@@ -161,7 +161,7 @@ def _receive(reader: Connection, assignment: DeviceAssignment) -> Outcome:
         )
 
 
-def _work(request: ExtractionRequest, assignment: DeviceAssignment, writer: Connection, usual: str) -> None:
+def _work(request: ShardRequest, assignment: DeviceAssignment, writer: Connection, usual: str) -> None:
     """Write the shards of an assignment and send the outcome; the body of each process."""
     # The processes that decode inherit the start method, and spawn takes seconds for each shard.
     multiprocessing.set_start_method(usual, force=True)

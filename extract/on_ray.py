@@ -13,7 +13,7 @@ from typing import Any
 
 from ..core.errors import CacheError, ModelError
 from ..core.logs import call_with_logging, console_level
-from .request import ExtractionRequest, write_shards
+from .request import ShardRequest, write_shards
 from .result import Extracted, merged
 from .shards import Shard
 
@@ -23,14 +23,14 @@ LOCAL = {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
 """Arguments to start a local Ray. The niceness replaces Ray's 15, because nothing else runs there."""
 
 
-def extract_on_ray(request: ExtractionRequest, shards: Sequence[Shard], *, device: str) -> Extracted:
+def extract_on_ray(request: ShardRequest, shards: Sequence[Shard], *, device: str) -> Extracted:
     """Write each shard in a Ray task, on the cluster at ``RAY_ADDRESS`` or on a local Ray.
 
     A task uses one GPU if ``device`` is ``cuda``, and its part of the CPUs. When a task fails, the other
     tasks finish.
 
     Args:
-        request: what is encoded, by which encoder, to where.
+        request: the work.
         shards: (i, n) of each shard.
         device: ``cpu``, ``cuda`` or ``mps``.
 

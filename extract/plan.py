@@ -1,5 +1,6 @@
 """Plan of an extraction: an object, built once, for checks and work."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -97,7 +98,7 @@ class Extraction:
             CacheError: ``out`` cannot be a folder, or holds a shard that is damaged, was made by something
                 else or of other videos.
         """
-        config, splits, plans = self.config, self._splits(), list[ShardPlan]()
+        config, splits, plans = self.config, splits_to_write(self.manifest, self.splits), list[ShardPlan]()
         if self.encoder.config.medium == "poses":
             config.check_poses()
         for shard in self.shards:
@@ -141,12 +142,15 @@ class Extraction:
             finished=read_finished(path, rows=rows, provenance=provenance),
         )  # fmt: skip
 
-    def _splits(self) -> list[str]:
-        """Return the splits to encode, in the usual order."""
-        there = [split for split in SPLITS if self.manifest.split(split)]
-        for split in self.splits:
-            if split not in there:
-                raise DataError(
-                    f"The manifest must have samples of split {split}, but has {', '.join(there)}."
-                )
-        return [split for split in there if not self.splits or split in self.splits]
+
+def splits_to_write(manifest: Manifest, wanted: Sequence[str]) -> list[str]:
+    """Return the wanted splits, or all splits of the manifest, in the usual order.
+
+    Raises:
+        DataError: a wanted split has no sample.
+    """
+    there = [split for split in SPLITS if manifest.split(split)]
+    for split in wanted:
+        if split not in there:
+            raise DataError(f"The manifest must have samples of split {split}, but has {', '.join(there)}.")
+    return [split for split in there if not wanted or split in wanted]

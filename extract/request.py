@@ -4,18 +4,47 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol, Self
 
 import torch
 
 from ..core.config import load_config
 from ..core.device import resolve_device
 from ..corpora.manifest import Manifest, read_manifest
+from .checks import check
 from .config import ExtractConfig
 from .extraction import extract
 from .plan import Extraction
 from .result import Extracted
 from .shards import Shard
 from .source import load_source
+
+
+class ShardRequest(Protocol):
+    """Work that is divided into shards: an extraction, or the description of frames.
+
+    A request has no open files and no loaded models, so that it can be sent to another process.
+    """
+
+    def check(
+        self, shards: tuple[Shard, ...], *, device: torch.device, manifest: Manifest | None = None
+    ) -> None:
+        """Refuse work that cannot end well, before any process starts."""
+        ...
+
+    def write(
+        self, shards: tuple[Shard, ...], *, device: torch.device, manifest: Manifest | None = None
+    ) -> Extracted:
+        """Write shards of each split in this process."""
+        ...
+
+    def sharing_cores(self, processes: int) -> Self:
+        """Return the request for one of several ``processes`` of a machine."""
+        ...
+
+    def absolute(self) -> Self:
+        """Return the request with absolute paths, for a process in another folder."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,36 +96,56 @@ class ExtractionRequest:
             shards=shards, config=self.config, device=device, dry_run=dry_run,
         )  # fmt: skip
 
-    def sharing_cores(self, processes: int) -> "ExtractionRequest":
+    def check(
+        self, shards: tuple[Shard, ...], *, device: torch.device, manifest: Manifest | None = None
+    ) -> None:
+        """Refuse an extraction that cannot end well.
+
+        Raises:
+            FlaError: as :meth:`load` and :func:`.checks.check`.
+        """
+        check(self.load(shards, device=device, manifest=manifest))
+
+    def write(
+        self, shards: tuple[Shard, ...], *, device: torch.device, manifest: Manifest | None = None
+    ) -> Extracted:
+        """Write shards of each split in this process.
+
+        Raises:
+            FlaError: as :meth:`load` and :func:`.extraction.extract`.
+        """
+        return extract(self.load(shards, device=device, manifest=manifest))
+
+    def sharing_cores(self, processes: int) -> Self:
         """Return the request for one of several ``processes`` of a machine."""
         if self.config.workers is not None:
             return self
         workers = max(1, self.config.num_workers // processes)
         return replace(self, config=replace(self.config, workers=workers))
 
-    def absolute(self) -> "ExtractionRequest":
+    def absolute(self) -> Self:
         """Return the request with absolute paths, for a process in another folder."""
         paths = {name: getattr(self, name) for name in ("manifest", "root", "ckpt", "out")}
         return replace(self, **{name: path and path.absolute() for name, path in paths.items()})
 
 
 def write_shards(
-    request: ExtractionRequest, shards: tuple[Shard, ...], *, device: str, threads: int | None = None
+    request: ShardRequest, shards: tuple[Shard, ...], *, device: str, threads: int | None = None
 ) -> Extracted:
     """Write shards of each split in this process, the body of each process and task.
 
     Args:
-        request: what is encoded, by which encoder, to where.
+        request: the work.
         shards: (i, n) of each shard.
         device: a name, as ``--device`` takes it.
         threads: CPU threads of a computation where neither a journal nor a setting names a number.
 
     Raises:
-        FlaError: as :meth:`ExtractionRequest.load` and :func:`.extraction.extract`.
+        FlaError: as :meth:`ShardRequest.write`.
     """
     if threads is not None:
         os.environ["OMP_NUM_THREADS"] = str(threads)
-    return extract(request.load(shards, device=resolve_device(device)))
+    return request.write(shards, device=resolve_device(device))
 
 
 def extract_videos(

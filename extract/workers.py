@@ -9,11 +9,9 @@ import torch
 
 from ..core.device import resolve_device
 from ..corpora.manifest import Manifest
-from .checks import check
-from .extraction import extract
 from .on_devices import extract_on_devices, parse_devices
 from .on_ray import extract_on_ray
-from .request import ExtractionRequest
+from .request import ShardRequest
 from .result import Extracted
 from .shards import Shard, assign
 
@@ -71,25 +69,23 @@ def choose_workers(
     return Workers(engine="here", shards=tuple(shards), device=_own_device(device, environment))
 
 
-def extract_with(
-    workers: Workers, request: ExtractionRequest, *, manifest: Manifest | None = None
-) -> Extracted:
+def extract_with(workers: Workers, request: ShardRequest, *, manifest: Manifest | None = None) -> Extracted:
     """Write the shards, after all of them were checked together.
 
     Args:
         workers: the processes that write, and their shards.
-        request: what is encoded, by which encoder, to where.
+        request: the work.
         manifest: the manifest, where it was read already.
 
     Raises:
-        FlaError: as :meth:`.request.ExtractionRequest.load`, :func:`.extraction.extract`,
+        FlaError: as :meth:`.request.ShardRequest.check`, :meth:`.request.ShardRequest.write`,
             :func:`extract_on_devices` and :func:`extract_on_ray`.
     """
     # With several processes everything is checked here first: one error instead of one from each process.
     if workers.engine == "here":
-        return extract(request.load(workers.shards, device=workers.device, manifest=manifest))
+        return request.write(workers.shards, device=workers.device, manifest=manifest)
     if workers.device.type != "cuda" or torch.cuda.is_available():  # else each task checks its own shard
-        check(request.load(workers.shards, device=workers.device, manifest=manifest))
+        request.check(workers.shards, device=workers.device, manifest=manifest)
     if workers.engine == "ray":
         return extract_on_ray(request, workers.shards, device=workers.device.type)
     return extract_on_devices(request, workers.shards, devices=workers.devices)

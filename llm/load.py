@@ -201,14 +201,18 @@ def _cast(model: PreTrainedModel, old: Any, new: torch.dtype) -> None:
             tensor.data = tensor.data.to(new)
 
 
-def identify(llm: str) -> tuple[str, str]:
+def identify(llm: str, *, named: str = "--llm {}") -> tuple[str, str]:
     """Return ``source`` and ``revision`` of :class:`LanguageModel` without loading weights.
+
+    Args:
+        llm: an id, or a directory.
+        named: names the model in errors; ``{}`` stands for ``llm``.
 
     Raises:
         ModelError: the model does not exist.
     """
-    source = find_source(llm)
-    return source, _revision(load_pretrained(AutoConfig.from_pretrained, source), source)
+    source = find_source(llm, named=named)
+    return source, _revision(load_pretrained(AutoConfig.from_pretrained, source, named=named), source)
 
 
 def _revision(config: PreTrainedConfig, source: str) -> str:

@@ -19,7 +19,7 @@ FLOORS = {
     **dict.fromkeys(["corpora", "training", "interchange"], 3),
     **dict.fromkeys(["encoder", "llm"], 4),
     **dict.fromkeys(["pretrain", "extract", "finetune"], 5),
-    **dict.fromkeys(["pipeline", "planning"], 6),
+    **dict.fromkeys(["pipeline", "planning", "describe"], 6),
     **dict.fromkeys(["demo", "app"], 7),
     "cli": 8,
 }
@@ -126,7 +126,7 @@ def test_rooms_without_torch_load_without_it(room: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("room", ["pretrain", "extract", "finetune", "encoder", "training"])
+@pytest.mark.parametrize("room", ["pretrain", "extract", "finetune", "encoder", "training", "describe"])
 def test_settings_load_without_torch(room: str) -> None:
     """A typing error in them is told at once."""
     code = f"import sys, fla_llm.{room}.config; sys.exit('torch' in sys.modules)"

@@ -117,6 +117,19 @@ class SquareResizer:
         return orientation(frame).set_upright(square)
 
 
+def refuse_lost_frames(clip: "Clip", *, expected: int, found: int) -> None:
+    """Refuse a video that was decoded to its end and gave another number of frames than it has packets.
+
+    Raises:
+        DamagedVideoError: the numbers differ.
+    """
+    if found != expected:
+        raise DamagedVideoError(
+            f"{clip.path} must give {expected} frames, as many as it has packets, but gives {found}.\n"
+            "Write it anew, for instance: ffmpeg -i old.mp4 -c:v libx264 new.mp4"
+        )
+
+
 def _check(frame: "VideoFrame", stream: "VideoStream", clip: "Clip", index: int) -> None:
     if frame.is_corrupt:
         raise DamagedVideoError(f"{clip.path} is damaged: frame {index} cannot be decoded whole.")

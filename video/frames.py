@@ -9,7 +9,7 @@ import numpy as np
 from .clip import Clip
 from .container import DamagedVideoError, open_video, pixel_aspect
 from .counting import decoded_timeline
-from .decoding import SquareResizer, decode_stream
+from .decoding import SquareResizer, decode_stream, refuse_lost_frames
 from .folder import list_pictures, read_picture
 from .geometry import ResizeMode
 from .probing import count_frames, read_timeline
@@ -119,8 +119,4 @@ def _video_squares(
             reached = index + 1
             if copies[index]:
                 yield from repeat(resize(frame), copies[index])
-    if reached != num_frames:
-        raise DamagedVideoError(
-            f"{clip.path} must give {num_frames} frames, as many as it has packets, but gives {reached}.\n"
-            "Write it anew, for instance: ffmpeg -i old.mp4 -c:v libx264 new.mp4"
-        )
+    refuse_lost_frames(clip, expected=num_frames, found=reached)
