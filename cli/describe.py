@@ -103,6 +103,7 @@ def _show(
 
     if page is not None and manifest is None:
         raise click.UsageError("--page needs MANIFEST, which says where the pictures are.")
+    # Descriptions alone have no frame rate, so times need the manifest.
     descriptions, sample, known = Descriptions(folder), None, None
     if manifest is not None:
         known = read_manifest(manifest, root=Path(root) if root else None)

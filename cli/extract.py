@@ -43,8 +43,13 @@ class ScalesType(click.ParamType):
 @click.option(
     "--encoder",
     metavar="KIND:NAME",
-    help="A frozen encoder: timm:NAME (a backbone), hf-video:NAME (a clip encoder) or poses (key points).",
+    help="A frozen encoder: timm:NAME (a backbone), hf-video:NAME (a clip encoder), hf-text:NAME (of "
+    "--descriptions) or poses (key points).",
 )
+@click.option(
+    "--descriptions", type=click.Path(path_type=Path), metavar="DIR",
+    help="For hf-text:NAME: a folder of `fla describe`.",
+)  # fmt: skip
 @click.option("--scales", type=ScalesType(), help="Scales of a frame for timm:NAME, in tiles.  [default: 1]")
 @click.option("--manifest", required=True, type=click.Path(path_type=Path), help="Manifest of `fla prepare`.")
 @click.option(
@@ -74,7 +79,8 @@ class ScalesType(click.ParamType):
 @json_option
 @click.pass_context
 def command(
-    context: click.Context, ckpt: Path | None, encoder: str | None, scales: str | None, manifest: Path,
+    context: click.Context, ckpt: Path | None, encoder: str | None, descriptions: Path | None,
+    scales: str | None, manifest: Path,
     out: Path, splits: tuple[str, ...], shard: tuple[int, int] | None, num_shards: int | None,
     devices: str | None, engine: str, level: str | None, views: int | None, fps: float | None,
     keep_partial: bool, root: str | None, config_source: str | None, overrides: tuple[str, ...],
@@ -114,7 +120,7 @@ def command(
 
     request = ExtractionRequest(
         manifest=manifest, root=Path(root) if root else None, limit=limit, ckpt=ckpt, encoder=encoder,
-        out=out, splits=splits,
+        descriptions=descriptions, out=out, splits=splits,
         config=config,
     )  # fmt: skip
     workers = choose_workers(

@@ -6,6 +6,8 @@ from typing import Literal
 Split = Literal["train", "dev", "test"]
 Medium = Literal["video", "poses"]
 """The fields of a sample that name a file."""
+Source = Literal["video", "poses", "descriptions"]
+"""Input of a frozen encoder: a file of the sample, or the descriptions of its frames."""
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 
 

@@ -86,6 +86,7 @@ class Descriptions:
             why = "is not described" if lines is None else "could not be read when it was to be described"
             trial = f" (a trial of {limit} clips per split)" if (limit := self.header.get("limit")) else ""
             raise DataError(f"{split} clip {id!r} {why} in {self.folder}{trial}.")
+        # The texts of a corpus take hundreds of megabytes, so only their places are in memory.
         with lines.path.open("rb") as file:
             file.seek(lines.start)
             rows = [json.loads(file.readline()) for _ in range(lines.count)]
@@ -122,6 +123,7 @@ def write_descriptions(path: Path, header: Mapping[str, Any], entries: Sequence[
     """
     rows = [{"id": e["id"], "rejected": True} if "rejected" in e else dict(e) for e in entries]
     described = [row for row in rows if "text" in row]
+    # By the counts a reader knows a whole file from one that was cut.
     counts = {
         "clips": len({row["id"] for row in described}),
         "frames": len(described),

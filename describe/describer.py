@@ -45,6 +45,7 @@ class Describer:
         """
         source = find_source(model, named=NAMED)
         if Path(source).is_dir():
+            # A cut-off file would fail only after minutes of loading.
             check_folder(Path(source))
         self._config = config
         self._processor: Any = load_pretrained(AutoProcessor.from_pretrained, source, named=NAMED)
@@ -75,6 +76,7 @@ class Describer:
         # A decoder-only model returns the prompt too.
         begin = 0 if self._model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
         texts = self._processor.batch_decode(tokens[:, begin:], skip_special_tokens=True)
+        # One line of a file for each frame, and nothing else of the text is changed.
         return [" ".join(text.split()) for text in texts]
 
     def _inputs(self, pictures: Sequence[Image.Image]) -> Any:
@@ -84,6 +86,7 @@ class Describer:
         if getattr(self._processor, "chat_template", None) is None:
             # Captioners have no chat format: the prompt is the beginning of the text.
             return self._processor(images=list(pictures), text=[prompt] * len(pictures), **padded)
+        # Chat templates know where a model expects pictures, and which tokens stand for one.
         conversations = [
             [
                 {
@@ -106,6 +109,7 @@ class Describer:
         ids = {name: getattr(own, name, None) for name in names}
         for name in ("eos_token_id", "pad_token_id"):
             ids[name] = getattr(tokenizer, name, None) if ids[name] is None else ids[name]
+        # Models of the Llama family have no padding of their own.
         if ids["pad_token_id"] is None:
             ends = ids["eos_token_id"]
             ids["pad_token_id"] = ends[0] if isinstance(ends, list) else ends

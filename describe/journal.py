@@ -42,6 +42,7 @@ class DescriptionJournal:
         """
         self.folder = folder
         self.entries: list[dict[str, Any]] = []
+        # On an error in _recover, the file and the lock are released here: no caller has the journal yet.
         with ExitStack() as opened:
             self._lock = FolderLock(folder)
             opened.callback(self._lock.release)

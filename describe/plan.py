@@ -98,6 +98,7 @@ class Description:
 
     def _plan_file(self, split: str, shard: Shard, origin: dict[str, str]) -> FilePlan:
         index, count = shard
+        # Every n-th clip: each file has clips of the whole corpus, so that files take equal times.
         samples = tuple(self.manifest.split(split)[index::count])
         path = description_path(self.out, split, index, count)
         header = {
@@ -106,6 +107,7 @@ class Description:
         }  # fmt: skip
         if self.manifest.copies is not None:
             header["copies"] = asdict(self.manifest.copies)
+        # A trial is no part of a full run: it would pass as a finished split.
         if self.limit is not None:
             header["limit"] = self.limit
         sampling = self.config.sampling
@@ -119,6 +121,7 @@ class Description:
 
     def _settings(self) -> dict[str, Any]:
         config = self.config
+        # The resolved number format: "auto" would hide that machines differ.
         dtype = resolve_dtype(config.precision, self.device)
         return {
             **{name: getattr(config, name) for name in ("frame_stride", "batch", "max_tokens", "quantise")},
@@ -143,6 +146,7 @@ def _read_finished(path: Path, samples: tuple[Sample, ...], header: dict[str, An
             f"{path} is finished, but not the same: {key} is {old!r} there and would be {new!r} now.\n"
             "Write to another folder, or delete the file to write it again."
         )
+    # A kill between the rename and the deletion leaves both.
     discard_journal(partial_folder(path))
     return file
 

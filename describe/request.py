@@ -72,6 +72,7 @@ class DescriptionRequest:
 
     def absolute(self) -> Self:
         """Return the request with absolute paths, for a process in another folder."""
+        # An id on the hub is no path.
         model = Path(self.model).expanduser()
         return replace(
             self, manifest=self.manifest.absolute(), root=self.root and self.root.absolute(),

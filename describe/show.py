@@ -80,6 +80,7 @@ def write_page(path: Path, descriptions: Descriptions, id: str, *, manifest: Man
         title=html.escape(f"{split} {id}"), sentence=html.escape(sample.text),
         origin=html.escape(_origin(descriptions.header)), rows=rows,
     )  # fmt: skip
+    # Pictures inside the page: it can be sent to people without the videos.
     with atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 

@@ -38,6 +38,7 @@ def describe(description: Description) -> Extracted:
     result = Extracted()
     with interrupted_by_signals():
         todo = [plan for plan in description.plans if plan.finished is None]
+        # A run whose files are all finished loads no model.
         describer = _ready_describer(description, todo) if todo else None
         for plan in description.plans:
             if plan.finished is None:
@@ -161,6 +162,7 @@ class _FileWriter:
         ]
         with self._result.timed("write"):
             self._journal.add(lines)
+        # Only now: an interrupted batch is described again.
         self._waiting.clear()
         self._result.frames += len(pictures)
         self._progress.update(len(pictures))

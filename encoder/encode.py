@@ -49,8 +49,8 @@ def encode(
 
 def batch_encoder(encoder: FrozenEncoder, **settings: Any) -> "BatchEncoder[Any]":
     """Return the :class:`BatchEncoder` for the files that the encoder reads."""
-    kind = WholeClips if encoder.config.medium == "poses" else BatchEncoder
-    return kind(encoder, **settings)
+    kinds = {"video": BatchEncoder, "poses": WholeClips, "descriptions": TextBatches}
+    return kinds[encoder.config.medium](encoder, **settings)
 
 
 class BatchEncoder(Generic[K]):
@@ -222,6 +222,29 @@ class WholeClips(BatchEncoder[K]):
     def finish(self) -> Iterator[tuple[K, np.ndarray]]:
         """Yield nothing: each clip came at once."""
         return iter(())
+
+
+class TextBatches(WholeClips[K]):
+    """Encodes one clip of texts at a time, ``frame_batch`` texts in a batch."""
+
+    def __init__(self, encoder: FrozenEncoder, *, frame_batch: int, **settings: Any) -> None:
+        """Move the encoder to the device. The other settings are those of :class:`WholeClips`."""
+        super().__init__(encoder, **settings)
+        self._frame_batch, self._forward = frame_batch, encoder.unit_features
+
+    @torch.no_grad()
+    def add(self, key: K, frames: np.ndarray) -> Iterator[tuple[K, np.ndarray]]:
+        """Encode the token ids (T, L) of a clip and yield the key and the features (T, D), float16.
+
+        Raises:
+            DataError: the features are not finite, or too large for float16.
+            ConfigError: a CUDA device has too little memory for ``frame_batch``.
+        """
+        with _memory_for(self._frame_batch, self._device):
+            batches = torch.from_numpy(frames).split(self._frame_batch)
+            units = torch.cat([self.run_forward(batch.to(self._device)) for batch in batches])
+            kept, largest = self.finalize(units)
+        yield _Completed(key, kept.cpu(), largest).result()
 
 
 @dataclass

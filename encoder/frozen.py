@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from ..core.sample import Medium
+from ..core.sample import Source
 from ..video.geometry import ResizeMode
 from ..video.sampling import FrameSampling
 from .config import PoseConfig
@@ -16,8 +16,8 @@ class FrozenConfig(Protocol):
     """Settings for decoding frames for an encoder."""
 
     @property
-    def medium(self) -> Medium:
-        """Files of the samples that the encoder reads."""
+    def medium(self) -> Source:
+        """Input of the encoder: a file of each sample, or the descriptions of its frames."""
         ...
 
     @property
@@ -50,7 +50,8 @@ class FrozenEncoder(Protocol):
     """Encoder with a vector for each unit of a clip. A unit is a frame, or a window of frames.
 
     Implementations: :class:`~.model.VisualEncoder` (of stage one, or a timm backbone),
-    :class:`~.clip_encoder.ClipEncoder` and :class:`~.pose_encoder.PoseEncoder`.
+    :class:`~.clip_encoder.ClipEncoder`, :class:`~.pose_encoder.PoseEncoder` and
+    :class:`~.hf_text.TextEncoder`.
 
     Shapes: U units of W = ``windows.frames`` frames, T units of one clip, F = ``frame_size``,
     D = ``output_size``.
@@ -80,7 +81,7 @@ class FrozenEncoder(Protocol):
     def unit_features(self, frames: Tensor) -> Tensor:
         """Return a vector for each unit: (U W, 3, S, S) uint8, unit by unit -> (U, F).
 
-        An encoder of poses takes (U, 69, 3) float32.
+        An encoder of poses takes (U, 69, 3) float32, an encoder of texts token ids (U, L) int64.
         """
         ...
 

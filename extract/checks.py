@@ -35,7 +35,7 @@ def check(extraction: Extraction) -> None:
     _check_set(plans, out)
     for plan in plans:
         if plan.finished is None and plan.samples:
-            check_files(extraction.manifest, plan.samples, medium=extraction.encoder.config.medium)
+            _check_input(extraction, plan.samples)
     if extraction.encoder.config.medium == "video":
         warn_of_enlarging(extraction.manifest.copies, extraction.encoder.config.resize_size)
     for line in views_cost(plans):
@@ -107,6 +107,16 @@ def _check_set(plans: Sequence[ShardPlan], out: Path) -> None:
                 f"and would get some of {counts[split]}.\n"
                 f"Say which by --shard i/{count}, or delete the set that is not wanted."
             )
+
+
+def _check_input(extraction: Extraction, samples: tuple[Sample, ...]) -> None:
+    """Refuse samples whose input is elsewhere, or of another corpus."""
+    medium = extraction.encoder.config.medium
+    if medium == "descriptions":
+        assert extraction.texts is not None, "a text encoder has descriptions"
+        extraction.texts.check(samples)
+    else:
+        check_files(extraction.manifest, samples, medium=medium)
 
 
 def check_files(manifest: Manifest, samples: Sequence[Sample], *, medium: Medium) -> None:

@@ -13,6 +13,7 @@ from ..video.frames import decode_all, read_frames
 from ..video.probing import read_timeline
 from ..video.timeline import choose_frames
 from .config import ExtractConfig
+from .text_clips import TextClips
 from .views import View, augmented
 
 Item = tuple[int, np.ndarray | str]
@@ -22,7 +23,8 @@ Item = tuple[int, np.ndarray | str]
 class ClipDataset(Dataset[Item]):
     """Views of clips by number, or the reason why there are none.
 
-    A view is frames (T, S, S, 3), uint8, or for an encoder of poses key points (T, 69, 3), float32.
+    A view is frames (T, S, S, 3), uint8. For an encoder of poses a view is key points (T, 69, 3), float32.
+    For a text encoder a view is token ids (T, L), int64.
     """
 
     def __init__(
@@ -32,11 +34,15 @@ class ClipDataset(Dataset[Item]):
         *,
         config: FrozenConfig,
         extraction: ExtractConfig,
+        texts: TextClips | None = None,
     ) -> None:
-        """Take ``views`` of the videos of ``manifest``, for an encoder with the settings ``config``."""
+        """Take ``views`` of the clips of ``manifest``, for an encoder with the settings ``config``.
+
+        ``texts`` are the descriptions for a text encoder.
+        """
         self.config = config
         self._extraction = extraction
-        self._manifest = manifest
+        self._manifest, self._texts = manifest, texts
         self._views = list(views)
 
     def __len__(self) -> int:
@@ -46,10 +52,10 @@ class ClipDataset(Dataset[Item]):
         """Decode a view, cropped to the image size S of the encoder."""
         config, view = self.config, self._views[index]
         try:
-            frames = self._read_poses(view) if config.medium == "poses" else self._decode(view)
+            frames = self._read(view)
         except DataError as error:  # a value, because one damaged video must not end the extraction
             return index, str(error)
-        if config.medium == "poses":
+        if config.medium != "video":
             return index, frames
         if view.number:
             return index, augmented(frames, view, size=config.image_size, config=self._extraction)
@@ -60,6 +66,11 @@ class ClipDataset(Dataset[Item]):
     def id_of(self, index: int) -> str:
         """Return the id of the clip of a view."""
         return self._views[index].sample.id
+
+    def _read(self, view: View) -> np.ndarray:
+        if self._texts is not None:
+            return self._texts.read(view.sample)
+        return self._read_poses(view) if self.config.medium == "poses" else self._decode(view)
 
     def _read_poses(self, view: View) -> np.ndarray:
         """Return the key points of a view: (T, 69, 3), float32."""

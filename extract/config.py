@@ -5,6 +5,7 @@ from typing import Literal
 
 from ..core.device import Precision, available_cores
 from ..core.errors import ConfigError
+from ..core.sample import Source
 from ..encoder.config import EncoderConfig, PoseConfig
 from ..poses.normalise import Normalisation
 from ..video.augmentation import AugmentConfig
@@ -89,6 +90,27 @@ class PosesConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HfTextConfig:
+    """Settings of a text encoder given as ``hf-text:NAME``."""
+
+    pool: Literal["cls", "mean"] = "cls"
+    """``cls``: vector of the class token, as in MMSLT, ``mean``: mean over the tokens."""
+    max_tokens: int = 512
+    """Largest number of tokens of a description. The end of a longer one is cut off."""
+    frame_stride: int | None = None
+    """Distance between frames, a multiple of that of the descriptions. None: every described frame."""
+    max_frames: int = 300
+    """Largest number of frames. A longer clip is sampled evenly."""
+    fetch: bool = True
+    """Fetch missing files from the hub instead of using the disk alone."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_tokens", "frame_stride", "max_frames"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ConfigError(f"hf_text.{name} must be at least 1, but is {value}.")
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExtractConfig:
     """Settings of an extraction."""
 
@@ -118,6 +140,8 @@ class ExtractConfig:
     """Settings for ``--encoder hf-video:NAME``."""
     poses: PosesConfig = PosesConfig()
     """Settings for ``--encoder poses``."""
+    hf_text: HfTextConfig = HfTextConfig()
+    """Settings for ``--encoder hf-text:NAME``."""
     views: int = 0
     """Number of augmented passes over each training video, besides the clean pass."""
     augment: AugmentConfig = AugmentConfig()
@@ -138,17 +162,23 @@ class ExtractConfig:
         if self.workers is not None and self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, but is {self.workers}.")
 
-    def check_poses(self) -> None:
-        """Refuse settings that have no meaning for an encoder of poses.
+    def check_medium(self, medium: Source) -> None:
+        """Refuse settings that have no meaning for an encoder of poses or descriptions.
 
         Raises:
             ConfigError: a setting for videos has another value than its default.
         """
+        videos_alone = {
+            "video": (),
+            "poses": ("frame_batch", "compile", "keep_partial", "views"),
+            # The frames were chosen when they were described.
+            "descriptions": ("compile", "keep_partial", "views", "phase", "fps"),
+        }
         plain = ExtractConfig()
-        for name in ("frame_batch", "compile", "keep_partial", "views"):
+        for name in videos_alone[medium]:
             if getattr(self, name) != getattr(plain, name):
                 raise ConfigError(
-                    f"{name} must be {getattr(plain, name)} for an encoder of poses, but is "
+                    f"{name} must be {getattr(plain, name)} for an encoder of {medium}, but is "
                     f"{getattr(self, name)}."
                 )
 

@@ -56,8 +56,9 @@ def _write_shard(plan: ShardPlan, extraction: Extraction, result: Extracted) -> 
     with _open_writer(plan) as writer:
         views = plan.views[writer.num_written :]
         clips = ClipDataset(
-            extraction.manifest, views, config=extraction.encoder.config, extraction=plan.config
-        )
+            extraction.manifest, views, config=extraction.encoder.config, extraction=plan.config,
+            texts=extraction.texts,
+        )  # fmt: skip
         batches = _batch_encoder(plan, extraction, steps_written=writer.steps_written)
         with (
             WriterThread(writer, result=result) as output,

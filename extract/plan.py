@@ -19,6 +19,7 @@ from .config import ExtractConfig
 from .provenance import provenance_of
 from .resolve_settings import resolve_settings
 from .shards import WHOLE, Shard
+from .text_clips import TextClips
 from .views import View, views_of
 
 _ROW_BYTES = 1024
@@ -82,6 +83,8 @@ class Extraction:
     """Settings of the user."""
     device: torch.device
     """Device of the encoder."""
+    texts: TextClips | None = None
+    """Descriptions of the clips, for a text encoder."""
     dry_run: bool = False
     """Leave nothing in the folder."""
 
@@ -99,8 +102,7 @@ class Extraction:
                 else or of other videos.
         """
         config, splits, plans = self.config, splits_to_write(self.manifest, self.splits), list[ShardPlan]()
-        if self.encoder.config.medium == "poses":
-            config.check_poses()
+        config.check_medium(self.encoder.config.medium)
         for shard in self.shards:
             if not 0 <= shard[0] < shard[1]:
                 raise ValueError(f"shard must be (i, n) with 0 <= i < n, but is {shard}")
@@ -126,6 +128,7 @@ class Extraction:
             self.encoder, fingerprint=self.fingerprint, config=config, device=self.device,
             corpus=self.manifest.corpus, split=split, rates={sample.fps for sample in everything},
             copies=self.manifest.copies,
+            descriptions=None if self.texts is None else self.texts.descriptions.header,
         )  # fmt: skip
         frames = [
             count_selected(

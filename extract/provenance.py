@@ -33,6 +33,7 @@ def provenance_of(
     split: str,
     rates: set[float],
     copies: Copies | None = None,
+    descriptions: dict[str, Any] | None = None,
 ) -> Provenance:
     """Return the provenance of a shard.
 
@@ -45,6 +46,7 @@ def provenance_of(
         split: name of the split.
         rates: frames per second of all clips of the split.
         copies: origin of the videos, if they are small copies.
+        descriptions: header of the description files, for a text encoder.
 
     Raises:
         ModelError: the level is ``sign`` and the encoder has no temporal module.
@@ -62,7 +64,7 @@ def provenance_of(
         encoder_fingerprint=fingerprint,
         encoder_config=settings,
         level=level,
-        preprocessing=_preprocessing(settings, encoder, config, copies),
+        preprocessing=_preprocessing(settings, encoder, config, copies, descriptions),
         frame_batch=config.frame_batch,
         compute_dtype=str(resolve_dtype(config.precision, device)).removeprefix("torch."),
         device_kind=device.type,
@@ -70,8 +72,13 @@ def provenance_of(
         split=split,
         feature_size=encoder.output_size if level == "sign" else encoder.frame_size,
         step_seconds=_step_seconds(encoder, config, rates),
-        versions={name: version(name) for name in _PACKAGES},
+        versions={name: version(name) for name in _packages(encoder)},
     )
+
+
+def _packages(encoder: FrozenEncoder) -> tuple[str, ...]:
+    # Caches of pictures keep the provenance that they had before there were texts.
+    return (*_PACKAGES, "transformers") if encoder.config.medium == "descriptions" else _PACKAGES
 
 
 def level_of(encoder: FrozenEncoder, config: ExtractConfig) -> Level:
@@ -80,11 +87,17 @@ def level_of(encoder: FrozenEncoder, config: ExtractConfig) -> Level:
 
 
 def _preprocessing(
-    settings: dict[str, Any], encoder: FrozenEncoder, config: ExtractConfig, copies: Copies | None
+    settings: dict[str, Any],
+    encoder: FrozenEncoder,
+    config: ExtractConfig,
+    copies: Copies | None,
+    descriptions: dict[str, Any] | None,
 ) -> dict[str, Any]:
     preprocessing: dict[str, Any] = {"phase": config.phase}
     if encoder.config.medium == "poses":
         preprocessing |= {"poses": settings["poses"], "pose_version": POSE_VERSION}
+    elif encoder.config.medium == "descriptions":
+        preprocessing["descriptions"] = descriptions
     else:
         preprocessing |= {key: settings[key] for key in _PREPROCESSING} | {"frame_version": FRAME_VERSION}
     preprocessing["sampling"] = config_to_dict(config.sampling(encoder.config.sampling))

@@ -4,13 +4,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 
 import torch
 
 from ..core.config import load_config
 from ..core.device import resolve_device
+from ..corpora.descriptions import Descriptions
 from ..corpora.manifest import Manifest, read_manifest
+from ..encoder.frozen import FrozenEncoder
 from .checks import check
 from .config import ExtractConfig
 from .extraction import extract
@@ -18,6 +20,10 @@ from .plan import Extraction
 from .result import Extracted
 from .shards import Shard
 from .source import load_source
+from .text_clips import TextClips
+
+if TYPE_CHECKING:
+    from ..encoder.hf_text import TextTokens
 
 
 class ShardRequest(Protocol):
@@ -60,7 +66,9 @@ class ExtractionRequest:
     ckpt: Path | None = None
     """Encoder directory, or a run with an encoder directory; or"""
     encoder: str | None = None
-    """``timm:NAME``, ``hf-video:NAME`` or ``poses``."""
+    """``timm:NAME``, ``hf-video:NAME``, ``hf-text:NAME`` or ``poses``."""
+    descriptions: Path | None = None
+    """Folder of descriptions, for a text encoder."""
     out: Path
     """Folder of the cache."""
     splits: tuple[str, ...] = ()
@@ -90,10 +98,14 @@ class ExtractionRequest:
         """
         if manifest is None:
             manifest = read_manifest(self.manifest, root=self.root, limit=self.limit)
-        encoder, fingerprint = load_source(ckpt=self.ckpt, encoder=self.encoder, config=self.config)
+        descriptions = None if self.descriptions is None else Descriptions(self.descriptions)
+        encoder, fingerprint = load_source(
+            ckpt=self.ckpt, encoder=self.encoder, config=self.config, descriptions=descriptions
+        )
         return Extraction(
             manifest=manifest, encoder=encoder, fingerprint=fingerprint, out=self.out, splits=self.splits,
             shards=shards, config=self.config, device=device, dry_run=dry_run,
+            texts=_text_clips(encoder, descriptions),
         )  # fmt: skip
 
     def check(
@@ -125,8 +137,16 @@ class ExtractionRequest:
 
     def absolute(self) -> Self:
         """Return the request with absolute paths, for a process in another folder."""
-        paths = {name: getattr(self, name) for name in ("manifest", "root", "ckpt", "out")}
+        paths = {name: getattr(self, name) for name in ("manifest", "root", "ckpt", "descriptions", "out")}
         return replace(self, **{name: path and path.absolute() for name, path in paths.items()})
+
+
+def _text_clips(encoder: FrozenEncoder, descriptions: Descriptions | None) -> TextClips | None:
+    """Return the reader of descriptions for a text encoder."""
+    if descriptions is None:
+        return None
+    tokens: TextTokens = cast(Any, encoder).tokens
+    return TextClips(descriptions=descriptions, tokens=tokens, sampling=encoder.config.sampling)
 
 
 def write_shards(
@@ -154,6 +174,7 @@ def extract_videos(
     out: Path | str,
     ckpt: Path | str | None = None,
     encoder: str | None = None,
+    descriptions: Path | str | None = None,
     splits: Sequence[str] = (),
     settings: Sequence[str] = (),
     device: str = "auto",
@@ -165,7 +186,8 @@ def extract_videos(
         manifest: a manifest of ``fla prepare``.
         out: folder of the cache.
         ckpt: a stage-one run, or its encoder directory; or
-        encoder: ``timm:NAME``, ``hf-video:NAME`` or ``poses``.
+        encoder: ``timm:NAME``, ``hf-video:NAME``, ``hf-text:NAME`` or ``poses``.
+        descriptions: folder of descriptions, for a text encoder.
         splits: splits to encode. Empty: all.
         settings: single settings, such as ``frame_batch=64``.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
@@ -177,5 +199,6 @@ def extract_videos(
     request = ExtractionRequest(
         manifest=Path(manifest), out=Path(out), ckpt=None if ckpt is None else Path(ckpt), encoder=encoder,
         splits=tuple(splits), config=load_config(ExtractConfig, overrides=settings), limit=limit,
+        descriptions=None if descriptions is None else Path(descriptions),
     )  # fmt: skip
     return write_shards(request, ((0, 1),), device=device)

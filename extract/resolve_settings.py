@@ -77,8 +77,8 @@ def resolve_settings(
 
 def _fastest_frame_batch(encoder: FrozenEncoder, *, config: ExtractConfig, device: torch.device) -> int:
     """Return the frame batch: the fastest by a search on CUDA, 32 elsewhere."""
-    # A clip of key points is encoded as a whole.
-    if device.type != "cuda" or encoder.config.medium == "poses":
+    # A clip of key points is encoded as a whole, and texts differ in length.
+    if device.type != "cuda" or encoder.config.medium != "video":
         return FRAME_BATCH
     dtype = resolve_dtype(config.precision, device)
     seconds = seconds_to_encode(encoder, level=level_of(encoder, config), device=device, dtype=dtype)

@@ -4,28 +4,37 @@ from pathlib import Path
 
 import torch
 
-from ..core.errors import ModelError, did_you_mean
+from ..core.errors import ConfigError, ModelError, did_you_mean
+from ..corpora.descriptions import Descriptions
 from ..encoder.frozen import FrozenEncoder
 from ..encoder.pose_encoder import PoseEncoder
 from ..encoder.store import fingerprint, fingerprint_of, load_encoder
 from .config import ExtractConfig
 
-KINDS = ("timm", "hf-video")
+KINDS = ("timm", "hf-video", "hf-text")
 
 
 def load_source(
-    *, ckpt: Path | None, encoder: str | None, config: ExtractConfig
+    *, ckpt: Path | None, encoder: str | None, config: ExtractConfig, descriptions: Descriptions | None = None
 ) -> tuple[FrozenEncoder, str]:
     """Return the frozen encoder and the fingerprint.
 
     Args:
         ckpt: an encoder directory, or a run directory with an encoder directory; or
-        encoder: ``timm:NAME``, or ``hf-video:NAME``, where the name may be a directory, or ``poses``.
-        config: settings of a timm backbone, a clip encoder or key points.
+        encoder: ``timm:NAME``, ``hf-video:NAME`` or ``hf-text:NAME``, where the name may be a directory,
+            or ``poses``.
+        config: settings of a timm backbone, a clip encoder, a text encoder or key points.
+        descriptions: descriptions of the frames, for a text encoder.
 
     Raises:
         ModelError: the encoder does not exist or cannot be loaded.
+        ConfigError: a text encoder has no descriptions, or another encoder has some.
     """
+    if (descriptions is not None) != (encoder or "").startswith("hf-text:"):
+        raise ConfigError(
+            "--descriptions DIR must be given for --encoder hf-text:NAME, and for no other encoder, but is "
+            f"{'not given' if descriptions is None else 'given'}."
+        )
     if ckpt is not None:
         return load_encoder(ckpt), fingerprint(ckpt)
     if encoder == "poses":
@@ -34,7 +43,7 @@ def load_source(
     kind, _, name = (encoder or "").partition(":")
     if kind not in KINDS or not name:
         raise ModelError(
-            f"--encoder must be timm:NAME, hf-video:NAME or poses, but is {encoder!r}."
+            f"--encoder must be timm:NAME, hf-video:NAME, hf-text:NAME or poses, but is {encoder!r}."
             f"{did_you_mean(kind, [*KINDS, 'poses'])}\n"
             "Give a directory of stage one by --ckpt."
         )
@@ -43,7 +52,11 @@ def load_source(
             f"--encoder must be timm:NAME, but {name} is a directory.\n"
             f"Give the model's name, and the directory by --set timm.weights={name}"
         )
-    made = _timm(name, config) if kind == "timm" else _hf_video(name, config)
+    if kind == "hf-text":
+        assert descriptions is not None, "checked above"
+        made = _hf_text(name, config, descriptions)
+    else:
+        made = _timm(name, config) if kind == "timm" else _hf_video(name, config)
     return made, fingerprint_of(made)
 
 
@@ -72,3 +85,14 @@ def _hf_video(name: str, config: ExtractConfig) -> FrozenEncoder:
     return hf_video_encoder(
         name, window_stride=how.window_stride, pool=how.pool, sampling=how.sampling, fetch=how.fetch
     )
+
+
+def _hf_text(name: str, config: ExtractConfig, descriptions: Descriptions) -> FrozenEncoder:
+    from ..encoder.hf_text import hf_text_encoder  # transformers is slow to load, and only needed here
+    from .text_clips import text_sampling
+
+    how = config.hf_text
+    return hf_text_encoder(
+        name, pool=how.pool, max_tokens=how.max_tokens, sampling=text_sampling(descriptions, how),
+        fetch=how.fetch,
+    )  # fmt: skip

@@ -75,6 +75,7 @@ def _video_pictures(
 def _from_frame(frame: "VideoFrame", aspect: float, longest_side: int) -> np.ndarray:
     from av.video.reformatter import Interpolation
 
+    # AREA averages all pixels when it shrinks a frame, and one thread suffices beside a large model.
     height, width = limited_size(frame.height, frame.width * aspect, longest_side=longest_side)
     scaled = frame.reformat(
         width=width, height=height, format="rgb24", interpolation=Interpolation.AREA, threads=1

@@ -137,7 +137,7 @@ def test_weights_from_the_disk_are_those_of_the_source(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("resnet18", "must be timm:NAME, hf-video:NAME or poses, but is 'resnet18'"),
+        ("resnet18", "must be timm:NAME, hf-video:NAME, hf-text:NAME or poses, but is 'resnet18'"),
         ("tim:resnet18", "Did you mean 'timm'"),
         ("hf-vidio:videomae", "Did you mean 'hf-video'"),
         ("timm:", "but is 'timm:'"),
