@@ -25,6 +25,7 @@ COMMANDS = {
     "pretrain": "stage one: manifest -> visual encoder",
     "extract": "frozen encoder, run once over every video -> feature cache",
     "describe": "a multimodal language model says what the signer does in each frame",
+    "map": "features of descriptions, predicted from features of pictures",
     "quantise": "a language model -> its 4-bit copy, for tune --llm",
     "plan": "does a stage fit your GPU, what to change if not, and how many hours",
     "tune": "stage two: feature cache + LLM -> translation model",

@@ -22,6 +22,7 @@ CLASSES = {
     "pretrain": ("pretrain.config", "PretrainConfig"),
     "extract": ("extract.config", "ExtractConfig"),
     "describe": ("describe.config", "DescribeConfig"),
+    "map": ("describe.map_config", "MapConfig"),
     "tune": ("finetune.config", "TuneConfig"),
     "evaluate": ("training.config", "DecodingConfig"),
     "translate": ("training.config", "DecodingConfig"),

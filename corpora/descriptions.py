@@ -188,6 +188,7 @@ def _check_header(header: Mapping[str, Any], path: Path) -> None:
 
 
 def _check_same_header(first: DescriptionFile, other: DescriptionFile) -> None:
+    # Texts of two models or prompts in one stream would have different meanings.
     difference = first_difference(common_header(first.header), common_header(other.header))
     if difference is not None:
         key, left, right = difference
@@ -208,6 +209,7 @@ def _description_paths(folder: Path, splits: Sequence[str]) -> Iterator[Path]:
             f"{folder} must hold descriptions of {', '.join(splits)} (such as train-0-of-1.jsonl), but holds "
             "none.\nRun: fla describe"
         )
+    # Half a set would leave out every other clip without a word.
     for split in (split for split in SPLITS if split in {name[0] for name in found}):
         counts = sorted({count for name, _, count in found if name == split})
         paths = [description_path(folder, split, index, counts[0]) for index in range(counts[0])]

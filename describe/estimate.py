@@ -53,6 +53,7 @@ def measure(
     begin = time.perf_counter()
     describer(pictures)  # decoding to text waits for the device
     seconds = (time.perf_counter() - begin) / len(pictures)
+    # An estimate without the name of the card would be quoted for other cards.
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
     return Estimate(frames=frames, seconds_per_frame=seconds, device=name)
 

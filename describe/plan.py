@@ -111,6 +111,7 @@ class Description:
         if self.limit is not None:
             header["limit"] = self.limit
         sampling = self.config.sampling
+        # The number of threads decides last bits on a CPU: a continued file keeps its number.
         noted = read_note(partial_folder(path)).get("threads")
         return FilePlan(
             path=path, samples=samples, header=header,

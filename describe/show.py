@@ -33,6 +33,7 @@ def find_clip(descriptions: Descriptions, id: str) -> tuple[str, dict[int, str]]
     for split, known in descriptions.clips:
         if known == id:
             return split, descriptions.read(split, id)
+    # Ids of corpora are long, and a wrong digit is hard to see.
     hint = did_you_mean(id, [known for _, known in descriptions.clips])
     raise DataError(f"{descriptions.folder} must hold the clip {id!r}, but does not.{hint}")
 
@@ -53,6 +54,7 @@ def describe_clip(
     split, texts = find_clip(descriptions, id)
     header = descriptions.header
     rows = [{"frame": frame, "text": text} for frame, text in texts.items()]
+    # Times need the frame rate, which only the manifest has.
     if sample is not None:
         rows = [{"frame": row["frame"], "seconds": row["frame"] / sample.fps, **row} for row in rows]
     content = {"id": id, "split": split, "header": header, "frames": rows}
