@@ -16,11 +16,19 @@ import pytest
 
 from fla_llm.core.logs import configure_logging
 
-pytest_plugins = ["stage_two_fixtures", "device_fixtures", "house_fixtures"]
+SHARED_FIXTURES = ["stage_two_fixtures", "device_fixtures", "house_fixtures"]
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 PATIENCE_SECONDS = 120
 PRELOADED = ["fla_llm.finetune.train"]
 """What the one server of a session imports, so that processes it forks need not."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the shared fixtures, but not in the process that only deals out tests to the others."""
+    # Their imports take it ten seconds, and the others start afterwards.
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        for name in SHARED_FIXTURES:
+            config.pluginmanager.import_plugin(name)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
