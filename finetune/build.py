@@ -16,7 +16,7 @@ from ..llm.quantisation import prepare_frozen
 from ..llm.seq2seq import Seq2SeqLM
 from ..llm.text_codec import TextCodec
 from .config import TuneConfig
-from .projector import Projector, StreamProjectors
+from .projector import FusedProjector, Projector, StreamProjectors
 from .streams import StreamRecord
 
 
@@ -39,7 +39,7 @@ def trained_llm(base: Any, config: TuneConfig) -> Any:
 
 def make_projector(
     base: Any, streams: Sequence[StreamRecord], *, config: TuneConfig
-) -> Projector | StreamProjectors:
+) -> Projector | StreamProjectors | FusedProjector:
     """Return new projectors from each stream's features to the embeddings of ``base``.
 
     Raises:
@@ -53,6 +53,9 @@ def make_projector(
             )
     # The embedding and not the config: some models embed words in a width of their own.
     embedding_size: int = base.get_input_embeddings().embedding_dim
+    if config.fuse == "channels" and len(streams) > 1:
+        width = sum(stream.feature_size for stream in streams)
+        return FusedProjector(Projector(width, embedding_size, config=config.projector))
     projectors = [
         Projector(stream.feature_size, embedding_size, config=config.projector_of(number))
         for number, stream in enumerate(streams)

@@ -15,13 +15,14 @@ Train = Literal["lora+projector", "lora", "projector", "full"]
 class ProjectorConfig:
     """Settings of the projector from features to word embeddings."""
 
-    kind: Literal["linear", "mlp", "conv", "poses"] = "mlp"
-    """``mlp`` has a hidden layer, like LLM-Adapter in the paper. ``conv`` adds neighbours in time. ``poses``
-    is the graph network of Uni-Sign over normalised key points (``fla extract --encoder poses``)."""
+    kind: Literal["linear", "mlp", "conv", "adapter", "poses"] = "mlp"
+    """``mlp`` has a hidden layer, like LLM-Adapter in the paper. ``conv`` adds neighbours in time.
+    ``adapter`` is the module adapter of MMSLT, which makes four steps one. ``poses`` is the graph network of
+    Uni-Sign over normalised key points (``fla extract --encoder poses``)."""
     hidden_size: int = 1024
     """Width of the hidden layer. ``linear`` and ``poses`` have no hidden layer."""
     kernel: int = 5
-    """Kernel size of ``conv`` in feature steps, an odd number."""
+    """Kernel size of ``conv`` and ``adapter`` in feature steps, an odd number."""
     stride: int = 2
     """Stride of ``conv`` in feature steps. A larger stride shortens the sequence for the language model."""
     width: int = 256
@@ -50,7 +51,7 @@ class ProjectorConfig:
     @property
     def output_stride(self) -> int:
         """Feature steps that become one position of the language model."""
-        return self.stride if self.kind == "conv" else 1
+        return {"conv": self.stride, "adapter": 4}.get(self.kind, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,9 @@ class TuneConfig:
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
     projector_by_stream: dict[str, ProjectorConfig] = field(default_factory=dict)
     """Projectors of single streams, by the number of ``--features`` (``"2"``), in place of ``projector``."""
+    fuse: Literal["time", "channels"] = "time"
+    """Join of several streams: one behind the other in time, or step by step, as in MMSLT, where all streams
+    of a clip must have the same steps."""
     prompt: str | None = None
     """Text beside the features. ``{language}`` is the language name. None: the default. ``""``: no text."""
     prompt_place: PromptPlace = "after"
@@ -128,6 +132,11 @@ class TuneConfig:
                     "'projector_by_stream' must have numbers of streams, from 1, as keys, but has "
                     f"{number!r}."
                 )
+        if self.fuse == "channels" and self.projector_by_stream:
+            raise ConfigError(
+                "'projector_by_stream' must be empty where 'fuse' is channels, but is not: joined streams "
+                "have one projector.\nSet projector, or fuse=time."
+            )
         if self.decoding.temperature:
             raise ConfigError(
                 f"'decoding.temperature' must be 0 in a run, but is {self.decoding.temperature}: chance "

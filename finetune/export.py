@@ -27,6 +27,7 @@ from ..llm.lora import load_lora
 from ..llm.quantisation import prepare_frozen
 from ..llm.trim import trim
 from ..llm.vocabulary import keep_ids, read_kept_ids
+from .mapped_streams import copy_mapper
 from .run import CLIPS
 from .run_files import (
     CONFIG,
@@ -39,6 +40,7 @@ from .run_files import (
     check_parts,
     read_settings,
     recorded_base,
+    tuned_on,
 )
 
 BASE, ENCODER = "base", "encoder"
@@ -100,7 +102,7 @@ def export_run(
     if not merge and (llm is not None or (run / described["llm"]).is_dir()):
         described |= {"llm": _checked_base(run, described, llm=llm)}
     if ckpt is not None:
-        check_fingerprint(fingerprint(ckpt), tuned_on=described["feature_fingerprint"])
+        check_fingerprint(fingerprint(ckpt), tuned_on=tuned_on(described))
     # Only now: a refused export leaves no folder behind.
     new_folder(out)
     partial = out.with_name(f"{out.name}.partial")
@@ -108,6 +110,8 @@ def export_run(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     shutil.copyfile(run / PROJECTOR, partial / PROJECTOR)
+    for folder in visible(run.glob("mapper-*")):
+        copy_mapper(folder, partial / folder.name)
     if merge:
         _merge(run, partial, precision=precision, llm=llm, device=resolve_device(device))
     else:

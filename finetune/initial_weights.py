@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ConfigError, RunError
 from ..core.files import sha256_file
-from ..core.weights import load_tensors, read_tensors
+from ..core.weights import load_into, load_tensors, read_tensors
+from .projector import FusedProjector
 from .run_files import PROJECTOR, base_of, check_parts
 from .streams import StreamRecord
 
@@ -60,6 +61,10 @@ def load_projectors(model: "StageTwoModel", init: Path) -> None:
         ModelError: a projector has other settings.
     """
     given = _records(check_parts(init))
+    if isinstance(model.projector, FusedProjector):
+        # Joined streams have one projector, which fits as a whole or not at all.
+        load_into(model.projector, init / PROJECTOR, of="the projector of the joined streams")
+        return
     if len(given) > len(model.projectors):
         raise RunError(
             f"{init} must have at most the {len(model.projectors)} streams of --features, but has "

@@ -25,7 +25,7 @@ from ..training.model import IGNORED, TranslationModel
 from .build import make_conditioned_lm, make_projector, trained_llm
 from .config import TuneConfig
 from .contrast import MEANINGFUL_CLIPS, alignment_loss, pool
-from .projector import Projector, StreamProjectors
+from .projector import FusedProjector, Projector, StreamProjectors
 from .streams import StreamRecord, stream_names
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,8 @@ class StageTwoModel(TranslationModel):
         llm: the language model, wrapped by peft if LoRA layers are trained.
         feature_fingerprint: encoder fingerprint of the first stream.
         streams: record of each input stream.
-        projector: a :class:`Projector` for a single stream, :class:`StreamProjectors` for several.
+        projector: a :class:`Projector` for a single stream, :class:`StreamProjectors` or
+            :class:`FusedProjector` for several.
         untranslatable: counts of :func:`.untranslatable.check_sentences` for the sentences of the run. None
             before the check.
     """
@@ -147,9 +148,8 @@ class StageTwoModel(TranslationModel):
 
     def padded_size(self, batch: Mapping[str, Any]) -> int:
         """Return the number of computed language model positions, padding included."""
-        names = zip(self.projectors, self._stream_names(), strict=True)
-        steps = torch.stack([projector.output_lengths(batch[lengths]) for projector, (_, lengths) in names])
-        sources = steps.sum(dim=0) + batch["prompt_lengths"] + len(self.conditioned_lm.lead_ids)
+        steps = self.output_lengths([batch[lengths] for _, lengths in self._stream_names()])
+        sources = steps + batch["prompt_lengths"] + len(self.conditioned_lm.lead_ids)
         clips, prefix = batch["decoder_prefix_ids"].shape
         labels = label_counts(batch["labels"])
         return padded_size(
@@ -215,10 +215,17 @@ class StageTwoModel(TranslationModel):
 
     @property
     def projectors(self) -> list[Projector]:
-        """The projector of each stream."""
-        if isinstance(self.projector, StreamProjectors):
+        """The projector of each stream, or the one of joined streams."""
+        if isinstance(self.projector, StreamProjectors | FusedProjector):
             return self.projector.projectors
         return [self.projector]
+
+    def output_lengths(self, lengths: Sequence[Tensor]) -> Tensor:
+        """Return the embeddings of each clip (B,), for the lengths (B,) of each stream."""
+        # Streams joined along channels take the positions of one stream.
+        given = lengths[:1] if isinstance(self.projector, FusedProjector) else lengths
+        parts = [p.output_lengths(own) for p, own in zip(self.projectors, given, strict=True)]
+        return torch.stack(parts).sum(dim=0)
 
     def _sentences(self, ids: list[list[int]], scores: list[float], *, once: bool) -> list[dict[str, Any]]:
         """Return the hypotheses of a clip as sentences. ``once`` removes repeated sentences."""
@@ -241,7 +248,7 @@ class StageTwoModel(TranslationModel):
 
     def _projected(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the features of a batch as embeddings (B, S, D) with joined streams, and lengths (B,)."""
-        if isinstance(self.projector, StreamProjectors):
+        if isinstance(self.projector, StreamProjectors | FusedProjector):
             names = self._stream_names()
             return self.projector([inputs[name] for name, _ in names], [inputs[steps] for _, steps in names])
         lengths = inputs["feature_lengths"]

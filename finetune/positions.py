@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..core.errors import DataError
+from ..core.errors import CacheError, DataError
 from .data import FeatureItems
 from .model import StageTwoModel
 
@@ -24,9 +24,7 @@ def source_positions(
         languages: language code of each clip.
     """
     codec = model.codec
-    streams = zip(model.projectors, stream_lengths, strict=True)
-    parts = [projector.output_lengths(torch.tensor(lengths)) for projector, lengths in streams]
-    steps = torch.stack(parts).sum(dim=0).tolist()
+    steps = model.output_lengths([torch.tensor(lengths) for lengths in stream_lengths]).tolist()
     lead = len(codec.lead_ids())
     # Prompts depend on the language alone: one is tokenised for each language, not for each clip.
     around = {language: lead + len(codec.prompt_ids(language)) for language in set(languages)}
@@ -43,6 +41,8 @@ def clip_positions(model: StageTwoModel, items: FeatureItems) -> tuple[list[int]
         DataError: a clip needs more positions than the language model has. The message names the longest clip
             and the parts of the sequence.
     """
+    if model.config.fuse == "channels":
+        _check_equal_steps(items)
     codec = model.codec
     starts = {language: len(codec.decoder_prefix_ids(language)) for language in set(items.languages)}
     sides = model.conditioned_lm.positions(
@@ -54,6 +54,17 @@ def clip_positions(model: StageTwoModel, items: FeatureItems) -> tuple[list[int]
     for needed, what in zip(sides, ONE_SIDE if len(sides) == 1 else TWO_SIDES, strict=True):
         check_positions(model, needed, ids=items.ids, steps=items.lengths, what=what)
     return sides
+
+
+def _check_equal_steps(items: FeatureItems) -> None:
+    """Refuse streams that cannot be joined step by step."""
+    for id, *steps in zip(items.ids, *items.stream_lengths, strict=True):
+        if len(set(steps)) > 1:
+            raise CacheError(
+                f"Streams joined along channels must have the same steps, but {id!r} has "
+                f"{' and '.join(map(str, steps))}.\n"
+                "Extract all with equal stride and largest number of frames, or set fuse=time."
+            )
 
 
 def check_positions(

@@ -11,15 +11,17 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ..core.errors import DataError
 from ..llm.conditioned_lm import pad_rows
 from .config import ProjectorConfig
+from .module_adapter import ModuleAdapter
 from .pose_layers import PoseLayers
 
 
 class Projector(nn.Module):
     """Projector of features (B, T, F) to embeddings (B, S, D), always in fp32.
 
-    S = T, except that ``conv`` makes one step of ``stride``: S = ceil(T / stride).
+    S = T, except that ``conv`` makes one step of ``stride``, and ``adapter`` one of 4: S = ceil(T / stride).
     """
 
     output_scale: Tensor
@@ -45,7 +47,7 @@ class Projector(nn.Module):
             if lengths is not None:  # a convolution would see over the end
                 steps = torch.arange(features.shape[1], device=features.device)
                 real = real.masked_fill((steps >= lengths[:, None])[..., None], 0.0)
-            if isinstance(self.layers, PoseLayers):
+            if isinstance(self.layers, PoseLayers | ModuleAdapter):
                 projected = self.layers(real, lengths)
             else:
                 projected = self.layers(real)
@@ -91,6 +93,38 @@ class StreamProjectors(nn.Module):
         return pad_rows(rows)[0], torch.stack(counts).sum(dim=0)
 
 
+class FusedProjector(nn.Module):
+    """One projector of several streams with equal steps. The features of a step are joined to one vector."""
+
+    def __init__(self, projector: Projector) -> None:
+        super().__init__()
+        self.joined = projector
+
+    @property
+    def projectors(self) -> list[Projector]:
+        """The one projector."""
+        return [self.joined]
+
+    def forward(self, features: Sequence[Tensor], lengths: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the embeddings of each clip (B, S, D), float32, and S_i (B,).
+
+        Args:
+            features: features (B, T, F_k) of each stream.
+            lengths: lengths (B,) of each stream, the same for all streams.
+
+        Raises:
+            DataError: a view of a clip has other steps in one stream than in another.
+        """
+        if len({stream.shape[1] for stream in features}) > 1:
+            raise DataError(
+                "Streams joined along channels must have the same steps in each view, but have "
+                f"{[stream.shape[1] for stream in features]}.\nSet fuse=time, or extract without --views."
+            )
+        # float32 first: streams may be stored in different number formats.
+        joined = torch.cat([stream.float() for stream in features], dim=2)
+        return self.joined(joined, lengths[0]), self.joined.output_lengths(lengths[0])
+
+
 class TimeConvolution(nn.Module):
     """A convolution over the steps of (B, T, F), zeros beyond both ends: (B, ceil(T / stride), hidden)."""
 
@@ -107,6 +141,9 @@ class TimeConvolution(nn.Module):
 def _layers(feature_size: int, embedding_size: int, *, config: ProjectorConfig) -> nn.Module:
     if config.kind == "poses":
         return PoseLayers(feature_size, embedding_size, width=config.width)
+    if config.kind == "adapter":
+        sizes = {"hidden_size": config.hidden_size, "kernel": config.kernel}
+        return ModuleAdapter(feature_size, embedding_size, **sizes)
     if config.kind == "linear":
         return nn.Linear(feature_size, embedding_size)
     first: nn.Module = nn.Linear(feature_size, config.hidden_size)

@@ -21,6 +21,7 @@ from ..training.resuming import changed_settings, describe_batches, log_changes,
 from .config import TuneConfig
 from .data import FeatureItems
 from .initial_weights import describe_init
+from .mapped_streams import copy_mappers
 from .model import StageTwoModel
 from .run_files import CONFIG
 from .store import describe_run, save_stage_two
@@ -132,6 +133,7 @@ def begin_run(
         keep_ids(out, base.kept_ids)
     log_changes(out, changed)
     write_config(model.config, out / CONFIG)
+    copy_mappers(out, train.streams)
     write_json(out / CLIPS, _clips(train, dev))
     # The folders are for fla report, and not compared on a resume: a cache may move.
     folders = dict.fromkeys(str(cache.folder.absolute()) for own in train.streams for cache in own.caches)

@@ -8,6 +8,7 @@
     llm/                    whole language model with tokenizer, if fully trained or merged
     projector.safetensors   projector, or all projectors for several streams
     kept_ids.json           token ids of a trimmed vocabulary
+    mapper-2/               mapper of a stream that fla map made, here the second
 
 A missing file is refused by name.
 """
@@ -73,6 +74,16 @@ def check_parts(run: Path) -> dict[str, Any]:
             # A cut file is found here, before the language model is loaded for minutes.
             check_file(run / part)
     return described
+
+
+def tuned_on(described: dict[str, Any]) -> str:
+    """Return the fingerprint of the encoder that sees the videos of a run's first stream."""
+    for stream in described.get("streams", ())[:1]:
+        for made in stream["made_by"]:
+            # A mapped stream is made from the features of another encoder.
+            if mapped := made["preprocessing"].get("mapped"):
+                return mapped["source"]
+    return described["feature_fingerprint"]
 
 
 def reads_key_points(described: dict[str, Any]) -> bool:

@@ -50,6 +50,17 @@ class StreamRecord:
         return {making["level"] for making in self.made_by}
 
     @property
+    def mapped_from(self) -> str | None:
+        """Fingerprint of the encoder whose features a mapper turned into this stream. None: no mapper."""
+        mappings = [making["preprocessing"].get("mapped") for making in self.made_by]
+        return mappings[0]["source"] if mappings and mappings[0] else None
+
+    @property
+    def encoder_fingerprint(self) -> str:
+        """Fingerprint of the encoder that sees the videos of this stream."""
+        return self.mapped_from or self.fingerprint
+
+    @property
     def videos(self) -> set[str]:
         """Origins of the videos in words: released videos, or small copies by their settings."""
         return {_describe_videos(making["preprocessing"].get("copies")) for making in self.made_by}

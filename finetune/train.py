@@ -280,8 +280,13 @@ def _log_start(model: StageTwoModel, data: TrainBatches, items: FeatureItems, *,
     row |= {"embedding_rms": _text_rms(model, items)}
     was_training = model.training
     model.eval()  # BatchNorm of a projector must not count this batch
-    for number, projector in enumerate(model.projectors):
-        features = batch[stream_names(number)[0]][:, :RMS_STEPS].to(model.llm.device)
+    streams = [
+        batch[stream_names(number)[0]][:, :RMS_STEPS].to(model.llm.device)
+        for number in range(len(model.streams))
+    ]
+    if model.config.fuse == "channels":
+        streams = [torch.cat([stream.float() for stream in streams], dim=2)]
+    for number, (projector, features) in enumerate(zip(model.projectors, streams, strict=True)):
         row[f"projector_rms_{number + 1}" if number else "projector_rms"] = rms(projector(features))
     model.train(was_training)
     TrainingLog(run / "log.jsonl").write(row)

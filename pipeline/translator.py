@@ -12,11 +12,14 @@ from ..core.device import resolve_device
 from ..core.errors import ConfigError, DataError, RunError
 from ..core.files import read_json
 from ..encoder.encode import encode
+from ..encoder.mapper import apply_mapper
 from ..finetune.collate import collate
+from ..finetune.mapped_streams import load_mappers
 from ..finetune.model import StageTwoModel
 from ..finetune.positions import SOURCE, check_positions, source_positions
-from ..finetune.run_files import RUN
-from ..finetune.store import check_features, load_stage_two
+from ..finetune.run_files import RUN, check_fingerprint
+from ..finetune.store import load_stage_two
+from ..finetune.streams import StreamRecord
 from ..training.batches import move_batch
 from ..training.config import DecodingConfig
 from ..video import select_from_arrays
@@ -76,7 +79,8 @@ class Translator:
         _check_one_stream(run, self.model)
         stream = self.model.streams[0]
         encoder, fingerprint = encoder_of(run, None if ckpt is None else Path(ckpt), stream)
-        check_features(self.model, fingerprint)
+        check_fingerprint(fingerprint, tuned_on=stream.encoder_fingerprint)
+        self.mappers = load_mappers(run, self.model.streams, device=self.device)
         self.encoder = encoder.to(self.device)
         self.recipe = recipe_of(run, stream, encoder=self.encoder, device=self.device)
         self.language = language or _only_language(run)
@@ -141,13 +145,22 @@ class Translator:
         Raises:
             DataError: a clip has more steps than the language model has positions.
         """
+        streams = [self._streams_of(each) for each in features]
         steps = [len(each) for each in features]
         # Too many positions end in an unclear error of the model, or in noise.
-        needed = source_positions(self.model, [steps], languages=[self.language] * len(steps))
+        needed = source_positions(
+            self.model, [steps] * len(self.mappers), languages=[self.language] * len(steps)
+        )
         check_positions(self.model, needed, ids=list(names), steps=steps, what=SOURCE)
-        items = [{"id": "", "features": each, "text": "", "language": self.language} for each in features]
+        items = [{"id": "", "features": each, "text": "", "language": self.language} for each in streams]
         batch = collate(items, codec=self.model.codec)
         return self.model.translate(move_batch(batch, self.model.llm.device), self.decoding)
+
+    def _streams_of(self, features: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Return the features of every stream, from the features of the encoder."""
+        return tuple(
+            features if mapper is None else apply_mapper(mapper, features) for mapper in self.mappers
+        )
 
     def _frames(self, video: "Video", *, fps: float | None) -> np.ndarray:
         """Return the selected frames of one video as squares."""
@@ -163,13 +176,26 @@ class Translator:
 
 
 def _check_one_stream(run: Path, model: StageTwoModel) -> None:
-    # --ckpt names one encoder, which gives the features of one stream.
-    if len(model.streams) > 1:
+    # --ckpt names one encoder, which gives the features of one stream and, by mappers, of others.
+    encoders = list(dict.fromkeys(stream.encoder_fingerprint for stream in model.streams))
+    if len(encoders) > 1:
         raise RunError(
             f"{run} must be tuned on one stream of features to translate videos, but was tuned on "
-            f"{len(model.streams)}: --ckpt gives those of one encoder.\n"
+            f"{len(encoders)} encoders: --ckpt gives the features of one.\n"
             "Extract the videos with each encoder, and run: fla evaluate"
         )
+    # A mapper reads the steps of its own cache: other frames would shift one stream against the other.
+    recipes = {str(_frames_of(stream)) for stream in model.streams}
+    if len(recipes) > 1:
+        raise RunError(
+            f"{run} must be tuned on streams of the same frames to translate videos, but was tuned on "
+            f"{' and '.join(sorted(recipes))}.\nMap the cache that is the other stream: fla map --from"
+        )
+
+
+def _frames_of(stream: StreamRecord) -> dict[str, object]:
+    seen = stream.made_by[0]["preprocessing"] if stream.made_by else {}
+    return {name: seen.get(name) for name in ("sampling", "phase")}
 
 
 def _only_language(run: Path) -> str:

@@ -78,5 +78,7 @@ def shape_of(batch: Sequence[ClipLength], *, tune: TuneConfig) -> BatchShape:
 
 
 def projected_steps(steps: Sequence[int], *, tune: TuneConfig) -> list[int]:
-    """Return the positions of each stream for the steps of each stream."""
+    """Return the positions of each stream for the steps of each stream, or of all streams joined."""
+    if tune.fuse == "channels":
+        steps = steps[:1]
     return [-(-own // tune.projector_of(number).output_stride) for number, own in enumerate(steps)]

@@ -155,6 +155,8 @@ def projector_sizes(
     tune: TuneConfig, *, feature_sizes: Sequence[int], embedding_size: int
 ) -> tuple[int, ...]:
     """Return the number of numbers in each tensor of all streams' projectors."""
+    if tune.fuse == "channels":
+        feature_sizes = [sum(feature_sizes)]
     with torch.device("meta"):
         projectors = [
             Projector(size, embedding_size, config=tune.projector_of(number))

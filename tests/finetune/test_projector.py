@@ -8,7 +8,7 @@ from fla_llm.finetune.config import ProjectorConfig
 from fla_llm.finetune.projector import Projector, embedding_rms, rms
 
 
-@pytest.mark.parametrize("kind", ["linear", "mlp", "conv"])
+@pytest.mark.parametrize("kind", ["linear", "mlp", "conv", "adapter"])
 @pytest.mark.parametrize("magnitude", [0.02, 30.0])
 def test_output_has_the_magnitude_it_is_matched_to(kind: str, magnitude: float) -> None:
     projector = Projector(8, 64, config=ProjectorConfig(kind=kind, hidden_size=16))

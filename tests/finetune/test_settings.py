@@ -40,6 +40,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "projector.norm": (False, {}),
     "projector.learning_rate": (0.5, {}),
     "projector_by_stream": ({"1": {"kind": "linear"}}, {}),
+    "fuse": ("channels", {"fuse": "time"}),
     "prompt": ("Translate", {}),
     "prompt_place": ("before", {}),
     "prompt_by_language": ({"de": "Translate"}, {}),
@@ -103,6 +104,7 @@ def observed(
     cache = write_clips(tmp_path_factory.mktemp("cache"), clips, splits=("train",))
     items = FeatureItems(open_caches([cache], "train"), view_seed=0)
     folder = write_clips(tmp_path_factory.mktemp("poses"), draw_pose_clips(), splits=("train",))
+    other = write_clips(tmp_path_factory.mktemp("other"), clips, splits=("train",), encoder="f" * 64)
     poses = FeatureItems(open_caches([folder], "train"), view_seed=0)
     known: dict[str, dict[str, Any]] = {}
 
@@ -111,6 +113,12 @@ def observed(
         if str(changed) not in known:
             made = config_from_dict(TuneConfig, mapping, origin="test")
             given = poses if made.projector.kind == "poses" else items
+            # Only a run on several streams can join them.
+            given = (
+                FeatureItems(open_caches([cache, other], "train"), view_seed=0)
+                if "fuse" in changed
+                else given
+            )
             known[str(changed)] = observe(made, given, llm_folder("llama"))
         return known[str(changed)]
 
