@@ -45,9 +45,13 @@ class Builder:
         # __post_init__ may compare fields, and must not see a value that is a fault already.
         if len(self.faults) > before:
             return typing.cast(C, _FAULTY)
+        if absent := [name for name in _required(cls) if name not in values]:
+            place = f"'{prefix.rstrip('.')}'" if prefix else cls.__name__
+            self.faults.append(f"{place} must have {', '.join(absent)}, but has none of these keys.")
+            return typing.cast(C, _FAULTY)
         try:
             return cls(**values)
-        except (TypeError, ValueError, ConfigError) as error:  # a required field is absent, or __post_init__
+        except (TypeError, ValueError, ConfigError) as error:  # raised by __post_init__
             self.faults.append(f"{prefix.rstrip('.') or cls.__name__}: {error}")
             return typing.cast(C, _FAULTY)
 
@@ -136,6 +140,13 @@ class Builder:
     def _fault(self, key: str, wanted: str, value: Any, hint: str = "") -> Any:
         self.faults.append(f"'{key}' must be {wanted}, but is {value!r}.{hint}")
         return _FAULTY
+
+
+def _required(cls: type) -> list[str]:
+    """Return the names of the fields without a default."""
+    absent = dataclasses.MISSING
+    fields = dataclasses.fields(cls)
+    return [one.name for one in fields if one.default is absent and one.default_factory is absent]
 
 
 def _dotted_keys(cls: type, prefix: str = "") -> Iterator[str]:
