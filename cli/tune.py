@@ -81,7 +81,7 @@ def command(
     """
     from ..core.hub import find_source
     from ..core.run import check_run_folder, is_first_process
-    from ..finetune.initial_weights import initial_llm
+    from ..finetune.run_files import initial_llm
     from ..pipeline.precheck import check_features
 
     # An absent flag must not switch off a setting of --config.

@@ -1,51 +1,21 @@
-"""Start of a run from the weights of an earlier run: its projectors, and its whole language model."""
+"""Start of a run from the projectors of an earlier run."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.errors import ConfigError, RunError
+from ..core.errors import RunError
 from ..core.files import sha256_file
 from ..core.weights import load_into, load_tensors, read_tensors
 from .projector import FusedProjector
-from .run_files import PROJECTOR, base_of, check_parts
+from .run_files import PROJECTOR, check_parts
 from .streams import StreamRecord
 
 if TYPE_CHECKING:
     from .model import StageTwoModel
 
 logger = logging.getLogger(__name__)
-
-
-def initial_llm(init: Path | None, llm: str | None) -> str:
-    """Return the language model of a run that begins from ``init``.
-
-    Args:
-        init: an earlier run. None: new projectors.
-        llm: the language model by the user. None takes the whole language model of ``init``.
-
-    Raises:
-        ConfigError: neither is given, or ``init`` holds its whole language model and another is given.
-        RunError: ``init`` is no finished run, or has adapters or a trimmed vocabulary.
-        ModelError: a file of ``init`` is damaged.
-    """
-    if init is None:
-        if llm is None:
-            raise ConfigError("--llm must be given, unless --init names a run that holds its language model.")
-        return llm
-    described = check_parts(init)
-    if described["train"].startswith("lora"):
-        raise RunError(
-            f"{init} must hold a whole language model, or projectors alone, to begin a run, but holds "
-            f"adapters.\nRun: fla export {init} --merge"
-        )
-    if described.get("trimmed_to"):
-        raise RunError(
-            f"{init} must have the whole vocabulary to begin a run, but keeps {described['trimmed_to']} "
-            "tokens.\nTune the earlier run without --trim-vocab."
-        )
-    return base_of(init, described, llm=llm)
 
 
 def describe_init(init: Path | None) -> str | None:

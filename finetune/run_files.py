@@ -163,3 +163,33 @@ def relative_to(run: Path, source: str) -> str:
     if path.is_absolute() and path.is_relative_to(run.resolve()):
         return path.relative_to(run.resolve()).as_posix()
     return source
+
+
+def initial_llm(init: Path | None, llm: str | None) -> str:
+    """Return the language model of a run that begins from ``init``.
+
+    Args:
+        init: an earlier run. None: new projectors.
+        llm: the language model by the user. None takes the whole language model of ``init``.
+
+    Raises:
+        ConfigError: neither is given, or ``init`` holds its whole language model and another is given.
+        RunError: ``init`` is no finished run, or has adapters or a trimmed vocabulary.
+        ModelError: a file of ``init`` is damaged.
+    """
+    if init is None:
+        if llm is None:
+            raise ConfigError("--llm must be given, unless --init names a run that holds its language model.")
+        return llm
+    described = check_parts(init)
+    if described["train"].startswith("lora"):
+        raise RunError(
+            f"{init} must hold a whole language model, or projectors alone, to begin a run, but holds "
+            f"adapters.\nRun: fla export {init} --merge"
+        )
+    if described.get("trimmed_to"):
+        raise RunError(
+            f"{init} must have the whole vocabulary to begin a run, but keeps {described['trimmed_to']} "
+            "tokens.\nTune the earlier run without --trim-vocab."
+        )
+    return base_of(init, described, llm=llm)

@@ -8,8 +8,8 @@ from ..core.config import load_config
 from ..core.errors import ConfigError
 from ..core.sample import Split
 from ..finetune.config import TuneConfig
-from ..finetune.initial_weights import initial_llm
 from ..finetune.run import TuneResult
+from ..finetune.run_files import initial_llm
 from ..finetune.train import tune as tune_with
 from ..scoring.protocols import DEFAULT_PROTOCOL
 from .evaluate import evaluate_stage_one, evaluate_stage_two
