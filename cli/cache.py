@@ -81,15 +81,15 @@ def export(
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), metavar="CACHE", help="The cache.")
 @click.option(
-    "--format", required=True, type=click.Choice(("npy", "pt", "safetensors", "signjoey")),
+    "--format", required=True, type=click.Choice(("npy", "pt", "safetensors", "signjoey", "mmslt")),
     help="Format of the files in SOURCE.",
 )  # fmt: skip
 @click.option("--encoder", metavar="NAME", help="Your name for the encoder. Not for an export.")
 @click.option(
-    "--manifest", type=click.Path(path_type=Path), help="npy, pt: the sentences. Not for an export."
+    "--manifest", type=click.Path(path_type=Path), help="npy, pt, mmslt: the sentences. Not for an export."
 )
 @click.option(
-    "--split", type=click.Choice(SPLITS), help="Import only this one. signjoey: the split of SOURCE."
+    "--split", type=click.Choice(SPLITS), help="Import only this one. signjoey, mmslt: the split of SOURCE."
 )
 @click.option(
     "--suffix", default="", metavar="TEXT", help="npy, pt: the end of the file names behind the id."
@@ -100,14 +100,15 @@ def export(
 @json_option
 @click.pass_context
 def import_(
-    context: click.Context, source: Path, out: Path, format: Literal["npy", "pt", "safetensors", "signjoey"],
-    encoder: str | None, manifest: Path | None, split: str | None, suffix: str, language: str | None,
+    context: click.Context, source: Path, out: Path,
+    format: Literal["npy", "pt", "safetensors", "signjoey", "mmslt"], encoder: str | None,
+    manifest: Path | None, split: str | None, suffix: str, language: str | None,
     corpus: str | None, dry_run: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Make a cache from features of other code, or from an export.
 
-    SOURCE is a folder of .npy or .pt files with one file for each clip, a gzipped pickle of signjoey, or a
-    folder that "fla cache export" wrote, which needs --format and --out alone.
+    SOURCE is a folder of .npy or .pt files with one file for each clip, a gzipped pickle of signjoey, a file
+    of MMSLT's descriptions, or a folder that "fla cache export" wrote, which needs --format and --out alone.
 
     No code in SOURCE is run. Exit code 1: clips that are missing or unusable are listed and left out.
     """

@@ -47,8 +47,24 @@ def open_pt(path: Path) -> OpenedArray:
     """Open a file of ``torch.save`` with one tensor, or with a dict of one tensor of features.
 
     Raises:
-        DataError: the file is damaged or compressed, holds other objects than tensors and plain values, or
-            holds no tensor or several tensors of features.
+        DataError: as :func:`load_pt`, or the file holds no tensor or several tensors of features.
+    """
+    content = load_pt(path)
+    tensors = content if isinstance(content, dict) else {"": content}
+    # Some extractors store lengths and ids beside the features.
+    found = {key: value for key, value in tensors.items() if _may_be_features(value)}
+    if len(found) != 1:
+        raise DataError(
+            f"{path} must hold one tensor of features, or a dict with one, but holds {_in_words(content)}."
+        )
+    return from_tensor(*found.values(), origin=str(path), max_bytes=path.stat().st_size)
+
+
+def load_pt(path: Path) -> Any:
+    """Return the content of a file of ``torch.save``, with tensors mapped from a zip archive.
+
+    Raises:
+        DataError: the file is damaged or compressed, or holds other objects than tensors and plain values.
     """
     import torch
 
@@ -61,17 +77,9 @@ def open_pt(path: Path) -> OpenedArray:
             with path.open("rb") as file:
                 check_torch_pickles(BoundedFile(file, limit=size, name=str(path)), size=size)
         # torch can map zip archives only.
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except READ_ERRORS as error:
         raise DataError(f"{path} {_pickle_fault(error)}") from error
-    tensors = content if isinstance(content, dict) else {"": content}
-    # Some extractors store lengths and ids beside the features.
-    found = {key: value for key, value in tensors.items() if _may_be_features(value)}
-    if len(found) != 1:
-        raise DataError(
-            f"{path} must hold one tensor of features, or a dict with one, but holds {_in_words(content)}."
-        )
-    return from_tensor(*found.values(), origin=str(path), max_bytes=path.stat().st_size)
 
 
 def from_tensor(tensor: "Tensor", *, origin: str, max_bytes: int | None = None) -> OpenedArray:

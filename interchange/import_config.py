@@ -8,8 +8,8 @@ from ..core.errors import ConfigError
 from ..core.sample import SPLITS, Sample
 from ..core.text import find_unstorable
 
-Format = Literal["npy", "pt", "safetensors", "signjoey"]
-FORMATS: tuple[Format, ...] = ("npy", "pt", "safetensors", "signjoey")
+Format = Literal["npy", "pt", "safetensors", "signjoey", "mmslt"]
+FORMATS: tuple[Format, ...] = ("npy", "pt", "safetensors", "signjoey", "mmslt")
 
 
 class Sentences(Protocol):
@@ -36,6 +36,7 @@ class ImportConfig:
 
     format: Format
     """``npy`` or ``pt``: a folder with one file for each clip. ``signjoey``: a gzipped pickle of a split.
+    ``mmslt``: a file of a split with descriptions and their vectors, as published with MMSLT.
     ``npy`` or ``safetensors``: a folder that ``fla cache export`` wrote.
     """
     encoder: str | None = None
@@ -43,7 +44,8 @@ class ImportConfig:
     sources but an export, whose ``export.json`` describes the encoder.
     """
     split: str | None = None
-    """``signjoey``: the split of the file. Other formats: the only split to import, or None for all."""
+    """``signjoey`` and ``mmslt``: the split of the file. Other formats: the only split to import, or None for
+    all."""
     language: str | None = None
     """``signjoey``: ISO 639-1 code of the sentences. Other formats: in the manifest."""
     corpus: str | None = None
@@ -65,6 +67,9 @@ class ImportConfig:
                 raise ConfigError(f"{option} must be without {found}, but is {value!r}.")
         if self.split is not None and self.split not in SPLITS:
             raise ConfigError(f"--split must be one of {', '.join(SPLITS)}, but is {self.split!r}.")
+        if self.format == "mmslt" and (self.split is None or self.suffix):
+            fault = "--split must be given" if self.split is None else "--suffix must not be given"
+            raise ConfigError(f"{fault} for a file of mmslt, which holds one split by the names of clips.")
         only_signjoey = {"--language": self.language, "--corpus": self.corpus}
         # The other formats take these values from the manifest, and two sources could disagree.
         if self.format == "signjoey":

@@ -12,6 +12,7 @@ from .export_reader import Export
 from .external import ExternalClip
 from .external_folder import clips_in_folder, files_without_row
 from .import_config import ImportConfig, Sentences
+from .mmslt import read_mmslt
 from .signjoey import read_signjoey
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,10 @@ def find_clips(
         raise ConfigError(f"--manifest must be given for {config.format} files, which hold no sentences.")
     if config.encoder is None:
         raise ConfigError(f"--encoder must be given for {config.format} files: your name for their origin.")
+    if config.format == "mmslt":
+        split = str(config.split)
+        found, unlisted = read_mmslt(source, sentences, split=split)
+        return {split: SplitSource(found)}, unlisted
     splits = [config.split] if config.split else [split for split in SPLITS if sentences.split(split)]
     place = {"ending": f".{config.format}", "suffix": config.suffix}
     clips = {split: SplitSource(clips_in_folder(source, sentences, split=split, **place)) for split in splits}

@@ -219,7 +219,7 @@ def test_what_is_not_said_or_said_twice_is_refused(tmp_path: Path) -> None:
         "corpus": "c",
     }
     for changes, pattern in [
-        ({"format": "csv"}, "--format must be one of npy, pt, safetensors, signjoey, but is 'csv'"),
+        ({"format": "csv"}, "--format must be one of npy, pt, safetensors, signjoey, mmslt, but is 'csv'"),
         ({"encoder": " "}, "--encoder must be a name .*, but is ' '"),
         ({"encoder": None}, "--encoder must be given for a signjoey file"),
         ({"split": "val"}, "--split must be one of train, dev, test, but is 'val'"),
