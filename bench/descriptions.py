@@ -107,7 +107,7 @@ def tune_and_score(
         )  # fmt: skip
     if not (folder / "scores.json").is_file():
         run("evaluate", folder, *features, "--split", "test", "--device", "cpu")
-    return read_json(folder / "scores.json")["test"]["scores"]["bleu4"]
+    return read_json(folder / "scores.json")["test"]["bleu4"]
 
 
 def describe(

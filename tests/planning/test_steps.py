@@ -83,7 +83,7 @@ def test_activations_of_a_real_step_are_those_that_are_estimated(
     assert estimated == pytest.approx(saved.total - copies, rel=0.1)
 
 
-@pytest.mark.parametrize("kind", ["linear", "mlp"])
+@pytest.mark.parametrize("kind", ["linear", "mlp", "adapter"])
 def test_projectors_keep_what_is_estimated(kind: Any, config: TuneConfig) -> None:
     from fla_llm.finetune.projector import Projector, StreamProjectors
     from fla_llm.planning.step_memory import input_bytes
@@ -96,11 +96,12 @@ def test_projectors_keep_what_is_estimated(kind: Any, config: TuneConfig) -> Non
     saved = SavedBytes([*projectors.parameters(), *projectors.buffers()])
     with saved:
         projected, _ = projectors(features, [torch.full((4,), t) for t in steps])
-    batch = BatchShape(clips=4, steps=steps, projected=160, source=169, labels=5, whole=173)
+    kept = sum(steps) // tune.projector.output_stride
+    batch = BatchShape(clips=4, steps=steps, projected=kept, source=kept + 9, labels=5, whole=kept + 13)
     rows = batch.clips * batch.whole * llm.hidden_size * memory.held_bytes
     # The projected features themselves are held by the language model's input.
     assert input_bytes(memory, batch) - rows == pytest.approx(saved.total, rel=0.02)
-    assert projected.shape == (4, 160, llm.hidden_size)
+    assert projected.shape == (4, kept, llm.hidden_size)
 
 
 @pytest.mark.parametrize("cap", [None, 30.0])
