@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoProcessor, GenerationConfig
 
 from ..core.device import resolve_dtype
@@ -73,8 +74,7 @@ class Describer:
                 f"{str(error).partition('. ')[0]}.\n"
                 "Set a smaller batch, or --set quantise=nf4. What is done is kept for the old batch alone."
             ) from error
-        # A decoder-only model returns the prompt too.
-        begin = 0 if self._model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
+        begin = 0 if self._model.config.is_encoder_decoder else _prompt_length(tokens, inputs["input_ids"])
         texts = self._processor.batch_decode(tokens[:, begin:], skip_special_tokens=True)
         # One line of a file for each frame, and nothing else of the text is changed.
         return [" ".join(text.split()) for text in texts]
@@ -114,6 +114,14 @@ class Describer:
             ends = ids["eos_token_id"]
             ids["pad_token_id"] = ends[0] if isinstance(ends, list) else ends
         return GenerationConfig(max_new_tokens=self._config.max_tokens, do_sample=False, num_beams=1, **ids)
+
+
+def _prompt_length(tokens: Tensor, prompt: Tensor) -> int:
+    """Return the number of tokens of the prompt (B, L) at the beginning of the answers (B, L')."""
+    # Most decoder-only models return the whole prompt. BLIP leaves out the last token, others return none.
+    shorter = min(tokens.shape[1], prompt.shape[1])
+    is_same = (tokens[:, :shorter] == prompt[:, :shorter]).all(dim=0)
+    return int(is_same.long().cumprod(dim=0).sum())
 
 
 def _load_weights(source: str, *, config: DescribeConfig, device: torch.device) -> Any:

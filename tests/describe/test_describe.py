@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from fla_llm.core.errors import CacheError, DataError, ModelError
@@ -130,6 +131,41 @@ def test_descriptions_are_shown_beside_frames_times_and_pictures(
     assert all(text in written for text in texts.values())
     with pytest.raises(DataError, match="'dev/9', but does not. Did you mean 'dev/"):
         describe("--show", "dev/9", out=folder)
+
+
+def test_a_captioner_without_chat_format_answers_with_new_words_alone(tmp_path: Path) -> None:
+    """BLIP takes the prompt as the beginning of the caption, and returns it without its last token."""
+    from transformers import (
+        BertTokenizerFast,
+        BlipConfig,
+        BlipForConditionalGeneration,
+        BlipImageProcessor,
+        BlipProcessor,
+    )
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *(f"w{number}" for number in range(30))]
+    tokenizer = BertTokenizerFast(vocab={word: number for number, word in enumerate(words)})
+    pictures = BlipImageProcessor(size={"height": 16, "width": 16})
+    BlipProcessor(image_processor=pictures, tokenizer=tokenizer).save_pretrained(tmp_path)
+    shape = {"intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = BlipConfig(
+        text_config={
+            "vocab_size": len(words), "hidden_size": 32, "encoder_hidden_size": 16, "pad_token_id": 0,
+            "bos_token_id": 2, "eos_token_id": 3, "sep_token_id": 3, "max_position_embeddings": 64, **shape,
+        },
+        vision_config={"hidden_size": 16, "image_size": 16, "patch_size": 8, **shape},
+    )  # fmt: skip
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        BlipForConditionalGeneration(config).save_pretrained(tmp_path)
+    own = DescribeConfig(prompt="w1 w2 w3", max_tokens=4, precision="fp32")
+    describer = Describer(str(tmp_path), config=own, device=CPU)
+    picture = np.zeros((18, 24, 3), np.uint8)
+    inputs = describer._inputs([Image.fromarray(picture)])
+    whole = describer._model.generate(**inputs, generation_config=describer._generation)[0].tolist()
+    assert whole[:4] == tokenizer("w1 w2 w3")["input_ids"][:4]
+    assert describer([picture]) == [tokenizer.decode(whole[4:], skip_special_tokens=True)]
+    assert describer([picture, picture]) == describer([picture]) * 2
 
 
 def test_four_bits_describe_too(describe: Run, tmp_path: Path) -> None:
