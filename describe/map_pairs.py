@@ -35,7 +35,7 @@ class Pairs:
             rows = [self.rows[number] for number in order[start : start + clips]]
             given = np.concatenate([self.source[row] for row, _ in rows])
             wanted = np.concatenate([self.target[row] for _, row in rows])
-            yield tuple(torch.from_numpy(part).to(device).float() for part in (given, wanted))  # type: ignore[misc]
+            yield torch.from_numpy(given).to(device).float(), torch.from_numpy(wanted).to(device).float()
 
 
 def pairs_of(source: FeatureCache, target: FeatureCache) -> Pairs:
