@@ -74,15 +74,8 @@ def map_features(source: Path, target: Path, out: Path, *, config: MapConfig, de
         RunError: ``out`` is not empty.
     """
     check_new_folder(out)
-    splits = splits_in(source)
-    for folder in (source, target):
-        for split in ("train", "dev"):
-            if split not in splits_in(folder):
-                raise CacheError(
-                    f"{folder} must hold train, to learn from, and dev, to end the training, but lacks "
-                    f"{split}.\nRun: fla extract"
-                )
-    caches = {split: FeatureCache(source, split) for split in splits}
+    _check_splits(source, target)
+    caches = {split: FeatureCache(source, split) for split in splits_in(source)}
     # Test is predicted, and never looked at by the training.
     train, dev = (pairs_of(caches[split], FeatureCache(target, split)) for split in ("train", "dev"))
     trained = train_mapper(train, dev, config=config, device=resolve_device(device))
@@ -101,6 +94,16 @@ def map_features(source: Path, target: Path, out: Path, *, config: MapConfig, de
             (split, id) for split, cache in caches.items() for id, view in cache.rejected if not view
         ),
     )  # fmt: skip
+
+
+def _check_splits(*folders: Path) -> None:
+    for folder in folders:
+        for split in ("train", "dev"):
+            if split not in splits_in(folder):
+                raise CacheError(
+                    f"{folder} must hold train, to learn from, and dev, to end the training, but lacks "
+                    f"{split}.\nRun: fla extract"
+                )
 
 
 def _write_split(out: Path, cache: FeatureCache, provenance: Provenance, trained: TrainedMapper) -> None:

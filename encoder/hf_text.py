@@ -150,18 +150,21 @@ def hf_text_encoder(
             f"hf_text.pool must be mean for hf-text:{given}, whose tokenizer has no class token, but is cls."
         )
     model = _weights(load, given)
-    # A tokenizer that was saved without a limit declares 1e30.
-    limit = min(
-        max_tokens, tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", max_tokens)
-    )
     config = TextEncoderConfig(
         name=Path(source).name if is_local else source.rpartition("/")[2],
         pool=pool,
-        max_tokens=int(limit),
+        max_tokens=_largest(max_tokens, tokenizer, model),
         sampling=sampling,
     )
     tokens = TextTokens(tokenizer, max_tokens=config.max_tokens)
     return TextEncoder(model, tokens, config).requires_grad_(False).eval()
+
+
+def _largest(wanted: int, tokenizer: Any, model: PreTrainedModel) -> int:
+    """Return the largest number of tokens that tokenizer and model allow."""
+    # A tokenizer that was saved without a limit declares 1e30.
+    positions = getattr(model.config, "max_position_embeddings", wanted)
+    return int(min(wanted, tokenizer.model_max_length, positions))
 
 
 def _weights(load: Any, source: str) -> PreTrainedModel:

@@ -38,8 +38,7 @@ class StageTwoModel(TranslationModel):
         llm: the language model, wrapped by peft if LoRA layers are trained.
         feature_fingerprint: encoder fingerprint of the first stream.
         streams: record of each input stream.
-        projector: a :class:`Projector` for a single stream, :class:`StreamProjectors` or
-            :class:`FusedProjector` for several.
+        projector: a :class:`Projector`, a :class:`StreamProjectors` or a :class:`FusedProjector`.
         untranslatable: counts of :func:`.untranslatable.check_sentences` for the sentences of the run. None
             before the check.
     """
@@ -216,9 +215,7 @@ class StageTwoModel(TranslationModel):
     @property
     def projectors(self) -> list[Projector]:
         """The projector of each stream, or the one of joined streams."""
-        if isinstance(self.projector, StreamProjectors | FusedProjector):
-            return self.projector.projectors
-        return [self.projector]
+        return [self.projector] if isinstance(self.projector, Projector) else self.projector.projectors
 
     def output_lengths(self, lengths: Sequence[Tensor]) -> Tensor:
         """Return the embeddings of each clip (B,), for the lengths (B,) of each stream."""
