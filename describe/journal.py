@@ -103,6 +103,16 @@ def read_note(folder: Path) -> dict[str, Any]:
     return {} if begun is None else begun["note"]
 
 
+def count_described(folder: Path) -> int:
+    """Return the number of described frames in a journal, without taking the lock."""
+    path = folder / LINES
+    if not path.exists():
+        return 0
+    # The first line is the header, and a torn last line is no JSON.
+    entries = [_parse(line) for line in path.read_bytes().split(b"\n")[1:]]
+    return sum(entry is not None and "text" in entry for entry in entries)
+
+
 def _whole_batches(lines: Sequence[bytes], batch: int) -> tuple[list[dict[str, Any]], int]:
     """Return the entries of the whole batches at the beginning, and the number of their lines."""
     entries, kept, frames = list[dict[str, Any]](), 0, 0

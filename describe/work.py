@@ -19,7 +19,7 @@ from ..extract.result import Extracted
 from ..video.pictures import read_pictures
 from .describer import Describer
 from .estimate import Estimate, measure
-from .journal import DescriptionJournal
+from .journal import DescriptionJournal, count_described
 from .plan import Description, FilePlan
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def _ready_describer(description: Description, todo: list[FilePlan]) -> Describe
     """Load the model and log the estimated cost."""
     describer = Describer(description.model, config=description.config, device=description.device)
     with torch_threads(todo[0].threads):
-        logger.info(f"{_measured(describer, description, todo).describe()} (finished batches included)")
+        logger.info(f"{_measured(describer, description, todo).describe()}")
     return describer
 
 
@@ -87,7 +87,8 @@ def _measured(describer: Describer, description: Description, todo: list[FilePla
         except DataError as error:  # listed as rejected later
             fault = error
             continue
-        frames = sum(plan.frames for plan in todo)
+        done = sum(count_described(partial_folder(plan.path)) for plan in todo)
+        frames = max(0, sum(plan.frames for plan in todo) - done)
         return measure(describer, pictures, frames=frames, device=description.device)
     raise DataError(f"A clip must be readable to be described, but none is: {fault}")
 

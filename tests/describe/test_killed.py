@@ -95,3 +95,9 @@ def test_a_journal_of_other_settings_is_never_emptied(describe: Run, torn: Path)
     with pytest.raises(CacheError, match=r"begun in another way: settings.max_tokens is 3 .* be 7 now"):
         describe("--split", "train", out=torn.parents[1], settings=("max_tokens=7",))
     assert torn.read_bytes() == kept
+
+
+def test_the_estimate_counts_what_is_left(describe: Run, torn: Path) -> None:
+    left = NUM_FRAMES - (torn.read_bytes().count(b"\n") - 1)
+    assert left < NUM_FRAMES
+    assert describe("--split", "train", "--dry-run", out=torn.parents[1]).result["frames"] == left
