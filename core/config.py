@@ -191,13 +191,9 @@ def _apply(mapping: dict[str, Any], override: str) -> None:
         mapping = child
     try:
         # YAML gives the types: 3 is a number, true a truth value, and [1, 2] a list.
-        found = parse_yaml(value)
+        mapping[last] = parse_yaml(value)
     except YAML_FAULTS as error:
         raise ConfigError(f"--set {override}: the value must be YAML, but is not.") from error
-    if found == {}:  # empties a group, which merging could not do
-        mapping[last] = found
-    else:
-        _merge(mapping, {last: found})
 
 
 def _plain(value: Any) -> Any:

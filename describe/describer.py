@@ -127,7 +127,8 @@ def _prompt_length(tokens: Tensor, prompt: Tensor) -> int:
 def _load_weights(source: str, *, config: DescribeConfig, device: torch.device) -> Any:
     """Return the model with all weights from its files, frozen and in evaluation mode."""
     dtype = resolve_dtype(config.precision, device)
-    model, info = load_pretrained(
+    # With the loading info a pair comes back, which the signature does not tell.
+    loaded: Any = load_pretrained(
         AutoModelForImageTextToText.from_pretrained,
         source,
         named=NAMED,
@@ -137,6 +138,7 @@ def _load_weights(source: str, *, config: DescribeConfig, device: torch.device) 
         use_safetensors=True,
         output_loading_info=True,
     )
+    model, info = loaded
     # transformers gives missing weights random values, and only tells so in the loading info.
     if misfit := describe_misfit(missing=info["missing_keys"], mismatched=info["mismatched_keys"]):
         raise ModelError(f"--model {source} must hold all weights of its architecture, but {misfit}.")

@@ -38,13 +38,6 @@ def test_defaults_then_file_then_overrides(tmp_path: Path) -> None:
     assert config == Config(epochs=7, phases=(0, 2), optimiser=Optimiser(learning_rate=1e-4))
 
 
-def test_a_group_in_an_override_is_merged_as_in_a_file() -> None:
-    base = Config(optimiser=Optimiser(learning_rate=0.5), columns={"text": "satz"})
-    config = load_config(Config, base=base, overrides=["optimiser={name: sgd}", "columns={}"])
-    assert config.optimiser == Optimiser(learning_rate=0.5, name="sgd")
-    assert config.columns == {}
-
-
 def test_a_group_without_its_keys_is_refused_by_their_names() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Needy:
