@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -64,8 +65,6 @@ def command(
 
     config = load_config(DescribeConfig, source=config_source, overrides=overrides)
     if prompt is not None:
-        from dataclasses import replace
-
         # Not by way of --set, where quotation marks and colons of a sentence would be YAML.
         config = replace(config, prompt=prompt)
     # A wrong manifest is refused before torch and the model are loaded.
@@ -85,7 +84,10 @@ def command(
     if dry_run:
         here = resolve_device(str(workers.device))
         cost = estimate(request.load(workers.shards, device=here, manifest=content))
-        emit(as_json, cost.to_dict(), cost.describe())
+        if cost is None:
+            emit(as_json, {"frames": 0}, "nothing is left to describe")
+        else:
+            emit(as_json, cost.to_dict(), cost.describe())
         return
     result = extract_with(workers, request, manifest=content)
     trial = f"\na trial: the first {limit} clips of each split" if limit else ""

@@ -1,7 +1,7 @@
 """Description: every clip is decoded, its frames are described in batches, and the lines are written."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -58,8 +58,10 @@ def describe(description: Description) -> Extracted:
     return result
 
 
-def estimate(description: Description) -> Estimate:
+def estimate(description: Description) -> Estimate | None:
     """Return the cost of what is not finished, measured with the model on frames of the first readable clip.
+
+    None: every file is finished.
 
     Raises:
         FlaError: as :func:`describe`.
@@ -67,30 +69,43 @@ def estimate(description: Description) -> Estimate:
     """
     description.check()
     todo = [plan for plan in description.plans if plan.finished is None]
+    if not todo:
+        return None
+    pictures = _first_batch(description, todo)
+    if isinstance(pictures, DataError):
+        raise DataError(f"A clip must be readable to be described, but none is: {pictures}")
     describer = Describer(description.model, config=description.config, device=description.device)
-    return _measured(describer, description, todo)
+    return _measured(describer, description, todo, pictures)
 
 
 def _ready_describer(description: Description, todo: list[FilePlan]) -> Describer:
     """Load the model and log the estimated cost."""
     describer = Describer(description.model, config=description.config, device=description.device)
-    with torch_threads(todo[0].threads):
-        logger.info(f"{_measured(describer, description, todo).describe()}")
+    pictures = _first_batch(description, todo)
+    # Files of unreadable clips alone have no cost, and are written: they list the clips.
+    if not isinstance(pictures, DataError):
+        with torch_threads(todo[0].threads):
+            logger.info(_measured(describer, description, todo, pictures).describe())
     return describer
 
 
-def _measured(describer: Describer, description: Description, todo: list[FilePlan]) -> Estimate:
-    fault: DataError | None = None
+def _first_batch(description: Description, todo: Sequence[FilePlan]) -> list[np.ndarray] | DataError:
+    """Return pictures of the first readable clip, at most a batch, or the fault of the last clip."""
+    fault = DataError("there is no clip.")
     for sample in (sample for plan in todo for sample in plan.samples):
         try:
-            pictures = list(_pictures(description, sample).values())[: description.config.batch]
+            return list(_pictures(description, sample).values())[: description.config.batch]
         except DataError as error:  # listed as rejected later
             fault = error
-            continue
-        done = sum(count_described(partial_folder(plan.path)) for plan in todo)
-        frames = max(0, sum(plan.frames for plan in todo) - done)
-        return measure(describer, pictures, frames=frames, device=description.device)
-    raise DataError(f"A clip must be readable to be described, but none is: {fault}")
+    return fault
+
+
+def _measured(
+    describer: Describer, description: Description, todo: Sequence[FilePlan], pictures: Sequence[np.ndarray]
+) -> Estimate:
+    done = sum(count_described(partial_folder(plan.path)) for plan in todo)
+    frames = max(0, sum(plan.frames for plan in todo) - done)
+    return measure(describer, pictures, frames=frames, device=description.device)
 
 
 def _pictures(description: Description, sample: Sample) -> Mapping[int, np.ndarray]:

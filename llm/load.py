@@ -27,7 +27,7 @@ from ..core.weights import check_folder
 from .compatibility import check_architecture, check_inputs
 from .config import Quantise
 from .integrity import check_loaded, check_nf4_parts, check_tokenizer, folder_of
-from .quantisation import check_quantised, keep_gradients_on_cpu, quantisation_config
+from .quantisation import check_quantised, quantisation_config, stop_repacking
 from .vocabulary import TrimmedTokenizer
 
 logger = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ def _load_weights(
     if given is not None:  # a quantised checkpoint ignores dtype for the weights that are not quantised
         _cast(model, stored, dtype)
     model.requires_grad_(False)
-    keep_gradients_on_cpu(model)  # before anything is computed
+    stop_repacking(model)  # before anything is computed
     model.generation_config = _bare_generation(model)
     return model.eval()
 

@@ -66,18 +66,19 @@ def prepare_frozen(llm: "PreTrainedModel", *, activation_checkpointing: bool) ->
             form hooks the embedding layer, which ``inputs_embeds`` passes by.
     """
     llm.requires_grad_(False)
-    keep_gradients_on_cpu(llm)
+    stop_repacking(llm)
     if activation_checkpointing:
         # transformers 5 renamed it; the old name warns there and goes in 6.
         enable = getattr(llm, "activation_checkpointing_enable", llm.gradient_checkpointing_enable)
         enable({"use_reentrant": False})
 
 
-def keep_gradients_on_cpu(llm: torch.nn.Module) -> None:
+def stop_repacking(llm: torch.nn.Module) -> None:
     """Stop bitsandbytes from repacking 4-bit weights on CPUs with AVX512-BF16.
 
     There the first evaluation repacks the weights for an operation that has no backward pass, and training
-    goes on with them: gradients through the frozen layers are lost without a word (seen with 0.50.2).
+    goes on with them: gradients through the frozen layers are lost without a word (seen with 0.50.2). The
+    operation also fails at widths that are no multiple of its blocks, which vision towers have.
     Called before the model computes anything: what has been repacked stays so.
     """
     for module in llm.modules():

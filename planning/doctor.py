@@ -110,11 +110,11 @@ def _four_bit(name: str) -> str:
     from bitsandbytes.nn.modules import Linear4bit
 
     from ..core.device import resolve_device
-    from ..llm.quantisation import keep_gradients_on_cpu
+    from ..llm.quantisation import stop_repacking
 
     device = resolve_device(name)
     layer = Linear4bit(64, 64, bias=False, quant_type="nf4", compute_dtype=torch.float32).to(device)
-    keep_gradients_on_cpu(layer)
+    stop_repacking(layer)
     inputs = torch.linspace(-1, 1, 64 * 4, device=device).reshape(4, 64)
 
     def gradient() -> torch.Tensor:

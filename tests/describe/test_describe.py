@@ -104,6 +104,27 @@ def test_an_unreadable_clip_is_counted_listed_and_left_out(
         Descriptions(tmp_path / "out").read("train", "train/1")
 
 
+def test_a_file_of_unreadable_clips_alone_is_finished_and_lists_them(
+    manifest: Manifest, describe: Run, videos: Path, tmp_path: Path
+) -> None:
+    """No frame can be measured for the estimate, which must not keep the file from being written."""
+    shutil.copytree(videos, tmp_path / "videos")
+    dev = [sample.video for sample in manifest.split("dev")]
+    for picture in (file for video in dev for file in (tmp_path / "videos" / video).iterdir()):
+        picture.write_bytes(b"no picture")
+    done = describe("--split", "dev", "--root", str(tmp_path / "videos"))
+    assert (done.exit_code, len(done.result["rejected"])) == (1, len(dev))
+    file = read_description_file(tmp_path / "descriptions" / "dev-0-of-1.jsonl")
+    assert file.header["counts"] == {"clips": 0, "frames": 0, "rejected": len(dev)}
+    (tmp_path / "descriptions" / "dev-0-of-1.jsonl").unlink()
+    with pytest.raises(DataError, match="none is: .*images0000.png"):
+        describe("--split", "dev", "--root", str(tmp_path / "videos"), "--dry-run")
+
+
+def test_nothing_is_left_to_cost_when_all_is_described(described: tuple[Path, Any], describe: Run) -> None:
+    assert describe("--dry-run", out=described[0]).result == {"frames": 0}
+
+
 def test_a_trial_is_named_and_a_dry_run_estimates_without_writing(describe: Run, tmp_path: Path) -> None:
     out = tmp_path / "descriptions"
     cost = describe("--dry-run", settings=("max_tokens=1",)).result
@@ -168,7 +189,14 @@ def test_a_captioner_without_chat_format_answers_with_new_words_alone(tmp_path: 
     assert describer([picture, picture]) == describer([picture]) * 2
 
 
-def test_four_bits_describe_too(describe: Run, tmp_path: Path) -> None:
+def test_four_bits_describe_too(
+    describe: Run, vlm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What bitsandbytes asks on every CPU: here it always hears that repacking is possible.
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
+    config = DescribeConfig(quantise="nf4", precision="fp32")
+    layers = Describer(str(vlm), config=config, device=CPU)._model.modules()
+    assert not any(getattr(layer, "support_avx512bf16_for_cpu", False) for layer in layers)
     describe("--split", "dev", settings=("quantise=nf4", "max_tokens=1"))
     assert Descriptions(tmp_path / "descriptions").header["settings"]["quantise"] == "nf4"
 
