@@ -134,8 +134,10 @@ class Evaluation:
 
 def describe_candidates(scores: CandidateScores) -> str:
     """Return the diversity of candidates as text for people."""
-    figures = "   ".join(f"{name} {value:.2f}" for name, value in asdict(scores).items())
-    return f"of all candidates (the oracle reads the references)\n{figures}"
+    values = asdict(scores)
+    protocol = values.pop("protocol")
+    figures = "   ".join(f"{name} {value:.2f}" for name, value in values.items())
+    return f"of all candidates, by {protocol} (the oracle reads the references)\n{figures}"
 
 
 def count_clips(content: Mapping[str, Any]) -> str:

@@ -22,6 +22,8 @@ ALIKE = 100.0
 class CandidateScores:
     """Diversity of the candidates, in percent where no unit stands, and the score of an oracle."""
 
+    protocol: str
+    """Convention of the tokenizer and of the steps on the sentences."""
     candidates: float
     """Candidates of a clip, a mean over clips."""
     distinct_sentences: float
@@ -85,6 +87,7 @@ def score_candidates(
     metric = protocol.bleu(language)
     distinct = [_distinct_share(clips, order=order, metric=metric) for order in DISTINCT_ORDERS]
     return CandidateScores(
+        protocol=protocol.name,
         candidates=_mean([len(clip) for clip in clips]),
         distinct_sentences=_mean([len(set(clip)) for clip in clips]),
         distinct_1=distinct[0],
