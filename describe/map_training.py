@@ -34,7 +34,7 @@ def train_mapper(train: Pairs, dev: Pairs, *, config: MapConfig, device: torch.d
     """Train a mapper on ``train`` and keep the weights with the lowest error on ``dev``."""
     mapper = _new_mapper(train, config, device)
     # A mapper that learned nothing reaches this error, so that both are always told together.
-    mean_mse = _mean_error(mapper, dev, device)
+    mean_mse = _error(dev, device, lambda given: mapper.target_mean.expand(len(given), -1))
     optimiser = torch.optim.AdamW(
         mapper.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
@@ -44,7 +44,7 @@ def train_mapper(train: Pairs, dev: Pairs, *, config: MapConfig, device: torch.d
         _train_epoch(
             mapper, train, optimiser, order=_order(train, config, epoch), config=config, device=device
         )
-        error = dev_error(mapper, dev, device)
+        error = _error(dev, device, mapper)
         logger.debug(f"epoch {epoch}: dev MSE {error:.5g} (of the mean: {mean_mse:.5g})")
         if error < best:
             best, best_epoch, kept = error, epoch, copy.deepcopy(mapper.state_dict())
@@ -57,16 +57,8 @@ def train_mapper(train: Pairs, dev: Pairs, *, config: MapConfig, device: torch.d
 
 
 @torch.no_grad()
-def dev_error(mapper: Mapper, pairs: Pairs, device: torch.device) -> float:
+def _error(pairs: Pairs, device: torch.device, predict: Callable[[Tensor], Tensor]) -> float:
     """Return the mean squared error of an element."""
-    return _error_of(pairs, device, mapper)
-
-
-def _mean_error(mapper: Mapper, pairs: Pairs, device: torch.device) -> float:
-    return _error_of(pairs, device, lambda given: mapper.target_mean.expand(len(given), -1))
-
-
-def _error_of(pairs: Pairs, device: torch.device, predict: Callable[[Tensor], Tensor]) -> float:
     total, count = 0.0, 0
     for given, wanted in pairs.batches(range(len(pairs.rows)), clips=32, device=device):
         # In double: the sum of a corpus has more digits than float32.

@@ -31,11 +31,7 @@ class View:
     @property
     def row(self) -> CacheRow:
         """Description of the view in the cache."""
-        sample = self.sample
-        return CacheRow(
-            id=sample.id, text=sample.text, language=sample.language, signer=sample.signer or "",
-            num_frames=sample.num_frames, view=self.number, frame_offset=self.frame_offset,
-        )  # fmt: skip
+        return CacheRow.of(self.sample, view=self.number, frame_offset=self.frame_offset)
 
 
 def views_of(

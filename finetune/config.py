@@ -9,6 +9,8 @@ from ..llm.prompt import check_prompt
 from ..training.config import DecodingConfig, TrainingConfig
 
 Train = Literal["lora+projector", "lora", "projector", "full"]
+ADAPTER_STRIDE = 4
+"""Steps that the module adapter of MMSLT makes one: two poolings of two steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class ProjectorConfig:
     @property
     def output_stride(self) -> int:
         """Feature steps that become one position of the language model."""
-        return {"conv": self.stride, "adapter": 4}.get(self.kind, 1)
+        return {"conv": self.stride, "adapter": ADAPTER_STRIDE}.get(self.kind, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

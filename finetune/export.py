@@ -40,8 +40,8 @@ from .run_files import (
     check_parts,
     read_settings,
     recorded_base,
-    tuned_on,
 )
+from .streams import records_of
 
 BASE, ENCODER = "base", "encoder"
 """Folders of an export for the base model and the encoder."""
@@ -102,7 +102,7 @@ def export_run(
     if not merge and (llm is not None or (run / described["llm"]).is_dir()):
         described |= {"llm": _checked_base(run, described, llm=llm)}
     if ckpt is not None:
-        check_fingerprint(fingerprint(ckpt), tuned_on=tuned_on(described))
+        check_fingerprint(fingerprint(ckpt), tuned_on=records_of(described)[0].encoder_fingerprint)
     # Only now: a refused export leaves no folder behind.
     new_folder(out)
     partial = out.with_name(f"{out.name}.partial")

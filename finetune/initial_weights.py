@@ -1,16 +1,15 @@
 """Start of a run from the projectors of an earlier run."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..core.errors import RunError
 from ..core.files import sha256_file
 from ..core.weights import load_into, load_tensors, read_tensors
 from .projector import FusedProjector
 from .run_files import PROJECTOR, check_parts
-from .streams import StreamRecord
+from .streams import StreamRecord, records_of
 
 if TYPE_CHECKING:
     from .model import StageTwoModel
@@ -30,7 +29,7 @@ def load_projectors(model: "StageTwoModel", init: Path) -> None:
         RunError: the earlier run has more streams.
         ModelError: a projector has other settings.
     """
-    given = _records(check_parts(init))
+    given = records_of(check_parts(init))
     if isinstance(model.projector, FusedProjector):
         # Joined streams have one projector, which fits as a whole or not at all.
         load_into(model.projector, init / PROJECTOR, of="the projector of the joined streams")
@@ -46,12 +45,6 @@ def load_projectors(model: "StageTwoModel", init: Path) -> None:
         own = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
         load_tensors(projector, own, file=init / PROJECTOR, of=f"the projector of stream {number + 1}")
         _warn_of_other_features(init, found, model.streams[number], number=number)
-
-
-def _records(described: dict[str, Any]) -> Sequence[StreamRecord]:
-    """Return the streams of a run. Runs of one stream may have no list."""
-    alone = {"fingerprint": described["feature_fingerprint"], "feature_size": described["feature_size"]}
-    return [StreamRecord.from_dict({"made_by": ()} | one) for one in described.get("streams") or [alone]]
 
 
 def _warn_of_other_features(init: Path, found: StreamRecord, own: StreamRecord, *, number: int) -> None:

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 POOL = 2
 """Steps that a pooling makes one."""
-STRIDE = POOL**2
-"""Steps that the adapter makes one."""
 
 
 class ModuleAdapter(nn.Module):

@@ -76,16 +76,6 @@ def check_parts(run: Path) -> dict[str, Any]:
     return described
 
 
-def tuned_on(described: dict[str, Any]) -> str:
-    """Return the fingerprint of the encoder that sees the videos of a run's first stream."""
-    for stream in described.get("streams", ())[:1]:
-        for made in stream["made_by"]:
-            # A mapped stream is made from the features of another encoder.
-            if mapped := made["preprocessing"].get("mapped"):
-                return mapped["source"]
-    return described["feature_fingerprint"]
-
-
 def reads_key_points(described: dict[str, Any]) -> bool:
     """Return whether a stream of the run has normalised key points as features."""
     made_by = [made for stream in described.get("streams", ()) for made in stream["made_by"]]

@@ -37,7 +37,7 @@ from .run_files import (
     read_settings,
     relative_to,
 )
-from .streams import StreamRecord, warn_of_other_videos
+from .streams import StreamRecord, records_of, warn_of_other_videos
 
 
 def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def load_stage_two(
         config=config,
         feature_size=described["feature_size"],
         feature_fingerprint=described["feature_fingerprint"],
-        streams=[StreamRecord.from_dict(stream) for stream in described.get("streams", [])],
+        streams=records_of(described),
         lora=lora,
     )
     load_into(model.projector, run / PROJECTOR, of=f"{run / CONFIG} and its language model")

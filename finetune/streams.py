@@ -66,6 +66,12 @@ class StreamRecord:
         return {_describe_videos(making["preprocessing"].get("copies")) for making in self.made_by}
 
 
+def records_of(described: Mapping[str, Any]) -> list[StreamRecord]:
+    """Return the streams of a run from ``run.json``. Early runs of one stream have no list of streams."""
+    alone = {"fingerprint": described["feature_fingerprint"], "feature_size": described["feature_size"]}
+    return [StreamRecord.from_dict({"made_by": ()} | one) for one in described.get("streams") or [alone]]
+
+
 class Stream:
     """Clips of caches with disjoint ids and the same encoder, by id and view."""
 

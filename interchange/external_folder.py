@@ -39,13 +39,7 @@ def clips_in_folder(
     opener = _OPENERS[ending]
     return [
         ExternalClip(
-            row=CacheRow(
-                id=sample.id,
-                text=sample.text,
-                language=sample.language,
-                signer=sample.signer or "",
-                num_frames=sample.num_frames,
-            ),
+            row=CacheRow.of(sample),
             open=partial(_open, opener, source, _places(sample, f"{suffix}{ending}")),
         )
         for sample in sentences.split(split)

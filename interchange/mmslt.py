@@ -36,13 +36,7 @@ def read_mmslt(path: Path, sentences: Sentences, *, split: str) -> tuple[list[Ex
     names = {sample.id: _name_of(sample, content) for sample in samples}
     clips = [
         ExternalClip(
-            row=CacheRow(
-                id=sample.id,
-                text=sample.text,
-                language=sample.language,
-                signer=sample.signer or "",
-                num_frames=sample.num_frames,
-            ),
+            row=CacheRow.of(sample),
             open=partial(_open, content, names[sample.id], path),
         )
         for sample in samples
