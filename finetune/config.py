@@ -58,18 +58,33 @@ class ProjectorConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ContrastiveConfig:
-    """Contrastive loss: pull the projected features of a clip towards the embeddings of the sentence."""
+    """Contrastive loss: pull a clip towards its own sentence, and away from other sentences."""
 
     weight: float = 0.0
     """Factor on the contrastive loss. 0 turns the loss off."""
     temperature: float = 0.07
     """Divisor of the cosines. 0.07 is the initial value of CLIP."""
+    at: Literal["embeddings", "encoder"] = "embeddings"
+    """Compared vectors, means over a clip and a sentence: projected features and word embeddings, or outputs
+    of the encoder of an encoder-decoder model. The encoder reads sentences without adapters, as in MMSLT."""
+    translation_weight: float = 1.0
+    """Factor on the translation loss beside the contrastive loss. 0: contrast alone, as in the first stage of
+    MMSLT. The decoder then does not run in training."""
 
     def __post_init__(self) -> None:
         if self.weight < 0:
             raise ConfigError(f"'contrastive.weight' must be at least 0, but is {self.weight}.")
         if self.temperature <= 0:
             raise ConfigError(f"'contrastive.temperature' must be above 0, but is {self.temperature}.")
+        if self.translation_weight < 0:
+            raise ConfigError(
+                f"'contrastive.translation_weight' must be at least 0, but is {self.translation_weight}."
+            )
+        if self.translation_weight == 0 == self.weight:
+            raise ConfigError(
+                "'contrastive.translation_weight' must be above 0 where 'contrastive.weight' is 0, but both "
+                "are 0: no loss is left.\nSet contrastive.weight=1."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +159,12 @@ class TuneConfig:
                 f"'decoding.temperature' must be 0 in a run, but is {self.decoding.temperature}: chance "
                 "would choose the checkpoint.\nDraw sentences with fla evaluate --temperature."
             )
+        if self.contrastive.at == "encoder" and self.train == "full":
+            raise ConfigError(
+                "'contrastive.at' must be embeddings where 'train' is full, but is encoder: sentences need "
+                "an encoder that is not trained.\nSet train=lora+projector, or contrastive.at=embeddings."
+            )
+        self._check_all_trained()
         if self.examples < 0:
             raise ConfigError(f"'examples' must be at least 0, but is {self.examples}.")
         if self.train == "full" and self.quantise != "none":
@@ -153,6 +174,18 @@ class TuneConfig:
             )
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"'label_smoothing' must be in 0..1, but is {self.label_smoothing}.")
+
+    def _check_all_trained(self) -> None:
+        """Refuse weights that a contrast alone would train without any gradient."""
+        if self.contrastive.translation_weight > 0 or self.train == "projector":
+            return
+        if self.contrastive.at == "embeddings" or self.lora.part != "encoder":
+            raise ConfigError(
+                "'contrastive.translation_weight' must be above 0 where weights behind the compared vectors "
+                f"are trained, but is 0 with train={self.train}, contrastive.at={self.contrastive.at} and "
+                f"lora.part={self.lora.part}.\n"
+                "Set train=projector, or contrastive.at=encoder with lora.part=encoder."
+            )
 
     def projector_of(self, stream: int) -> ProjectorConfig:
         """Return the settings of the projector of a stream, counted from 0."""

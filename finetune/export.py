@@ -27,6 +27,7 @@ from ..llm.lora import load_lora
 from ..llm.quantisation import prepare_frozen
 from ..llm.trim import trim
 from ..llm.vocabulary import keep_ids, read_kept_ids
+from .config import ContrastiveConfig
 from .mapped_streams import copy_mapper
 from .run import CLIPS
 from .run_files import (
@@ -177,9 +178,8 @@ def _merge(run: Path, out: Path, *, precision: Precision, llm: str | None, devic
     described, config = read_json(run / RUN), read_settings(run)
     kept = config.training.precision if precision == "auto" else precision
     base = _load_base(run, described, llm=llm, dtype=resolve_dtype(kept, device), device=device)
-    if described.get(
-        "trimmed_to"
-    ):  # as in a run that was trained whole: trimmed weights, the whole tokenizer
+    # As in a run that was trained whole: trimmed weights, the whole tokenizer.
+    if described.get("trimmed_to"):
         kept_ids = read_kept_ids(run)
         base = trim(base, kept_ids)
         keep_ids(out, kept_ids)
@@ -190,8 +190,10 @@ def _merge(run: Path, out: Path, *, precision: Precision, llm: str | None, devic
     merged.save_pretrained(str(out / LLM))
     base.tokenizer.save_pretrained(out / LLM)
     training = replace(config.training, precision=kept)
-    # Other commands load the export like a run of train=full: one way to load suffices.
-    write_config(replace(config, train="full", quantise="none", training=training), out / CONFIG)
+    # Other commands load the export like a run of train=full: one way to load suffices. Its loss is over, and
+    # a contrast with an encoder before training would be refused there.
+    whole = replace(config, train="full", quantise="none", training=training, contrastive=ContrastiveConfig())
+    write_config(whole, out / CONFIG)
     if (run / CLIPS).is_file():
         shutil.copyfile(run / CLIPS, out / CLIPS)
     dtype = str(base.model.dtype).removeprefix("torch.")

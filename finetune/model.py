@@ -24,7 +24,7 @@ from ..training.config import DecodingConfig
 from ..training.model import IGNORED, TranslationModel
 from .build import make_conditioned_lm, make_projector, trained_llm
 from .config import TuneConfig
-from .contrast import MEANINGFUL_CLIPS, alignment_loss, pool
+from .contrast import check_contrast, contrastive_loss
 from .projector import FusedProjector, Projector, StreamProjectors
 from .streams import StreamRecord, stream_names
 
@@ -92,14 +92,17 @@ class StageTwoModel(TranslationModel):
         targets = labels[labels != IGNORED]
         with self._autocast():
             conditioning = self._conditioning(inputs)
-            states = self.conditioned_lm.labelled_states(conditioning, labels)
-            total = summed_cross_entropy(
-                states, targets, head=self.conditioned_lm.head, label_smoothing=self.config.label_smoothing
-            )
-        if self.config.contrastive.weight > 0:  # as if each label carried the batch's mean
-            total = total + self.config.contrastive.weight * self._alignment(conditioning, labels) * len(
-                targets
-            )
+            total = self._translation_loss(conditioning, labels, targets)
+            if self.config.contrastive.weight > 0:
+                # As if each label carried the mean of the batch.
+                contrast = contrastive_loss(
+                    conditioning,
+                    labels,
+                    lm=self.conditioned_lm,
+                    adapted=self.llm,
+                    config=self.config.contrastive,
+                )
+                total = total + self.config.contrastive.weight * len(targets) * contrast
         # The engine counts the labels of all accumulated batches, so that each label weighs the same.
         return {"loss": total / (len(targets) if num_items_in_batch is None else num_items_in_batch)}
 
@@ -261,14 +264,15 @@ class StageTwoModel(TranslationModel):
             return torch.autocast(device.type, enabled=False)
         return torch.autocast(device.type, dtype=dtype)
 
-    def _alignment(self, conditioning: Conditioning, labels: Tensor) -> Tensor:
-        with torch.no_grad():  # the sentence is where features are to go, and stays where it is
-            words = self.conditioned_lm.embed_ids(labels.clamp(min=0))
-            texts = pool(words, torch.tensor(label_counts(labels), device=labels.device) - 1)  # without end
-        return alignment_loss(
-            pool(conditioning.features, conditioning.feature_lengths),
-            texts,
-            temperature=self.config.contrastive.temperature,
+    def _translation_loss(self, conditioning: Conditioning, labels: Tensor, targets: Tensor) -> Tensor:
+        """Return the weighted sum of the cross entropy over all labels."""
+        weight = self.config.contrastive.translation_weight
+        if weight == 0:
+            return torch.zeros((), device=labels.device)
+        head = self.conditioned_lm.head
+        states = self.conditioned_lm.labelled_states(conditioning, labels)
+        return weight * summed_cross_entropy(
+            states, targets, head=head, label_smoothing=self.config.label_smoothing
         )
 
     def _say_what_differs(self) -> None:
@@ -278,12 +282,7 @@ class StageTwoModel(TranslationModel):
                 f"The loss has not been checked for {kind!r}: the logits it computes itself are used, at all "
                 "positions. That takes more memory."
             )
-        clips = self.config.training.batch_clips
-        if self.config.contrastive.weight > 0 and clips < MEANINGFUL_CLIPS:
-            logger.warning(
-                f"A contrastive loss over {clips} clips means little: set training.batch_clips to at least "
-                f"{MEANINGFUL_CLIPS}. Accumulated batches do not count."
-            )
+        check_contrast(self.config, self.language_model.model)
 
 
 def check_n_best(count: int, decoding: DecodingConfig) -> None:

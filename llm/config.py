@@ -27,6 +27,8 @@ class LoraSettings:
     """On the adapter's input, in training."""
     targets: str = "all-linear"
     """``all-linear``, or names of linear modules separated by commas: ``q_proj,v_proj``."""
+    part: Literal["all", "encoder"] = "all"
+    """Adapted part of the model. ``encoder``: the encoder of an encoder-decoder model, as in MMSLT."""
     rslora: bool = False
     """Scale by alpha / sqrt(rank) instead (rsLoRA): wide and narrow adapters then learn at the same rate."""
     dora: bool = False

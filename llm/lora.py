@@ -9,14 +9,23 @@ from typing import Any
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.utils import get_peft_model_state_dict
 
-from ..core.errors import RunError
+from ..core.errors import ConfigError, RunError
 from ..core.files import read_json, respect_umask
 from ..core.weights import read_tensors
 from .config import LORA_WEIGHTS, LoraSettings
 
 
 def add_lora(base: Any, settings: LoraSettings) -> PeftModel:
-    """Return ``base`` with new fp32 adapters. New adapters do not change the output (B = 0)."""
+    """Return ``base`` with new fp32 adapters. New adapters do not change the output (B = 0).
+
+    Raises:
+        ConfigError: ``settings.part`` names an encoder that ``base`` does not have.
+    """
+    if settings.part == "encoder" and not base.config.is_encoder_decoder:
+        raise ConfigError(
+            f"'lora.part' must be all for a model without an encoder, but is encoder for "
+            f"{base.config.model_type!r}.\nSet lora.part=all, or give an encoder-decoder model."
+        )
     names = settings.targets
     targets = names if names == "all-linear" else [name.strip() for name in names.split(",")]
     config = LoraConfig(
@@ -24,6 +33,8 @@ def add_lora(base: Any, settings: LoraSettings) -> PeftModel:
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=targets,
+        # Every model of transformers names its decoder so: what lies outside it is the encoder.
+        exclude_modules=r"(.*\.)?decoder\..*" if settings.part == "encoder" else None,
         use_rslora=settings.rslora,
         use_dora=settings.dora,
         task_type=TaskType.SEQ_2_SEQ_LM if base.config.is_encoder_decoder else TaskType.CAUSAL_LM,

@@ -24,6 +24,13 @@ class Seq2SeqLM(ConditionedLM):
         """Return two sides: positions of the encoder, positions of the decoder."""
         return list(sources), [count + first - 1 for count, first in zip(labels, prefixes, strict=True)]
 
+    def encoded(self, conditioning: Conditioning) -> tuple[Tensor, Tensor]:
+        """Return the outputs of the encoder (B, S, D) and the positions of each clip (B,)."""
+        embeds, mask = pad_rows(self.conditioning_rows(conditioning))
+        return self.llm.get_encoder()(inputs_embeds=embeds, attention_mask=mask).last_hidden_state, mask.sum(
+            1
+        )
+
     def labelled_states(self, conditioning: Conditioning, labels: Tensor) -> Tensor:
         """Return states (N, D). The decoder reads [prefix][target without the last token]."""
         prefix = conditioning.decoder_prefix_ids  # (B, K), K >= 1

@@ -29,6 +29,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "lora.alpha": (64, {}),
     "lora.dropout": (0.5, {}),
     "lora.targets": ("q_proj,v_proj", {}),
+    "lora.part": ("encoder", {"lora": {"part": "all"}}),
     "lora.rslora": (True, {}),
     "lora.dora": (True, {}),
     "lora.b_rate_ratio": (16.0, {}),
@@ -50,6 +51,8 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "label_smoothing": (0.5, {}),
     "contrastive.weight": (1.0, {}),
     "contrastive.temperature": (1.0, {"contrastive": {"weight": 1.0}}),
+    "contrastive.at": ("encoder", {"contrastive": {"weight": 1.0}}),
+    "contrastive.translation_weight": (0.0, {"contrastive": {"weight": 1.0}, "train": "projector"}),
     "activation_checkpointing": (True, {}),
     "decoding.num_beams": (3, {}),
     "decoding.max_new_tokens": (2, {}),
@@ -119,7 +122,10 @@ def observed(
                 if "fuse" in changed
                 else given
             )
-            known[str(changed)] = observe(made, given, llm_folder("llama"))
+            # Only some models have an encoder.
+            has_encoder = "contrastive" in changed or "part" in changed.get("lora", {})
+            shape = "mbart" if has_encoder else "llama"
+            known[str(changed)] = observe(made, given, llm_folder(shape))
         return known[str(changed)]
 
     return observe_changed
