@@ -12,7 +12,7 @@ from typing import Any
 
 from ..core.config import first_difference
 from ..core.errors import CacheError
-from ..core.sample import SPLITS, Sample
+from ..core.sample import DEFAULT_TASK, SPLITS, Sample
 
 # Also part of the checksum header, so that a reader need not open HDF5 to refuse a version.
 FORMAT_VERSION = 1
@@ -41,13 +41,15 @@ class CacheRow:
     """0 for the clean pass, 1 and above for augmented passes over the same clip."""
     frame_offset: int = 0
     """First sampled frame (the phase). The HDF5 column is called ``offset``."""
+    task: str = DEFAULT_TASK
+    """``translate``, ``recognise`` or ``isolated``: what ``text`` is."""
 
     @classmethod
     def of(cls, sample: Sample, *, view: int = 0, frame_offset: int = 0) -> "CacheRow":
         """Return the row of a pass over the clip of a sample."""
         return cls(
             id=sample.id, text=sample.text, language=sample.language, signer=sample.signer or "",
-            num_frames=sample.num_frames, view=view, frame_offset=frame_offset,
+            num_frames=sample.num_frames, view=view, frame_offset=frame_offset, task=sample.task,
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 ``/features/<row>``   one contiguous dataset for each video, (T, D) float16
 ``/index/<column>``   one-dimensional, entry i describes ``/features/<i>``
+``/index/task``        the tasks, only where a task is not ``translate``
 ``/rejected/{id,view}``  planned videos that could not be read and have no row
 """
 
@@ -14,6 +15,7 @@ import h5py
 import numpy as np
 
 from ..core.errors import CacheError
+from ..core.sample import DEFAULT_TASK, TASKS
 from .checksum_header import HEADER_BYTES, read_checksum
 from .format import FEATURE_DTYPE, CacheRow, Provenance, from_attributes, to_attributes
 from .output import HDF5Output
@@ -22,6 +24,7 @@ TEXT_COLUMNS = ("id", "text", "language", "signer")
 ROW_NUMBERS = {"num_frames": "num_frames", "view": "view", "offset": "frame_offset"}
 """HDF5 column -> field of a row."""
 NUMBER_COLUMNS = ("num_steps", *ROW_NUMBERS, "crc32")
+TASK_COLUMN = "task"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,9 @@ def write_shard(
         index = file.create_group("index")
         for name in TEXT_COLUMNS:
             _write_text(index, name, [getattr(row, name) for row in rows])
+        # A column of translations alone would change the bytes of every cache, and tell nothing.
+        if any(row.task != DEFAULT_TASK for row in rows):
+            _write_text(index, TASK_COLUMN, [row.task for row in rows])
         for name, field in ROW_NUMBERS.items():
             _write_numbers(index, name, [getattr(row, field) for row in rows])
         _write_numbers(index, "num_steps", num_steps)
@@ -129,6 +135,10 @@ def _parse_index(file: Any, path: Path) -> ShardIndex:
     provenance = from_attributes(file.attrs, origin=str(path))
     index, rejected, size = file["index"], file["rejected"], path.stat().st_size
     texts = {name: _read_text(index[name], file_bytes=size) for name in TEXT_COLUMNS}
+    if TASK_COLUMN in index:
+        texts[TASK_COLUMN] = _read_text(index[TASK_COLUMN], file_bytes=size)
+        if unknown := set(texts[TASK_COLUMN]) - set(TASKS):
+            raise ValueError(f"/index/task holds {sorted(unknown)[0]!r}, which is none of {', '.join(TASKS)}")
     numbers = {name: _read_numbers(index[name], file_bytes=size) for name in NUMBER_COLUMNS}
     left_out = _read_text(rejected["id"], file_bytes=size), _read_numbers(rejected["view"], file_bytes=size)
     lengths = {name: len(column) for name, column in (texts | numbers).items()}

@@ -1,10 +1,12 @@
 """Summary of a cache for ``fla cache info``: content, missing shards, origin."""
 
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ..core.files import visible
+from ..core.sample import DEFAULT_TASK
 from .format import parse_shard_name
 from .journal import count_videos
 from .reader import planned_paths, read_agreeing
@@ -45,6 +47,9 @@ def describe(summary: dict[str, Any]) -> str:
     lines = [str(summary["folder"])]
     for split, held in summary["splits"].items():
         lines.append(f"  {split}: {_describe_split(held, summary['provenance']['feature_size'])}")
+        # Translations alone are the usual case, and need no line.
+        if set(held["tasks"]) - {DEFAULT_TASK}:
+            lines.append(f"    {', '.join(f'{count} {task}' for task, count in held['tasks'].items())}")
         lines += [f"    could not be read, and is left out: {id_}" for id_ in held["rejected"]]
     lines += [f"  missing: {name}" for name in summary["missing"]]
     lines += [f"  unfinished: {part['shard']}, {part['videos']} videos" for part in summary["unfinished"]]
@@ -88,6 +93,9 @@ def _summarise_split(shards: list[ShardIndex]) -> dict[str, Any]:
     return {
         "shards": len(shards),
         "videos": len({row.id for shard in shards for row in shard.rows}),
+        "tasks": dict(
+            sorted(Counter({row.id: row.task for shard in shards for row in shard.rows}.values()).items())
+        ),
         "views": max((row.view for shard in shards for row in shard.rows), default=0),
         "steps": sum(steps),
         "shortest": min(steps, default=0),

@@ -12,6 +12,7 @@ from types import TracebackType
 import numpy as np
 
 from ..core.errors import CacheError
+from ..core.sample import DEFAULT_TASK, TASKS
 from .checksum_header import write_checksum_header
 from .format import CacheRow, Provenance, partial_folder, shard_name
 from .journal import Journal, JournalEntry
@@ -187,6 +188,10 @@ def _check_rows(rows: Sequence[CacheRow]) -> None:
                 f"An id must be unique in a split, but {row.id!r} (view {row.view}) is there twice."
             )
         seen.add((row.id, row.view))
+        if row.task not in TASKS:
+            raise CacheError(
+                f"The task of {row.id!r} must be one of {', '.join(TASKS)}, but is {row.task!r}."
+            )
         for name in ("id", "text", "language", "signer"):
             if "\0" in (value := getattr(row, name)) or not _is_utf8(value):
                 raise CacheError(
@@ -205,8 +210,13 @@ def _is_utf8(text: str) -> bool:
 def _digest(rows: Sequence[CacheRow], provenance: Provenance) -> str:
     """Return the SHA-256 of everything that decides the bytes of a shard, except the videos."""
     # Sorted keys: the digest must not depend on the order of dicts.
-    plan = json.dumps([asdict(provenance), [asdict(row) for row in rows]], sort_keys=True)
+    plan = json.dumps([asdict(provenance), [_planned(row) for row in rows]], sort_keys=True)
     return hashlib.sha256(plan.encode()).hexdigest()
+
+
+def _planned(row: CacheRow) -> dict[str, object]:
+    # Journals from before there were tasks can be continued.
+    return {key: value for key, value in asdict(row).items() if (key, value) != ("task", DEFAULT_TASK)}
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """Signed sentences, in the form of all corpora and all stages."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 Split = Literal["train", "dev", "test"]
 Medium = Literal["video", "poses"]
@@ -9,6 +9,11 @@ Medium = Literal["video", "poses"]
 Source = Literal["video", "poses", "descriptions"]
 """Input of a frozen encoder: a file of the sample, or the descriptions of its frames."""
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+Task = Literal["translate", "recognise", "isolated"]
+"""Content of a sample's text: a sentence, the glosses of the sentence, or the word of a single sign."""
+TASKS: tuple[Task, ...] = ("translate", "recognise", "isolated")
+DEFAULT_TASK: Task = "translate"
+"""Task of a sample without a task of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +31,8 @@ class Sample:
     """POSIX path of a pose file, like ``video``. The file holds the frames of this clip alone. None: the clip
     has no pose file."""
     text: str
-    """The unchanged sentence of the corpus, which is the reference of scores."""
+    """The unchanged sentence of the corpus, which is the reference of scores. For ``recognise`` the glosses
+    with spaces between them, for ``isolated`` the word of the sign."""
     language: str
     """ISO 639-1 code of ``text``, such as ``de``, ``zh`` or ``en``."""
     num_frames: int
@@ -39,6 +45,14 @@ class Sample:
     """Start of the clip in the video. None: the start of the video."""
     end_seconds: float | None = None
     """End of the clip in the video. None: the end of the video."""
+    task: Task = DEFAULT_TASK
+    """Content of ``text``, which decides the prompt of stage two and the metric."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields for a line of a manifest, without absent fields and the default task."""
+        fields = {key: value for key, value in asdict(self).items() if value is not None}
+        # Manifests from before there were tasks keep their bytes.
+        return fields if self.task != DEFAULT_TASK else {k: v for k, v in fields.items() if k != "task"}
 
 
 @dataclass(frozen=True, kw_only=True)

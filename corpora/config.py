@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..core.errors import ConfigError
+from ..core.sample import Task
 from ..video.copy_settings import CopySettings
 
 Media = Literal["clips", "videos"]
@@ -35,6 +36,8 @@ class Columns:
     """Frames per second, of folders of frames and of pose files."""
     poses: str = "poses"
     """Path of a pose file. A table with this column needs no videos."""
+    task: str = "task"
+    """Holds translate, recognise or isolated: what the text is. Empty: the setting ``task``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,9 @@ class PrepareConfig:
     """Language of the rows of a table without a language, and of the sentences of Uni-Sign's label files."""
     fps: float | None = None
     """Frames per second of pose files and, in a table, of folders of frames, where no file says it."""
+    task: Task | None = None
+    """Task of Uni-Sign's label files, and of the rows of a table without a task. ``recognise`` takes the
+    glosses of label files. None: translate, and recognise for labels with glosses alone."""
     columns: Columns = field(default_factory=Columns)
     """Table: names of the columns."""
 

@@ -14,7 +14,7 @@ from typing import Any, TypeGuard
 from ..core.config import config_from_dict
 from ..core.errors import DataError, did_you_mean
 from ..core.files import read_jsonl, write_jsonl
-from ..core.sample import SPLITS, Medium, Sample, Split
+from ..core.sample import SPLITS, TASKS, Medium, Sample, Split
 from ..core.text import find_unstorable
 from ..video.clip import Clip
 from .copies import Copies
@@ -28,7 +28,9 @@ _OPTIONAL_HEADER_KEYS = ("overlaps", "copies")
 _TEXT_KEYS = ("id", "split", "text", "language")
 _MEDIA: tuple[Medium, ...] = ("video", "poses")
 _OPTIONAL_KEYS = (*_MEDIA, "signer", "start_seconds", "end_seconds")
-_KEYS = (*_TEXT_KEYS, "num_frames", "fps", *_OPTIONAL_KEYS)
+_KEYS = (*_TEXT_KEYS, "num_frames", "fps", *_OPTIONAL_KEYS, "task")
+_CHOICES: dict[str, tuple[str, ...]] = {"split": SPLITS, "task": TASKS}
+"""Keys with a few possible values."""
 
 
 _WORDS: dict[Medium, str] = {"video": "video", "poses": "pose file"}
@@ -120,7 +122,7 @@ class Manifest:
 
 
 def write_manifest(path: Path, manifest: Manifest) -> Manifest:
-    """Write a manifest atomically, with an absolute root and without the absent fields of samples.
+    """Write a manifest atomically, with an absolute root. Lines leave out absent fields and the default task.
 
     Returns:
         The manifest, with ``path`` as its source.
@@ -135,11 +137,7 @@ def write_manifest(path: Path, manifest: Manifest) -> Manifest:
     }
     if manifest.copies is not None:
         header["copies"] = asdict(manifest.copies)
-    rows = [
-        {key: value for key, value in asdict(sample).items() if value is not None}
-        for sample in manifest.samples
-    ]
-    write_jsonl(path, [header, *rows])
+    write_jsonl(path, [header, *(sample.to_dict() for sample in manifest.samples)])
     return replace(manifest, source=path)
 
 
@@ -221,7 +219,8 @@ def _read_sample(row: dict[str, Any], place: str) -> Sample:
     for key, value in row.items():
         wanted = _fault(key, value)
         if wanted:
-            hint = did_you_mean(value, list(SPLITS)) if key == "split" and isinstance(value, str) else ""
+            known = list(_CHOICES.get(key, ()))
+            hint = did_you_mean(value, known) if isinstance(value, str) else ""
             raise DataError(f"{place}: '{key}' must be {wanted}, but is {value!r}.{hint}")
     return Sample(**row)
 
@@ -230,8 +229,8 @@ def _fault(key: str, value: Any) -> str | None:
     """Return the requirement of ``key`` that ``value`` does not meet, or None."""
     if value is None and key in _OPTIONAL_KEYS:
         return None
-    if key == "split":
-        return None if value in SPLITS else f"one of {', '.join(SPLITS)}"
+    if key in _CHOICES:
+        return None if value in _CHOICES[key] else f"one of {', '.join(_CHOICES[key])}"
     if key in _TEXT_KEYS or key == "signer" or key in _MEDIA:
         return _text_fault(value)
     if key == "num_frames":

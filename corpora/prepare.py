@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import ConfigError, DataError, did_you_mean
-from ..core.sample import SPLITS, Sample, Split
+from ..core.sample import DEFAULT_TASK, SPLITS, TASKS, Sample, Split
 from ..core.text import find_unstorable
 from . import csl_daily, how2sign, phoenix14t, table, uni_sign
 from .config import PrepareConfig
@@ -87,6 +87,7 @@ def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | No
         official=release.official,
         notes=(
             *release.notes,
+            *_tasks(samples),
             *_shared_ids(samples),
             *_absolute_paths(samples),
             *pose_notes(samples, pose_frames, is_expected=config.poses is not None),
@@ -130,6 +131,14 @@ def _pose_folder(given: str | None) -> Path | None:
     if not folder.is_dir():
         raise DataError(f"--poses must be the folder of pose files, but {folder} is none.")
     return folder
+
+
+def _tasks(samples: list[Sample]) -> list[str]:
+    """Return a note on the numbers of samples by task, unless all are translations."""
+    counts = {task: sum(sample.task == task for sample in samples) for task in TASKS}
+    if counts[DEFAULT_TASK] == len(samples):
+        return []
+    return [f"tasks: {', '.join(f'{count} {task}' for task, count in counts.items() if count)}"]
 
 
 def _shared_ids(samples: list[Sample]) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from ..core.sample import SPLITS, Split
+from ..core.sample import DEFAULT_TASK, SPLITS, Split, Task
 
 
 class HasSplit(Protocol):
@@ -55,6 +55,8 @@ class Row:
     end_seconds: float | None = None
     missing_list: str | None = None
     """Published list of videos that were never released, if the list names this video."""
+    task: Task = DEFAULT_TASK
+    """Content of ``text``."""
 
     def reject(self, reason: str, detail: str = "", *, fault: bool = True) -> Rejected:
         """Return this row as rejected."""

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from ..core.errors import DataError, did_you_mean
-from ..core.sample import SPLITS, Split
+from ..core.sample import DEFAULT_TASK, SPLITS, TASKS, Split, Task
 from .config import PrepareConfig
 from .layout import place_in
 from .release import Rejected, Release, Row, parse_times
@@ -15,12 +15,15 @@ _ALIASES: dict[str, Split] = {
 }  # fmt: skip
 
 
+_TASKS: dict[str, Task] = {task: task for task in TASKS}
+
+
 def read_release(source: Path, config: PrepareConfig) -> Release:
     """Read a table.
 
     Args:
         source: a ``.csv``, ``.tsv`` or ``.jsonl`` file. The first line of a CSV file shows the separator.
-        config: ``columns``, ``root``, ``language`` and ``fps``.
+        config: ``columns``, ``root``, ``language``, ``fps`` and ``task``.
 
     Raises:
         DataError: the source is no such file, a column is missing, or the file cannot be read.
@@ -61,6 +64,7 @@ def _row(record: Record, root: Path, config: PrepareConfig) -> Row | Rejected:
         signer=record.get(columns.signer) or None,
         start_seconds=start,
         end_seconds=end,
+        task=_TASKS.get(record.get(columns.task, ""), config.task or DEFAULT_TASK),
     )
 
 
@@ -73,6 +77,9 @@ def _fault(record: Record, config: PrepareConfig) -> tuple[str, str] | None:
     if split not in _ALIASES:
         hint = did_you_mean(split, list(_ALIASES))
         return "unknown split", f"{split!r} is none of {', '.join(_ALIASES)}.{hint}"
+    task = record.get(columns.task, "")
+    if task and task not in _TASKS:
+        return "unknown task", f"{task!r} is none of {', '.join(TASKS)}.{did_you_mean(task, list(TASKS))}"
     if parse_times(start, end) is None:
         return "wrong times", f"{columns.start} {start!r}, {columns.end} {end!r}: give seconds such as 12.5"
     if fps and _positive(fps) is None:

@@ -1,7 +1,7 @@
 """Label files of Uni-Sign: CSL-Daily, How2Sign, OpenASL and others in the form that Uni-Sign publishes.
 
 ``labels.train``, ``labels.dev`` and ``labels.test`` are gzipped pickles of a dict: key -> dict with ``name``,
-``text`` and ``video_path``, or a list of glosses ``gloss`` where there is no text. CSL-News has one JSON file
+``text`` and ``video_path``, and for some corpora a list of glosses ``gloss``. CSL-News has one JSON file
 with a list of ``video``, ``pose`` and ``text``, whose last hundredth is the test split. No code in a file is
 run.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from ..core.errors import DataError
 from ..core.files import read_text, visible
 from ..core.limited_pickle import encode_latin1, read_pickles
-from ..core.sample import SPLITS, Split
+from ..core.sample import DEFAULT_TASK, SPLITS, Split, Task
 from .config import PrepareConfig
 from .layout import existing, join
 from .release import Rejected, Release, Row
@@ -31,7 +31,7 @@ def read_release(source: Path, config: PrepareConfig) -> Release:
     Args:
         source: the folder with ``labels.train``, ``labels.dev`` and ``labels.test``, or with one ``.json``
             file of labels.
-        config: ``language``.
+        config: ``language`` and ``task``.
 
     Raises:
         DataError: there is no label file, several for a split, or a file cannot be read.
@@ -99,14 +99,23 @@ def _rows(
             yield Rejected(id=f"{origin.name}, label {number}", split=split, reason="no label", detail=values)
             continue
         video = values.get("video_path") or values.get("video", "")
+        task = _task(values, config)
         yield Row(
             id=values.get("name") or str(PurePosixPath(video).with_suffix("")),
             split=split,
-            text=values.get("text") or values.get("gloss", ""),
+            text=values["gloss"] if task == "recognise" else values["text"],
             language=config.language,
             places=tuple(join(folder, video) for folder in folders) if video else (),
             poses=values.get("pose") or None,
+            task=task,
         )
+
+
+def _task(values: dict[str, str], config: PrepareConfig) -> Task:
+    """Return the task of a label. The file of a corpus of single signs looks like a file of sentences."""
+    if config.task is not None:
+        return config.task
+    return "recognise" if values["gloss"] and not values["text"] else DEFAULT_TASK
 
 
 def _texts(label: Any) -> dict[str, str] | str:

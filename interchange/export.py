@@ -14,6 +14,7 @@ from ..cache.reader import FeatureCache, read_shards, shard_paths, splits_in
 from ..core.config import first_difference
 from ..core.errors import CacheError
 from ..core.files import read_json, visible, write_json, write_jsonl
+from ..core.sample import DEFAULT_TASK
 from .export_files import MAX_FILE_BYTES, write_npy_files, write_safetensors_files
 
 Layout = Literal["npy", "safetensors"]
@@ -148,6 +149,8 @@ def _list(cache: FeatureCache, places: Sequence[dict[str, str]]) -> list[dict[st
             "view": row.view,
             "frame_offset": row.frame_offset,
             "crc32": int(crc32),
+            # Exports of translations alone keep their bytes.
+            **({} if row.task == DEFAULT_TASK else {"task": row.task}),
         }
         for row, place, steps, crc32 in zip(cache.rows, places, cache.num_steps, cache.crc32, strict=True)
     ]

@@ -11,6 +11,7 @@ from ..cache.format import FORMAT_VERSION, CacheRow, Provenance, from_attributes
 from ..core.errors import CacheError, DataError
 from ..core.files import read_json, read_jsonl, resolve_inside
 from ..core.read_errors import READ_ERRORS
+from ..core.sample import DEFAULT_TASK, TASKS, Task
 from .array_files import OpenedArray, open_npy
 from .export import DESCRIPTION, FORMAT
 from .external import ExternalClip
@@ -81,7 +82,10 @@ class Export:
         # Only the list is read here. Features are opened clip by clip.
         clips = [
             ExternalClip(
-                row=CacheRow(**{key: _value(line, key, kind, place) for key, kind in _ROW.items()}),
+                row=CacheRow(
+                    **{key: _value(line, key, kind, place) for key, kind in _ROW.items()},
+                    task=_task(line, place),
+                ),
                 open=partial(self._open, line, place),
                 crc32=_value(line, "crc32", int, place),
             )
@@ -139,6 +143,14 @@ def _value(line: dict[str, Any], key: str, kind: type, place: str) -> Any:
     if type(value) is not kind:
         raise DataError(f"{place}: {key!r} must be {kind.__name__}, but is {value!r:.100}.\n{_AGAIN}")
     return value
+
+
+def _task(line: dict[str, Any], place: str) -> Task:
+    """Return the task of a clip. A line without a task is a translation."""
+    task = line.get("task", DEFAULT_TASK)
+    if task not in TASKS:
+        raise DataError(f"{place}: 'task' must be one of {', '.join(TASKS)}, but is {task!r:.100}.\n{_AGAIN}")
+    return task
 
 
 def _never_encoded() -> OpenedArray:

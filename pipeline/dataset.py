@@ -16,7 +16,7 @@ from ..core.errors import CacheError
 class FeatureDataset(Dataset[dict[str, Any]]):
     """Clips of a feature cache, one item each.
 
-    An item has ``features`` (T, D), float32, and ``text``, ``id``, ``signer``, ``language``.
+    An item has ``features`` (T, D), float32, and ``text``, ``id``, ``signer``, ``language``, ``task``.
 
     >>> from torch.utils.data import DataLoader
     >>> clips = FeatureDataset("cache", "train")  # doctest: +SKIP
@@ -61,7 +61,7 @@ class FeatureDataset(Dataset[dict[str, Any]]):
         return {
             # The cache stores float16, and layers are float32 by default.
             "features": torch.from_numpy(self._cache[number]).float(),
-            "text": row.text, "id": row.id, "signer": row.signer, "language": row.language,
+            "text": row.text, "id": row.id, "signer": row.signer, "language": row.language, "task": row.task,
         }  # fmt: skip
 
     @staticmethod

@@ -24,6 +24,7 @@ def test_info_says_what_is_there_and_what_made_it(maker: Any) -> None:
     assert summary["splits"]["train"] == {
         "shards": 1, "videos": 4, "views": 0, "steps": 7, "shortest": 1, "longest": 3, "step_seconds": 0.16,
         "size_bytes": path.stat().st_size, "rejected": ["trä/3"],
+        "tasks": {"translate": 4},
     }  # fmt: skip
     assert summary["provenance"]["encoder_fingerprint"] == "3f2a"
     assert summary["provenance"]["feature_size"] == maker.width

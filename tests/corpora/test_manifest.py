@@ -129,3 +129,16 @@ def test_an_empty_manifest_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path / "m.jsonl", Manifest(corpus="table", root=tmp_path, samples=()))
     with pytest.raises(DataError, match="holds no sample"):
         read_manifest(tmp_path / "m.jsonl")
+
+
+def test_a_task_is_kept_and_the_default_leaves_no_trace(path: Path, manifest: Manifest) -> None:
+    assert '"task"' not in path.read_text(encoding="utf-8")
+    edit(path, 3, task="recognise")
+    read = read_manifest(path)
+    assert [sample.task for sample in read.samples] == ["translate", "recognise", "translate"]
+    write_manifest(path, read)
+    assert read_manifest(path) == read
+    for wrong in ("translte", None):
+        edit(path, 2, task=wrong)
+        with pytest.raises(DataError, match="line 2: 'task' must be one of translate, recognise, isolated"):
+            read_manifest(path)

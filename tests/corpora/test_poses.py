@@ -183,18 +183,28 @@ def test_label_files_of_uni_sign(tmp_path: Path) -> None:
     for name in "abc":
         write_poses(tmp_path / f"pose_format/{name}.npz")
     result = prepared("uni-sign", tmp_path, poses=str(tmp_path / "pose_format"), fps=30, language="zh")
-    samples = [(s.split, s.id, s.text, s.language, s.num_frames) for s in result.manifest.samples]
+    samples = [(s.split, s.id, s.text, s.language, s.num_frames, s.task) for s in result.manifest.samples]
     assert samples == [
-        ("train", "a", "你好", "zh", 6),
-        ("train", "b", "你", "zh", 6),
-        ("test", "c", "你好", "zh", 6),
+        ("train", "a", "你好", "zh", 6, "translate"),
+        ("train", "b", "你", "zh", 6, "recognise"),  # it has glosses alone
+        ("test", "c", "你好", "zh", 6, "translate"),
     ]
+    assert "tasks: 2 translate, 1 recognise" in result.notes
     (row,) = result.rejected
     assert (row.split, row.id, row.detail) == (
         "test",
         "labels.test, label 2",
         "'name' must be text, but is int",
     )
+
+
+@pytest.mark.parametrize(("task", "text"), [("recognise", "你 好"), ("isolated", "你好")])
+def test_label_files_of_uni_sign_for_one_task(tmp_path: Path, task: Any, text: str) -> None:
+    label = {"name": "a", "video_path": "a.mp4", "text": "你好", "gloss": ["你", "好"]}
+    write_labels(tmp_path / "labels.test", {"a": label})
+    write_poses(tmp_path / "pose_format/a.npz")
+    result = prepared("uni-sign", tmp_path, poses=str(tmp_path / "pose_format"), fps=30, task=task)
+    assert [(sample.task, sample.text) for sample in result.manifest.samples] == [(task, text)]
 
 
 def test_labels_in_json(tmp_path: Path) -> None:

@@ -219,3 +219,21 @@ def test_a_value_of_a_wrong_kind_is_named(table: Path) -> None:
 def test_a_folder_is_no_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must be a table"):
         prepared(tmp_path)
+
+
+def test_a_row_has_a_task_of_its_own_or_that_of_the_settings(table: Path) -> None:
+    rows = [
+        {"id": f"{n}", "split": "test", "video": "videos/a.mp4", "text": "RAIN", "task": task}
+        for n, task in enumerate(["isolated", "recognise", "", None, "recognize"])
+    ]
+    result = prepared(as_jsonl(table, rows))
+    assert [sample.task for sample in result.manifest.samples] == [
+        "isolated", "recognise", "translate", "translate",
+    ]  # fmt: skip
+    (refused,) = result.rejected
+    assert (refused.id, refused.reason) == ("4", "unknown task")
+    expected = "'recognize' is none of translate, recognise, isolated. Did you mean 'recognise'?"
+    assert refused.detail == expected
+    assert result.notes[-1] == "tasks: 2 translate, 1 recognise, 1 isolated"
+    others = prepared(table, task="isolated").manifest.samples  # a table without the column
+    assert {sample.task for sample in others} == {"isolated"}

@@ -17,6 +17,7 @@ from fla_llm.cache.reader import FeatureCache
 from fla_llm.cache.summary import describe, summarise
 from fla_llm.cache.writer import ShardWriter
 from fla_llm.core.errors import CacheError, ConfigError
+from fla_llm.core.sample import Sample
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.extract.checks import describe as describe_plan
@@ -192,3 +193,12 @@ def test_finished_shards_of_other_views_are_refused(run_extract: Run) -> None:
 def test_fewer_views_than_none_are_refused() -> None:
     with pytest.raises(ConfigError, match="views must be 0 or more, but is -1"):
         ExtractConfig(views=-1)
+
+
+def test_every_view_of_a_clip_has_the_task_of_its_sample() -> None:
+    clip = Sample(
+        id="a", split="train", video="v.mp4", text="RAIN", language="de", num_frames=9, fps=25.0,
+        task="isolated",
+    )  # fmt: skip
+    views = views_of([clip], config=CONFIG, sampling=FrameSampling(stride=2))
+    assert [(view.row.view, view.row.task) for view in views] == [(n, "isolated") for n in range(3)]

@@ -215,3 +215,21 @@ def test_features_of_other_code_beside_a_file_of_that_name(tmp_path: Path) -> No
     write_json(tmp_path / "exported" / "export.json", {"format": "another"})
     with pytest.raises(ConfigError, match="--manifest must be given for npy files"):
         imported(tmp_path / "exported", "npy")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_tasks_are_exported_and_imported(maker: Any, tmp_path: Path, layout: Any) -> None:
+    mixed = [
+        replace(row, task=task) for row, task in zip(maker.rows(2), ("isolated", "translate"), strict=True)
+    ]
+    write(maker, mixed)
+    export_cache(maker.folder, out=tmp_path / "exported", layout=layout)
+    lines = read_jsonl(tmp_path / "exported/train.jsonl")
+    assert [line.get("task") for line in lines] == ["isolated", None]
+    imported(tmp_path / "exported", layout)
+    assert FeatureCache(tmp_path / "imported", "train").rows == mixed
+    write_jsonl(tmp_path / "exported/train.jsonl", [line | {"task": 3} for line in lines])
+    with pytest.raises(
+        DataError, match="line 1: 'task' must be one of translate, recognise, isolated, but is 3"
+    ):
+        imported(tmp_path / "exported", layout)

@@ -7,6 +7,7 @@ import os
 import pickle
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -564,3 +565,11 @@ def test_the_command_lists_what_is_missing_and_what_is_too_much(tmp_path: Path) 
     assert again.exit_code == 0
     assert again.stdout.splitlines()[0] == f"{tmp_path / 'imported' / 'dev-0-of-1.h5'} (finished earlier)"
     assert "4 files are in no row of the manifest: w.npy, x.npy, y.npy, ..." in again.stdout
+
+
+def test_a_clip_has_the_task_of_its_sample(tmp_path: Path) -> None:
+    save(tmp_path / "source/a.npy", features(1))
+    sentences = manifest("a")
+    clips = (replace(sentences.samples[0], task="recognise"),)
+    imported(tmp_path, replace(sentences, samples=clips))
+    assert [row.task for row in FeatureCache(tmp_path / "imported", "train").rows] == ["recognise"]

@@ -10,7 +10,7 @@ import torch
 
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.core.errors import ConfigError, DataError
-from fla_llm.core.sample import Sample
+from fla_llm.core.sample import TASKS, Sample
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.interchange.import_config import ImportConfig
 from fla_llm.interchange.import_features import ImportResult, import_features
@@ -20,9 +20,12 @@ IDS = ("a", "b", "c")
 
 def manifest() -> Manifest:
     samples = [
-        Sample(id=id, split="dev", video="v.mp4", text=f"Satz {id}", language="de", num_frames=9, fps=25.0)
-        for id in IDS
-    ]
+        Sample(
+            id=id, split="dev", video="v.mp4", text=f"Satz {id}", language="de", num_frames=9, fps=25.0,
+            task=task,
+        )
+        for id, task in zip(IDS, TASKS, strict=True)
+    ]  # fmt: skip
     return Manifest(corpus="phoenix14t", root=Path("/videos"), samples=tuple(samples))
 
 
@@ -46,7 +49,7 @@ def test_vectors_become_the_features_of_their_clips(tmp_path: Path, prefix: str)
     assert (result.clips, result.rejected, list(result.without_row)) == (3, [], ["other"])
     cache = FeatureCache(tmp_path / "cache", "dev")
     for number, row in enumerate(cache.rows):
-        assert (row.id, row.text) == (IDS[number], f"Satz {IDS[number]}")
+        assert (row.id, row.text, row.task) == (IDS[number], f"Satz {IDS[number]}", TASKS[number])
         np.testing.assert_array_equal(cache[number], entry(number)["bert_feat"].numpy().astype(np.float16))
 
 

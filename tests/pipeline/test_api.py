@@ -74,6 +74,7 @@ def test_a_dataset_has_every_clip_of_the_cache_and_pads_with_zeros(
         assert not features[length:].any()
         assert batch["mask"][row].sum() == length
     assert batch["text"] == [row.text for row in cache.rows]
+    assert batch["task"] == [row.task for row in cache.rows] == ["translate"] * len(cache)
     rejected = cache.rows[1].id
     assert fla_llm.FeatureDataset(reject(rejected), "test").missing == [rejected]
     with pytest.raises(CacheError, match="must have view 3 of split test, but has the views 0"):
