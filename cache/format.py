@@ -43,6 +43,8 @@ class CacheRow:
     """First sampled frame (the phase). The HDF5 column is called ``offset``."""
     task: str = DEFAULT_TASK
     """``translate``, ``recognise`` or ``isolated``: what ``text`` is."""
+    references: tuple[str, ...] = ()
+    """Further correct sentences, unchanged."""
 
     @classmethod
     def of(cls, sample: Sample, *, view: int = 0, frame_offset: int = 0) -> "CacheRow":
@@ -50,6 +52,7 @@ class CacheRow:
         return cls(
             id=sample.id, text=sample.text, language=sample.language, signer=sample.signer or "",
             num_frames=sample.num_frames, view=view, frame_offset=frame_offset, task=sample.task,
+            references=sample.references,
         )  # fmt: skip
 
 

@@ -4,8 +4,10 @@
 ``/index/<column>``   one-dimensional, entry i describes ``/features/<i>``
 ``/index/task``        the tasks, only where a task is not ``translate``
 ``/rejected/{id,view}``  planned videos that could not be read and have no row
+``/index/references`` is there only if a clip has further correct sentences.
 """
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from .output import HDF5Output
 TEXT_COLUMNS = ("id", "text", "language", "signer")
 ROW_NUMBERS = {"num_frames": "num_frames", "view": "view", "offset": "frame_offset"}
 """HDF5 column -> field of a row."""
+REFERENCES = "references"
+"""Optional column: a JSON list of the further sentences of each row."""
 NUMBER_COLUMNS = ("num_steps", *ROW_NUMBERS, "crc32")
 TASK_COLUMN = "task"
 
@@ -83,6 +87,10 @@ def write_shard(
             _write_text(index, TASK_COLUMN, [row.task for row in rows])
         for name, field in ROW_NUMBERS.items():
             _write_numbers(index, name, [getattr(row, field) for row in rows])
+        # Shards without further sentences keep the bytes of earlier versions.
+        if any(row.references for row in rows):
+            lists = [json.dumps(row.references, ensure_ascii=False) for row in rows]
+            _write_text(index, REFERENCES, lists)
         _write_numbers(index, "num_steps", num_steps)
         _write_numbers(index, "crc32", crc32)
         group = file.create_group("rejected")
@@ -141,10 +149,11 @@ def _parse_index(file: Any, path: Path) -> ShardIndex:
             raise ValueError(f"/index/task holds {sorted(unknown)[0]!r}, which is none of {', '.join(TASKS)}")
     numbers = {name: _read_numbers(index[name], file_bytes=size) for name in NUMBER_COLUMNS}
     left_out = _read_text(rejected["id"], file_bytes=size), _read_numbers(rejected["view"], file_bytes=size)
-    lengths = {name: len(column) for name, column in (texts | numbers).items()}
+    optional = {REFERENCES: _read_lists(index[REFERENCES], file_bytes=size)} if REFERENCES in index else {}
+    lengths = {name: len(column) for name, column in (texts | numbers | optional).items()}
     if len({*lengths.values(), len(file["features"])}) != 1:
         raise ValueError(f"columns of /index differ in length: {lengths}")
-    columns = texts | {field: numbers[name].tolist() for name, field in ROW_NUMBERS.items()}
+    columns = texts | {field: numbers[name].tolist() for name, field in ROW_NUMBERS.items()} | optional
     rows = tuple(
         CacheRow(**dict(zip(columns, values, strict=True))) for values in zip(*columns.values(), strict=True)
     )
@@ -161,6 +170,14 @@ def _parse_index(file: Any, path: Path) -> ShardIndex:
 def _read_text(dataset: Any, *, file_bytes: int) -> list[str]:
     check_stored(dataset, file_bytes=file_bytes)
     return dataset.asstr()[:].tolist()
+
+
+def _read_lists(dataset: Any, *, file_bytes: int) -> list[tuple[str, ...]]:
+    lists = [json.loads(text) for text in _read_text(dataset, file_bytes=file_bytes)]
+    for found in lists:
+        if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+            raise ValueError(f"{dataset.name} must hold lists of texts, but holds {found!r:.100}")
+    return [tuple(found) for found in lists]
 
 
 def _read_numbers(dataset: Any, *, file_bytes: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from ..core.sample import DEFAULT_TASK, TASKS
 from .checksum_header import write_checksum_header
 from .format import CacheRow, Provenance, partial_folder, shard_name
 from .journal import Journal, JournalEntry
-from .shard import write_shard
+from .shard import REFERENCES, TEXT_COLUMNS, write_shard
 
 
 class ShardWriter:
@@ -192,11 +192,13 @@ def _check_rows(rows: Sequence[CacheRow]) -> None:
             raise CacheError(
                 f"The task of {row.id!r} must be one of {', '.join(TASKS)}, but is {row.task!r}."
             )
-        for name in ("id", "text", "language", "signer"):
-            if "\0" in (value := getattr(row, name)) or not _is_utf8(value):
-                raise CacheError(
-                    f"The {name} of {row.id!r} must be UTF-8 text without NUL, but is {value!r}."
-                )
+        texts = {name: (getattr(row, name),) for name in TEXT_COLUMNS} | {REFERENCES: row.references}
+        for name, values in texts.items():
+            for value in values:
+                if "\0" in value or not _is_utf8(value):
+                    raise CacheError(
+                        f"The {name} of {row.id!r} must be UTF-8 text without NUL, but is {value!r}."
+                    )
 
 
 def _is_utf8(text: str) -> bool:
@@ -215,8 +217,9 @@ def _digest(rows: Sequence[CacheRow], provenance: Provenance) -> str:
 
 
 def _planned(row: CacheRow) -> dict[str, object]:
-    # Journals from before there were tasks can be continued.
-    return {key: value for key, value in asdict(row).items() if (key, value) != ("task", DEFAULT_TASK)}
+    # Journals from before there were tasks and references can be continued.
+    defaults = (("task", DEFAULT_TASK), ("references", ()))
+    return {key: value for key, value in asdict(row).items() if (key, value) not in defaults}
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """``fla score``: score a file of hypotheses, or compare two."""
 
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,12 @@ FILE = click.Path(path_type=Path)  # not exists=True: a path that is not there i
 @click.command()
 @click.argument("hyps", type=FILE)
 @click.argument("hyps_b", type=FILE, required=False)
-@click.option("--refs", type=FILE, help="References, or a manifest; a predictions file has its own.")
+@click.option(
+    "--refs",
+    multiple=True,
+    type=FILE,
+    help="References, or a manifest; a predictions file has its own. Repeated: several references.",
+)
 @click.option("--manifest", type=FILE, help="Check that the references are this manifest's sentences.")
 @click.option("--split", type=click.Choice(SPLITS), default="test", show_default=True, help="Of a manifest.")
 @click.option("--language", metavar="CODE", help="de, en, zh, ...; else what the files say, else en.")
@@ -38,7 +44,7 @@ FILE = click.Path(path_type=Path)  # not exists=True: a path that is not there i
 @json_option
 @click.pass_context
 def command(
-    context: click.Context, hyps: Path, hyps_b: Path | None, refs: Path | None, manifest: Path | None,
+    context: click.Context, hyps: Path, hyps_b: Path | None, refs: tuple[Path, ...], manifest: Path | None,
     split: str, language: str | None, protocol: str, intervals: bool, resamples: int, train: Path | None,
     baselines: bool, allow_missing: bool, export: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
@@ -53,7 +59,8 @@ def command(
     card = score_files(
         ScoreRequest(
             hypotheses=[path for path in (hyps, hyps_b) if path is not None],
-            refs=_read_sentences(refs, split),
+            refs=_read_sentences(refs[0] if refs else None, split),
+            further=[one for i, path in enumerate(refs) for one in _further(path, split, is_first=i == 0)],
             manifest=_read_sentences(manifest, split),
             language=language,
             protocol=protocol,
@@ -87,3 +94,18 @@ def _read_sentences(path: Path | None, split: str) -> "Sentences | None":
         ids=tuple(sample.id for sample in samples),
         languages=frozenset(sample.language for sample in samples),
     )
+
+
+def _further(path: Path, split: str, *, is_first: bool) -> "list[Sentences]":
+    """Return the further references in a file: those of a manifest, or the sentences of a further file."""
+    from ..corpora.manifest import is_manifest, read_manifest
+    from ..scoring.sentences import Sentences
+
+    own = _read_sentences(path, split)
+    columns = [] if is_first or own is None else [own]
+    if is_manifest(path):
+        samples = read_manifest(path).split(split)
+        for texts in zip_longest(*(sample.references for sample in samples), fillvalue=""):
+            ids = tuple(sample.id for sample in samples)
+            columns.append(Sentences(source=f"{path} ({split})", texts=texts, ids=ids))
+    return columns

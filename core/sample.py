@@ -33,6 +33,8 @@ class Sample:
     text: str
     """The unchanged sentence of the corpus, which is the reference of scores. For ``recognise`` the glosses
     with spaces between them, for ``isolated`` the word of the sign."""
+    references: tuple[str, ...] = ()
+    """Further correct sentences of a dev or test clip, besides ``text``. Multi-reference BLEU reads these."""
     language: str
     """ISO 639-1 code of ``text``, such as ``de``, ``zh`` or ``en``."""
     num_frames: int
@@ -50,7 +52,7 @@ class Sample:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields for a line of a manifest, without absent fields and the default task."""
-        fields = {key: value for key, value in asdict(self).items() if value is not None}
+        fields = {key: value for key, value in asdict(self).items() if value not in (None, ())}
         # Manifests from before there were tasks keep their bytes.
         return fields if self.task != DEFAULT_TASK else {k: v for k, v in fields.items() if k != "task"}
 

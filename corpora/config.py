@@ -38,6 +38,13 @@ class Columns:
     """Path of a pose file. A table with this column needs no videos."""
     task: str = "task"
     """Holds translate, recognise or isolated: what the text is. Empty: the setting ``task``."""
+    references: tuple[str, ...] = ()
+    """Columns with further correct sentences, for multi-reference BLEU. Read in dev and test alone."""
+
+    @property
+    def names(self) -> set[str]:
+        """Names of all columns."""
+        return {name for name in vars(self).values() if isinstance(name, str)} | {*self.references}
 
 
 @dataclass(frozen=True, kw_only=True)

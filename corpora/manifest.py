@@ -27,12 +27,10 @@ _HEADER_KEYS = ("format", "corpus", "root", "counts")
 _OPTIONAL_HEADER_KEYS = ("overlaps", "copies")
 _TEXT_KEYS = ("id", "split", "text", "language")
 _MEDIA: tuple[Medium, ...] = ("video", "poses")
-_OPTIONAL_KEYS = (*_MEDIA, "signer", "start_seconds", "end_seconds")
+_OPTIONAL_KEYS = (*_MEDIA, "references", "signer", "start_seconds", "end_seconds")
 _KEYS = (*_TEXT_KEYS, "num_frames", "fps", *_OPTIONAL_KEYS, "task")
 _CHOICES: dict[str, tuple[str, ...]] = {"split": SPLITS, "task": TASKS}
 """Keys with a few possible values."""
-
-
 _WORDS: dict[Medium, str] = {"video": "video", "poses": "pose file"}
 
 
@@ -222,7 +220,9 @@ def _read_sample(row: dict[str, Any], place: str) -> Sample:
             known = list(_CHOICES.get(key, ()))
             hint = did_you_mean(value, known) if isinstance(value, str) else ""
             raise DataError(f"{place}: '{key}' must be {wanted}, but is {value!r}.{hint}")
-    return Sample(**row)
+    # JSON has lists alone, and a sample must not change.
+    values: dict[str, Any] = row | {"references": tuple(row.get("references") or ())}
+    return Sample(**values)
 
 
 def _fault(key: str, value: Any) -> str | None:
@@ -233,6 +233,8 @@ def _fault(key: str, value: Any) -> str | None:
         return None if value in _CHOICES[key] else f"one of {', '.join(_CHOICES[key])}"
     if key in _TEXT_KEYS or key == "signer" or key in _MEDIA:
         return _text_fault(value)
+    if key == "references":
+        return None if isinstance(value, list) and not any(map(_text_fault, value)) else "a list of texts"
     if key == "num_frames":
         # type() and not isinstance(): True is an int to Python.
         return None if type(value) is int and value >= 1 else "a whole number of frames, at least 1"

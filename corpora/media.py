@@ -97,6 +97,7 @@ def _sample(row: Row, *, video: str | None, poses: str | None, num_frames: int, 
         id=row.id, split=row.split, video=video, poses=poses, text=row.text, language=row.language,
         num_frames=num_frames, fps=fps, signer=row.signer,
         start_seconds=row.start_seconds, end_seconds=row.end_seconds, task=row.task,
+        references=row.references,
     )  # fmt: skip
 
 

@@ -48,6 +48,8 @@ class Row:
     """Candidate paths of the video, relative to the root of the release. The first existing path is used."""
     poses: str | None = None
     """Path of the pose file that the annotation names: relative to the root of the release, or absolute."""
+    references: tuple[str, ...] = ()
+    """Further correct sentences."""
     fps: float | None = None
     """Frame rate, for folders of frames and pose files."""
     signer: str | None = None

@@ -43,7 +43,8 @@ def _text_fault(row: Row) -> str | None:
     """Return the name of the text with a character that cannot be stored in files, or None."""
     texts = {"id": row.id, "text": row.text, "language": row.language, "signer": row.signer or ""}
     texts["poses"] = row.poses or ""
-    for name, text in (*texts.items(), *(("video", place) for place in row.places)):
+    lists = {"video": row.places, "references": row.references}
+    for name, text in (*texts.items(), *((name, text) for name, found in lists.items() for text in found)):
         if found := find_unstorable(text):
             return f"{name!r} holds {found}"
     return None

@@ -57,6 +57,7 @@ def _row(record: Record, root: Path, config: PrepareConfig) -> Row | Rejected:
         id=name,
         split=_ALIASES[split],
         text=record[columns.text],
+        references=_references(record, split=_ALIASES[split], names=columns.references),
         language=record.get(columns.language) or config.language,
         places=(place_in(video, root),) if (video := record.get(columns.video, "")) else (),
         poses=place_in(poses, root) if (poses := record.get(columns.poses, "")) else None,
@@ -66,6 +67,12 @@ def _row(record: Record, root: Path, config: PrepareConfig) -> Row | Rejected:
         end_seconds=end,
         task=_TASKS.get(record.get(columns.task, ""), config.task or DEFAULT_TASK),
     )
+
+
+def _references(record: Record, *, split: Split, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the further sentences of a row of dev or test. Empty fields hold none."""
+    # A training clip has one target.
+    return () if split == "train" else tuple(filter(None, (record.get(name, "") for name in names)))
 
 
 def _fault(record: Record, config: PrepareConfig) -> tuple[str, str] | None:
@@ -98,10 +105,12 @@ def _positive(number: str) -> float | None:
 
 def _notes(records: list[Record], annotated: tuple[Split, ...], config: PrepareConfig) -> list[str]:
     found = {key for record in records for key in record}
-    unused = sorted(found - set(vars(config.columns).values()))
+    unused = sorted(found - config.columns.names)
     notes = [f"{split}: no row in the table" for split in SPLITS if split not in annotated]
     if config.columns.language not in found:
         notes.append(f"no column {config.columns.language!r}: all sentences taken as {config.language!r}")
+    if config.columns.references:
+        notes.append(f"further references, in dev and test alone: {', '.join(config.columns.references)}")
     if unused:
         notes.append(f"columns not used: {', '.join(unused)}")
     return notes

@@ -41,7 +41,7 @@ def _read_delimited(path: Path, columns: Columns) -> list[Record]:
 
 
 def _read_jsonl(path: Path, columns: Columns) -> list[Record]:
-    used = set(vars(columns).values())
+    used = columns.names
     records: list[Record] = []
     for number, row in enumerate(read_jsonl(path), 1):
         place = f"{path}, row {number}"
@@ -79,9 +79,4 @@ def _required(columns: Columns, found: list[str]) -> list[str]:
 
 def _check_optional(found: list[str], columns: Columns, *, place: str) -> None:
     """Refuse a table without a column named in the settings. Columns with default names may be absent."""
-    named = [
-        getattr(columns, name)
-        for name, default in vars(Columns()).items()
-        if getattr(columns, name) != default
-    ]
-    check_columns(found, named, place=place)
+    check_columns(found, sorted(columns.names - Columns().names), place=place)

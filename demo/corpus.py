@@ -28,10 +28,12 @@ from ..core.sample import Sample, Split
 from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
 from .figure import draw_clip
-from .grammar import Sentence, draw_sentences, single_sign_texts
+from .grammar import draw_sentences, single_sign_texts
 from .signers import SIGNERS, Signer, jitter
 from .signs import BodyPose, sentence_poses
 
+Utterance = tuple[tuple[str, ...], tuple[str, ...]]
+"""Wordings, and signs in signing order."""
 CORPUS = "demo"
 LANGUAGE = "en"
 ANNOTATIONS = "annotations.jsonl"
@@ -57,6 +59,9 @@ class DemoConfig:
     """Side of the square picture in pixels, an even number."""
     fps: float = 12.5
     """Frames per second."""
+    paraphrases: bool = False
+    """Draw the sentence of each clip from all wordings of its meaning. The other wordings of dev and test are
+    further references. Clips of a single sign have one wording."""
 
     def __post_init__(self) -> None:
         if self.single_sign_clips > self.train_clips:
@@ -79,6 +84,8 @@ class ClipPlan:
     signs: tuple[str, ...]
     signer: int
     seed: int
+    references: tuple[str, ...] = ()
+    """Other wordings of a dev or test clip."""
 
     @property
     def video(self) -> str:
@@ -110,18 +117,28 @@ def write_demo_corpus(out: Path, *, config: DemoConfig, seed: int, workers: int 
     return Manifest(corpus=CORPUS, root=out, samples=samples)
 
 
-def demo_text(*, count: int, seed: int, exclude: Collection[str]) -> list[str]:
-    """Return ``count`` distinct sentences of the demo language that are not in ``exclude``."""
+def demo_text(*, count: int, seed: int, exclude: Collection[str], paraphrases: bool = False) -> list[str]:
+    """Return ``count`` distinct sentences of the demo language without a wording in ``exclude``.
+
+    Args:
+        count: number of sentences, each of another meaning.
+        seed: seed of the sentences.
+        exclude: sentences of the corpus.
+        paraphrases: draw one of the wordings of each meaning.
+    """
     excluded = frozenset(exclude)
     sentences = draw_sentences(random.Random(derive_seed(seed, "text")))
-    return list(islice((s.text for s in sentences if s.text not in excluded), count))
+    new = (sentence for sentence in sentences if excluded.isdisjoint(sentence.wordings))
+    wordings = random.Random(derive_seed(seed, "text wordings"))
+    drawn = (wordings.choice(one.wordings) if paraphrases else one.text for one in new)
+    return list(islice(drawn, count))
 
 
 def plan_clips(config: DemoConfig, *, seed: int) -> list[ClipPlan]:
     """Return the clips of all splits. No sentence is in two splits."""
     sentences = draw_sentences(random.Random(derive_seed(seed, "sentences")))
     long_sentences = (sentence for sentence in sentences if len(sentence.text.split()) >= 4)
-    drawn = map(_utterance, long_sentences)
+    drawn = (((*s.wordings,) if config.paraphrases else (s.text,), s.signs) for s in long_sentences)
     single = list(islice(_single_signs(), config.single_sign_clips))
     train = chain(single, islice(drawn, config.train_clips - config.single_sign_clips))
     # dev and test are drawn first: their sentences stay the same if train_clips changes.
@@ -132,28 +149,25 @@ def plan_clips(config: DemoConfig, *, seed: int) -> list[ClipPlan]:
     ]
 
 
-def _utterance(sentence: Sentence) -> tuple[str, tuple[str, ...]]:
-    return sentence.text, sentence.signs
-
-
-def _single_signs() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield text and sign of one-sign utterances in an endless cycle over all signs."""
+def _single_signs() -> Iterator[Utterance]:
+    """Yield one-sign utterances in an endless cycle over all signs."""
     texts = single_sign_texts()
     while True:
-        yield from ((text, (sign,)) for sign, text in texts.items())
+        yield from (((text,), (sign,)) for sign, text in texts.items())
 
 
-def _plan_split(
-    split: Split, utterances: Iterable[tuple[str, tuple[str, ...]]], *, seed: int
-) -> Iterator[ClipPlan]:
+def _plan_split(split: Split, utterances: Iterable[Utterance], *, seed: int) -> Iterator[ClipPlan]:
     known = len(SIGNERS) - 1  # the last signer shows how well a model does with an unknown person
-    for index, (text, signs) in enumerate(utterances):
+    for index, (wordings, signs) in enumerate(utterances):
         # A seed per clip: the order of rendering, in any number of processes, changes nothing.
         clip_seed = derive_seed(seed, split, index)
         is_new = split == "test" and index % NEW_SIGNER_EVERY == 0
+        said = derive_seed(clip_seed, "wording") % len(wordings)
         yield ClipPlan(
-            id=f"{split}-{index:04d}", split=split, text=text, signs=signs,
+            id=f"{split}-{index:04d}", split=split, text=wordings[said], signs=signs,
             signer=known if is_new else clip_seed % known, seed=clip_seed,
+            # A training clip has one target.
+            references=() if split == "train" else wordings[:said] + wordings[said + 1 :],
         )  # fmt: skip
 
 
@@ -199,7 +213,7 @@ def _write_video(path: Path, frames: np.ndarray, *, fps: float) -> None:
 def _sample(plan: ClipPlan, num_frames: int, *, fps: float) -> Sample:
     return Sample(
         id=plan.id, split=plan.split, video=plan.video, text=plan.text, language=LANGUAGE,
-        num_frames=num_frames, fps=fps, signer=SIGNERS[plan.signer].name,
+        num_frames=num_frames, fps=fps, signer=SIGNERS[plan.signer].name, references=plan.references,
     )  # fmt: skip
 
 

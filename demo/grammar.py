@@ -23,6 +23,7 @@ UNCOUNTED = ("bread", "soup", *DRINKS)
 THING_QUALITIES = ("red", "white", "big")
 
 VERB_FORMS = {"eat": "ate", "drink": "drank", "read": "read", "see": "saw", "buy": "bought"}
+PARTICIPLES = {"eat": "eaten", "drink": "drunk", "read": "read", "see": "seen", "buy": "bought"}
 VERB_OBJECTS = {"eat": FOODS, "drink": DRINKS, "read": TEXTS, "see": THINGS, "buy": THINGS}
 PLACE_PHRASES = {"house": "in the house", "garden": "in the garden", "school": "at school"}
 TIME_PHRASES = {
@@ -81,6 +82,34 @@ class Sentence:
             TIME_PHRASES[self.time] if self.time else "",
         ]
         return " ".join(phrase for phrase in phrases if phrase)
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """All English sentences of this meaning, ``text`` first: two, or three with a time or a place.
+
+        >>> for wording in Sentence(person="boy", verb="eat", thing="apple", time="today").wordings:
+        ...     print(wording)
+        the boy eats an apple today
+        an apple is eaten by the boy today
+        today the boy eats an apple
+        """
+        person = f"the {_qualified(self.person, self.person_quality)}"
+        thing = _with_article(self.thing, quality=self.thing_quality)
+        place = PLACE_PHRASES[self.place] if self.place else ""
+        time = TIME_PHRASES[self.time] if self.time else ""
+        passive = [
+            thing,
+            _passive(self.verb, time=self.time, negated=self.negated),
+            "by",
+            person,
+            place,
+            time,
+        ]
+        # The last phrase comes first: the time, or the place of a sentence without a time.
+        front = time or place
+        active = self.text.removesuffix(front).strip()
+        fronted = [f"{front} {active}"] if front else []
+        return (self.text, " ".join(filter(None, passive)), *fronted)
 
 
 def single_sign_texts() -> dict[str, str]:
@@ -157,3 +186,10 @@ def _verb_phrase(verb: str, *, time: str | None, negated: bool) -> str:
     if time == "yesterday":
         return f"did not {verb}" if negated else VERB_FORMS[verb]
     return f"does not {verb}" if negated else f"{verb}s"
+
+
+def _passive(verb: str, *, time: str | None, negated: bool) -> str:
+    be = {"tomorrow": "will be", "yesterday": "was"}.get(time or "", "is")
+    if negated:
+        be = "will not be" if be == "will be" else f"{be} not"
+    return f"{be} {PARTICIPLES[verb]}"

@@ -115,7 +115,10 @@ def _train(
     with _step("llm", seconds):
         # The language model must not know the test sentences: they would score without any video.
         own = {sample.text for sample in manifest.samples}
-        sentences = demo_text(count=config.text_sentences, seed=config.seed, exclude=own)
+        sentences = demo_text(
+            count=config.text_sentences, seed=config.seed, exclude=own,
+            paraphrases=config.corpus.paraphrases,
+        )  # fmt: skip
         make_small_llm(sentences, out / "llm", config=config.llm, seed=config.seed, device=device)
     with _step("tune", seconds):
         tune([out / "cache"], llm=str(out / "llm"), config=config.tune, out=out / "stage2", device=device)

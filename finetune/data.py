@@ -122,6 +122,11 @@ class FeatureItems:
         return [self._about(index).text for index in range(len(self))]
 
     @property
+    def further_references(self) -> dict[str, tuple[str, ...]]:
+        """Further correct sentences of each clip, by id."""
+        return {id: self.streams[0].about(id).references for id in self.ids}
+
+    @property
     def languages(self) -> list[str]:
         """The language code of each clip."""
         return [self._about(index).language for index in range(len(self))]

@@ -151,6 +151,7 @@ def _list(cache: FeatureCache, places: Sequence[dict[str, str]]) -> list[dict[st
             "crc32": int(crc32),
             # Exports of translations alone keep their bytes.
             **({} if row.task == DEFAULT_TASK else {"task": row.task}),
+            **({"references": list(row.references)} if row.references else {}),
         }
         for row, place, steps, crc32 in zip(cache.rows, places, cache.num_steps, cache.crc32, strict=True)
     ]

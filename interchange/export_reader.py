@@ -85,6 +85,7 @@ class Export:
                 row=CacheRow(
                     **{key: _value(line, key, kind, place) for key, kind in _ROW.items()},
                     task=_task(line, place),
+                    references=_references(line, place),
                 ),
                 open=partial(self._open, line, place),
                 crc32=_value(line, "crc32", int, place),
@@ -151,6 +152,13 @@ def _task(line: dict[str, Any], place: str) -> Task:
     if task not in TASKS:
         raise DataError(f"{place}: 'task' must be one of {', '.join(TASKS)}, but is {task!r:.100}.\n{_AGAIN}")
     return task
+
+
+def _references(line: dict[str, Any], place: str) -> tuple[str, ...]:
+    found = line.get("references", [])
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        raise DataError(f"{place}: 'references' must be a list of texts, but is {found!r:.100}.\n{_AGAIN}")
+    return tuple(found)
 
 
 def _never_encoded() -> OpenedArray:

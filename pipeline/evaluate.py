@@ -1,7 +1,7 @@
 """Evaluation of a run of either stage on a split, against the sentences of the corpus."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,8 @@ def evaluate_stage_one(
         corpora=[samples.corpus],
         trained_on=_corpora(run / RUN, "manifest", "corpus"),
     )
-    return _evaluate(model, evaluation, run=run, request=request, coverage=coverage)
+    further = {sample.id: sample.references for sample in chosen}
+    return _evaluate(model, evaluation, run=run, request=request, coverage=coverage, further=further)
 
 
 def _check_root(manifest: Manifest, samples: Sequence[Sample], medium: Medium) -> None:
@@ -108,7 +109,10 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
         corpora=items.corpora,
         trained_on=_corpora(run / CLIPS, "train", "corpora"),
     )
-    return _evaluate(model, evaluation, run=run, request=request, coverage=coverage, bounds=bounds)
+    further = items.further_references
+    return _evaluate(
+        model, evaluation, run=run, request=request, coverage=coverage, further=further, bounds=bounds
+    )
 
 
 def _warn_of_other_videos(run: Path, samples: Manifest) -> None:
@@ -143,6 +147,7 @@ def _evaluate(
     run: Path,
     request: Request,
     coverage: Coverage,
+    further: Mapping[str, Sequence[str]],
     bounds: EvaluationBounds | None = None,
 ) -> Evaluation:
     decoding = _decoding(model, request)
@@ -172,6 +177,7 @@ def _evaluate(
         language=language,
         protocols=protocols,
         also=earlier_protocols(run, name, asked=protocols),
+        further=[further[id] for id in translations.ids],
     )
     result = Evaluation(
         request=request, name=name, trial=trial, coverage=coverage, rows=rows[: len(protocols)],

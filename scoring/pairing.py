@@ -33,6 +33,31 @@ def pair(hypotheses: Sentences, references: Sentences) -> list[str]:
     return [by_id[name] for name in references.ids]
 
 
+def further_references(files: Sequence[Sentences], references: Sentences) -> list[list[str]]:
+    """Return the further references of each reference, without empty sentences.
+
+    Files with ids may hold more ids than ``references``, whose clips may be a part of a split.
+
+    Raises:
+        DataError: an id is missing or duplicated, or without ids the counts differ.
+    """
+    columns = []
+    for file in files:
+        if file.ids is None or references.ids is None:
+            _check_counts(file, references)
+            columns.append(file.texts)
+            continue
+        _check_unique(file)
+        by_id = dict(zip(file.ids, file.texts, strict=True))
+        if missing := [name for name in references.ids if name not in by_id]:
+            raise DataError(
+                f"{file.source} must hold every id of {references.source}, but lacks {_shown(missing)}.\n"
+                "Leave the sentence empty where there is no further reference."
+            )
+        columns.append([by_id[name] for name in references.ids])
+    return [[text for text in row if text.strip()] for row in zip(*columns, strict=True)]
+
+
 def drop_missing(
     references: Sentences, sides: Sequence[Sentences]
 ) -> tuple[Sentences, list[Sentences], list[str]]:

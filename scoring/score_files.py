@@ -14,6 +14,7 @@ from .pairing import (
     common_language,
     differing_references,
     drop_missing,
+    further_references,
     pair,
 )
 from .protocols import DEFAULT_PROTOCOL, named_protocols
@@ -35,6 +36,8 @@ class ScoreRequest:
     """One file, or two files to compare."""
     refs: Sentences | None = None
     """References. None: those in the predictions file, else those of ``manifest``."""
+    further: Sequence[Sentences] = ()
+    """Further references, for multi-reference BLEU. An empty sentence is no reference."""
     manifest: Sentences | None = None
     """Sentences of the corpus, which the references must equal."""
     language: str | None = None
@@ -133,6 +136,7 @@ def score_files(request: ScoreRequest) -> Scorecard:
             protocols=protocols,
             resamples=request.resamples,
             intervals=request.intervals,
+            further=further_references(request.further, references),
         ),
         missing=missing,
         differing=[] if truth is None else differing_references(references, truth),

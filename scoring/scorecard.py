@@ -1,11 +1,12 @@
 """Scores of several systems under one protocol or all protocols, and a table of the scores."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..core.errors import DataError
 from .compare import Comparison, compare
+from .multi_reference import MultiReferenceScores, score_multi_reference
 from .score import DEFAULT_RESAMPLES, Scores, score
 
 COLUMNS = {
@@ -40,6 +41,8 @@ class ProtocolScores:
     guesses: Mapping[str, Scores] = field(default_factory=dict[str, Scores])
     comparison: Mapping[str, Comparison] = field(default_factory=dict[str, Comparison])
     """Metric -> the first system against the second, where there are two."""
+    multi_reference: Sequence[MultiReferenceScores] = ()
+    """Scores of the own systems against several references, where clips have several."""
     refused: str | None = None
     """Reason why the protocol refuses the text. Then there are no scores."""
 
@@ -48,6 +51,8 @@ class ProtocolScores:
         if self.refused is not None:
             return {"refused": self.refused}
         first, *others = ({"file": name, **scores.to_dict()} for name, scores in self.own)
+        for content, scores in zip((first, *others), self.multi_reference, strict=False):
+            content["multi_reference"] = asdict(scores)
         if others:
             first["second"] = others[0]
             first["paired_bootstrap"] = {metric: row.to_dict() for metric, row in self.comparison.items()}
@@ -65,6 +70,7 @@ def score_systems(
     also: Sequence[str] = (),
     resamples: int = DEFAULT_RESAMPLES,
     intervals: bool = False,
+    further: Sequence[Sequence[str]] = (),
 ) -> list[ProtocolScores]:
     """Score all systems under each protocol.
 
@@ -76,6 +82,7 @@ def score_systems(
         also: further protocols, whose rows come last.
         resamples: number of resampled test sets for a comparison and for intervals.
         intervals: compute intervals.
+        further: further references of each clip, for multi-reference BLEU. Without any, no such score.
 
     Raises:
         DataError: the only protocol refuses the text. One of several protocols, or one of ``also``, gives a
@@ -93,7 +100,14 @@ def score_systems(
         if len(systems.own) == 2:
             (_, first), (_, second) = systems.own
             compared = compare(first, second, references, **rules, resamples=resamples)
-        return ProtocolScores(protocol=protocol, own=own, guesses=guessed, comparison=compared)
+        several = [
+            score_multi_reference(each, references, further, **rules)
+            for _, each in systems.own
+            if any(further)
+        ]
+        return ProtocolScores(
+            protocol=protocol, own=own, guesses=guessed, comparison=compared, multi_reference=several
+        )
 
     rows = []
     for protocol in (*protocols, *also):
@@ -124,7 +138,9 @@ def describe_rows(rows: Sequence[ProtocolScores], *, missing: int = 0) -> str:
     # One system needs no column for its name.
     if len({line[1] for line in cells[1:]} - {"refused"}) == 1:
         cells = [[first, *rest] for first, _, *rest in cells]
-    return "\n\n".join([table(cells), *(_compared(row) for row in rows if row.comparison), _notes(rows)])
+    several = "\n".join(line for row in rows for line in _several(row))
+    compared = [_compared(row) for row in rows if row.comparison]
+    return "\n\n".join(filter(None, [table(cells), several, *compared, _notes(rows)]))
 
 
 def _figures(scores: Scores) -> list[str]:
@@ -136,6 +152,16 @@ def _figure(scores: Scores, key: str) -> str:
     if value is None:
         return NO_FIGURE
     return f"{value:.2f}" if interval is None else f"{value:.2f} ± {interval:.2f}"
+
+
+def _several(row: ProtocolScores) -> list[str]:
+    """Return a line for each system with a score against several references."""
+    return [
+        f"{row.protocol}{f', {name}' if len(row.own) > 1 else ''}: multi-reference BLEU-4 "
+        f"{found.multi_reference_bleu4:.2f} against {found.references_per_clip:.2f} references a clip\n"
+        f"{found.signature}"
+        for (name, _), found in zip(row.own, row.multi_reference, strict=False)
+    ]
 
 
 def _compared(row: ProtocolScores) -> str:

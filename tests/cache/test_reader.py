@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fla_llm.cache import reader
+from fla_llm.cache.checksum_header import write_checksum_header
 from fla_llm.cache.reader import FeatureCache, _ShardFile, splits_in
 from fla_llm.core.errors import CacheError
 
@@ -31,6 +32,23 @@ def test_what_is_read_is_what_was_written(maker: Any) -> None:
     for number in range(5):
         np.testing.assert_array_equal(cache[number], maker.features(number))
         assert cache[number].dtype == np.float16
+
+
+def test_further_references_come_back_and_their_absence_leaves_the_file_as_it_was(
+    maker: Any, tmp_path: Path
+) -> None:
+    rows = [replace(maker.row(0), references=("Wind\u2028", "手")), maker.row(1)]
+    path = maker.write(rows)
+    cache = FeatureCache(maker.folder)
+    assert [row.references for row in cache.rows] == [("Wind\u2028", "手"), ()]
+    plain = maker.write(maker.rows(2), folder=tmp_path / "plain")
+    with h5py.File(plain) as file, h5py.File(path) as other:
+        assert set(other["index"]) - set(file["index"]) == {"references"}
+    with h5py.File(path, "r+") as file:
+        file["index/references"][0] = '["a", 1]'
+    write_checksum_header(path)
+    with pytest.raises(CacheError, match=r"/index/references must hold lists of texts, but holds \['a', 1\]"):
+        FeatureCache(maker.folder)
 
 
 def test_an_absent_step_length_comes_back_as_none(maker: Any) -> None:

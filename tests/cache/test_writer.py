@@ -1,12 +1,14 @@
 """A shard's bytes depend on the work alone: not on time, place, or how often the process was killed."""
 
+import hashlib
+import json
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 from fla_llm.cache.finished import read_finished
 from fla_llm.cache.format import partial_folder
+from fla_llm.cache.journal import read_header
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.core.errors import CacheError
 
@@ -240,6 +243,17 @@ def test_an_id_that_comes_twice_is_refused(maker: Any) -> None:
 def test_text_that_cannot_be_stored_is_refused(maker: Any, text: str) -> None:
     with pytest.raises(CacheError, match="text of 'trä/0' must be UTF-8 text without NUL"):
         maker.writer([replace(maker.row(0), text=text)])
+    with pytest.raises(CacheError, match="references of 'trä/0' must be UTF-8 text without NUL"):
+        maker.writer([replace(maker.row(0), references=("a", text))])
+
+
+def test_a_journal_of_rows_without_references_goes_on(maker: Any) -> None:
+    """Its digest is that of earlier versions, which knew no references."""
+    rows, made_by = maker.rows(1), maker.made_by()
+    before = [{name: value for name, value in asdict(row).items() if name != "references"} for row in rows]
+    plan = hashlib.sha256(json.dumps([asdict(made_by), before], sort_keys=True).encode()).hexdigest()
+    with maker.writer(rows) as writer:
+        assert read_header(writer._journal.folder)["plan"] == plan
 
 
 def test_rows_come_in_order_and_whole(maker: Any) -> None:

@@ -19,7 +19,7 @@ def manifest(tmp_path: Path) -> Manifest:
     samples = (
         sample("a/1", "train"),
         sample("a/2", "train", signer="ada", start_seconds=0.5, end_seconds=1.25),
-        sample("a/1", "test"),
+        sample("a/1", "test", references=("Wetter \u2028", "好")),
     )
     return Manifest(corpus="table", root=tmp_path, samples=samples)
 
@@ -95,6 +95,8 @@ def test_an_unknown_split_is_refused(manifest: Manifest) -> None:
         (3, {"num_frames": True}, "line 3: 'num_frames' must be a whole number of frames, at least 1"),
         (3, {"text": " "}, "line 3: 'text' must be text that is not empty"),
         (3, {"start_seconds": -1}, "line 3: 'start_seconds' must be a number of seconds, but is -1"),
+        (3, {"references": "one"}, "line 3: 'references' must be a list of texts, but is 'one'"),
+        (3, {"references": ["a", " "]}, "line 3: 'references' must be a list of texts"),
         (3, {"split": "tran"}, "but is 'tran'. Did you mean 'train'"),
         (3, {"text": "wind \ud83d"}, "line 3: 'text' must be without U[+]D83D, half .* at character 6"),
         (3, {"signer": "\0"}, "line 3: 'signer' must be without U[+]0000 at character 1"),

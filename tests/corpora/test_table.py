@@ -46,6 +46,23 @@ def test_a_semicolon_may_separate(table: Path) -> None:
     assert prepared(table).manifest.samples[0].text == "One, two, three, four, five."
 
 
+def test_further_columns_are_references_of_dev_and_test(table: Path) -> None:
+    table.write_text(
+        "id,split,video,text,other,third\n1,test,videos/a.mp4,Hi.,Hello.,\n2,train,videos/b.mp4,Ho.,Hey.,Oh.\n"
+    )
+    found = prepared(table, columns=Columns(references=("other", "third")))
+    assert [sample.references for sample in found.manifest.samples] == [("Hello.",), ()]
+    assert "further references, in dev and test alone: other, third" in found.notes
+    assert [sample.references for sample in prepared(table).manifest.samples] == [(), ()]
+    rows = [{"id": "1", "split": "dev", "video": "videos/a.mp4", "text": "Hi.", "other": "A", "third": "B"}]
+    (sample,) = prepared(
+        as_jsonl(table, rows), columns=Columns(references=("other", "third"))
+    ).manifest.samples
+    assert sample.references == ("A", "B")
+    with pytest.raises(DataError, match="fourth"):
+        prepared(table, columns=Columns(references=("fourth",)))
+
+
 def test_numbers_in_jsonl_are_read(table: Path) -> None:
     row = {"id": 7, "split": "test", "video": "videos/a.mp4", "text": "Hi.", "start": 0, "end": 0.125}
     (sample,) = prepared(as_jsonl(table, [row])).manifest.samples

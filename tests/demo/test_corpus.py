@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from itertools import combinations, islice
 
 import av
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from fla_llm.core.errors import ConfigError
-from fla_llm.demo.corpus import DemoConfig, demo_text, write_demo_corpus
+from fla_llm.demo.corpus import DemoConfig, demo_text, plan_clips, write_demo_corpus
 from fla_llm.demo.figure import draw_clip
 from fla_llm.demo.grammar import Sentence, draw_sentences, single_sign_texts
 from fla_llm.demo.signers import SIGNERS
@@ -163,6 +164,31 @@ def test_demo_text_keeps_away_from_the_corpus(corpus):
     texts = demo_text(count=5000, seed=3, exclude=exclude)
     assert len(set(texts)) == 5000
     assert not exclude & set(texts)
+
+
+def test_wordings_of_a_meaning_are_no_wordings_of_another():
+    sentences = draw(3000)
+    wordings = [wording for sentence in sentences for wording in sentence.wordings]
+    assert len(set(wordings)) == len(wordings)
+    assert all(sentence.wordings[0] == sentence.text for sentence in sentences)
+    assert {len(sentence.wordings) for sentence in sentences} == {2, 3}
+
+
+def test_paraphrases_vary_the_sentences_and_are_references_of_dev_and_test():
+    plain = plan_clips(SMALL, seed=3)
+    varied = plan_clips(replace(SMALL, paraphrases=True), seed=3)
+    changed = [new.text != old.text for old, new in zip(plain, varied, strict=True)]
+    assert 0.2 < sum(changed) / sum(len(plan.signs) > 1 for plan in plain) < 0.9
+    for old, new in zip(plain, varied, strict=True):
+        assert replace(new, text=old.text, references=()) == old  # what is signed stays
+        assert bool(new.references) == (new.split != "train")
+        if new.references:
+            assert old.text in {new.text, *new.references}
+    assert not any(plan.references for plan in plain)
+    texts = {text for plan in varied for text in (plan.text, *plan.references)}
+    own = demo_text(count=300, seed=3, exclude={plan.text for plan in varied}, paraphrases=True)
+    assert not texts & set(own)
+    assert any(" by the " in text for text in own)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ def rows() -> list[CacheRow]:
         CacheRow(id=id_, text=f"Satz {n}\u2028", language="de", signer=f"s{n}", num_frames=9 + n)
         for n, id_ in enumerate(IDS)
     ]
+    plain[1] = replace(plain[1], references=("Sätze\u2028", "二"))
     return [*plain, *(replace(row, view=view, frame_offset=view) for row in plain[:3] for view in (1, 2))]
 
 

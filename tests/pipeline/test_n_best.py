@@ -3,11 +3,14 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 
+from fla_llm.cache.reader import FeatureCache
+from fla_llm.cache.writer import ShardWriter
 from fla_llm.core.config import load_config
 from fla_llm.core.errors import ConfigError
 from fla_llm.finetune.config import TuneConfig
@@ -105,3 +108,32 @@ def test_stage_one_has_neither(run_fla: Callable[..., Result], house: Path) -> N
     for name in ("diversity", "temperature"):
         with pytest.raises(ConfigError, match=rf"decoding.{name} must be 0 in stage one, but is 0.5"):
             PretrainConfig(decoding=DecodingConfig(**{name: 0.5}))
+
+
+def test_several_references_of_a_cache_are_scored_apart(
+    run_fla: Callable[..., Result], house: Path, run: Path, tmp_path: Path
+) -> None:
+    asked = ["evaluate", run, "--device", "cpu", "--json", "--features"]
+    before = json.loads(run_fla(*asked, house / "cache").stdout)
+    said = [json.loads(line) for line in (run / "predictions-test.jsonl").read_text().splitlines()]
+    cache = FeatureCache(house / "cache", "test")
+    # A reference that is the prediction itself scores 100.
+    rows = [
+        replace(row, references=(f"{one['prediction']} or so it goes",))
+        for row, one in zip(cache.rows, said, strict=True)
+    ]
+    writer = ShardWriter(tmp_path / "cache", split="test", index=0, count=1, rows=rows,
+                         provenance=cache.provenance)  # fmt: skip
+    with writer:
+        for number, row in enumerate(rows):
+            writer.append(row, cache[number])
+        writer.finish()
+    found = json.loads(run_fla(*asked, tmp_path / "cache").stdout)
+    multi = found["protocols"]["sacrebleu"].pop("multi_reference")
+    assert (
+        multi
+        == json.loads((run / "scores.json").read_text())["test"]["protocols"]["sacrebleu"]["multi_reference"]
+    )
+    assert multi["references_per_clip"] == 2
+    assert multi["multi_reference_bleu4"] > found["bleu4"]
+    assert found == before

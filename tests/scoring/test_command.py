@@ -237,3 +237,45 @@ def test_an_unsaid_language_is_said(tmp_path: Path) -> None:
 def test_an_unknown_protocol_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="Did you mean 'signjoey'"):
         raise_of(run(predictions(tmp_path / "p.jsonl"), "--protocol", "sign-joey"))
+
+
+def test_several_references_are_scored_under_their_own_name(tmp_path: Path) -> None:
+    hypotheses, first = lines(tmp_path / "h.txt", HYPOTHESES), lines(tmp_path / "r.txt", TEXTS)
+    further = lines(tmp_path / "r2.txt", [*HYPOTHESES[:2], ""])
+    alone = json.loads(run(hypotheses, "--refs", first, "--json").stdout)["sacrebleu"]
+    found = json.loads(run(hypotheses, "--refs", first, "--refs", further, "--json").stdout)["sacrebleu"]
+    multi = found.pop("multi_reference")
+    assert found == alone
+    assert multi["multi_reference_bleu4"] > alone["bleu4"]
+    assert multi["references_per_clip"] == pytest.approx(5 / 3)
+    with pytest.raises(DataError, match=r"r3.txt must hold one sentence for each of the 3"):
+        raise_of(run(hypotheses, "--refs", first, "--refs", lines(tmp_path / "r3.txt", TEXTS[:2])))
+
+
+def test_further_references_are_matched_by_id(tmp_path: Path) -> None:
+    own = predictions(tmp_path / "p.jsonl")
+    rows = [{"id": str(number), "text": HYPOTHESES[number]} for number in (2, 0, 1)]
+    write_jsonl(tmp_path / "more.jsonl", rows)
+    asked = (own, "--refs", own, "--json", "--refs", tmp_path / "more.jsonl")
+    found = json.loads(run(*asked).stdout)["sacrebleu"]["multi_reference"]
+    assert found["multi_reference_bleu4"] == pytest.approx(100)
+    write_jsonl(tmp_path / "more.jsonl", rows[:2])
+    with pytest.raises(DataError, match=r"more.jsonl must hold every id of .*, but lacks 1: '1'.\nLeave"):
+        raise_of(run(*asked))
+
+
+def test_references_of_a_manifest_are_further_references(tmp_path: Path) -> None:
+    from fla_llm.corpora.manifest import Manifest, write_manifest
+
+    samples = [
+        Sample(id=str(number), split="test", video="a.mp4", text=text, language="de", num_frames=8, fps=25.0,
+               references=tuple(more))
+        for number, (text, more) in enumerate(zip(TEXTS, [HYPOTHESES[:1], HYPOTHESES[1:2], []], strict=True))
+    ]  # fmt: skip
+    write_manifest(tmp_path / "m.jsonl", Manifest(corpus="t", root=tmp_path, samples=tuple(samples)))
+    found = json.loads(
+        run(predictions(tmp_path / "p.jsonl"), "--refs", tmp_path / "m.jsonl", "--json").stdout
+    )
+    multi = found["sacrebleu"]["multi_reference"]
+    assert multi["references_per_clip"] == pytest.approx(5 / 3)
+    assert multi["multi_reference_bleu4"] > found["sacrebleu"]["bleu4"]
