@@ -2,10 +2,15 @@
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
-from .options import config_options, device_option, emit, json_option, llm_option
+from .options import FiniteRange, config_options, device_option, emit, json_option, llm_option
+
+if TYPE_CHECKING:
+    from ..pipeline.translate import Translation
+    from ..video.segments import SegmentConfig
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +34,27 @@ logger = logging.getLogger(__name__)
 @click.option(
     "--language", help="Language of the sentence, such as de; default: the one the run was tuned on."
 )
+@click.option(
+    "--segment",
+    type=click.Choice(["pauses", "windows"]),
+    help="Divide long videos where the hands rest, or into windows of one length.",
+)
+@click.option(
+    "--longest", type=FiniteRange(min=1), default=20.0, show_default=True, metavar="SECONDS",
+    help="Length of a window, or the largest length between pauses.",
+)  # fmt: skip
+@click.option(
+    "--overlap", type=FiniteRange(min=0), default=2.0, show_default=True, metavar="SECONDS",
+    help="What neighbouring windows share.",
+)  # fmt: skip
+@click.option(
+    "--pause", type=FiniteRange(min=0.05), default=0.5, show_default=True, metavar="SECONDS",
+    help="Shortest rest that divides.",
+)  # fmt: skip
+@click.option(
+    "--subtitles", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+    help="Write one video's segments as .srt or .vtt too; --segment pauses if not given.",
+)  # fmt: skip
 @config_options("num_beams=1")
 @device_option
 @json_option
@@ -41,6 +67,11 @@ def command(
     ckpt: Path | None,
     llm: str | None,
     language: str | None,
+    segment: Literal["pauses", "windows"] | None,
+    longest: float,
+    overlap: float,
+    pause: float,
+    subtitles: Path | None,
     config_source: str | None,
     overrides: tuple[str, ...],
     device: str,
@@ -52,26 +83,33 @@ def command(
     folders of frames in it, in natural order. For an encoder of poses a video is a pose file. A video that
     cannot be translated gives an empty line, is named on standard error, and stops no other; exit code 1.
     --config and --set give decoding, such as --set num_beams=1.
+
+    With --segment a video may be of any length. Each segment is a line: video, start and end in seconds, and
+    sentence, with tabs between.
     """
     from ..pipeline.precheck import precheck_stage_two
 
+    segments = _segments(segment, longest, overlap, pause, subtitles, videos)
     run, ckpt = _parts(model, run, ckpt)
     decoding = (config_source, overrides)
     precheck_stage_two(run, decoding=decoding, llm=llm, ckpt=ckpt)
+    from ..pipeline.subtitles import write_subtitles
     from ..pipeline.translate import translate  # loads torch, which takes seconds
     from ..pipeline.translator import Translator
 
     translator = Translator(
         run, ckpt=ckpt, llm=llm, language=language, decoding=decoding, device=device
     )  # fmt: skip
-    done = translate(videos, translator=translator)
+    done = translate(videos, translator=translator, segments=segments)
     faults = [each.fault for each in done if each.fault is not None]
     for fault in faults:
         logger.error(f"fla: {fault}")
+    if subtitles is not None:
+        write_subtitles(subtitles, [each.cue for each in done if each.start_seconds is not None])
     # JSON names each video, so rows of failed videos are left out there.
-    rows = [{"video": str(each.video), "translation": each.text} for each in done if each.fault is None]
-    # An empty line for a fault: line n of the output belongs to video n.
-    lines = [_on_one_line(each.text) for each in done]
+    rows = [each.to_dict() for each in done if each.fault is None]
+    # An empty sentence for a fault: line n of the output belongs to video n, or to segment n.
+    lines = [_on_one_line(each.text if segments is None else _with_times(each)) for each in done]
     emit(as_json, {"translations": rows, "faults": faults}, "\n".join(lines))
     ctx.exit(1 if faults else 0)
 
@@ -88,6 +126,37 @@ def _parts(model: Path | None, run: Path | None, ckpt: Path | None) -> tuple[Pat
         "Give the translator by --model, or by --run and --ckpt.\n"
         "--model is a folder that fla export --ckpt has written."
     )
+
+
+def _segments(
+    method: Literal["pauses", "windows"] | None,
+    longest: float,
+    overlap: float,
+    pause: float,
+    subtitles: Path | None,
+    videos: tuple[Path, ...],
+) -> "SegmentConfig | None":
+    """Return the division into segments. None: a video is one clip."""
+    from ..pipeline.subtitles import check_subtitles
+    from ..video.segments import SegmentConfig
+
+    if subtitles is not None:
+        check_subtitles(subtitles)
+        # A folder of videos has several, a folder of pictures has no times.
+        if len(videos) != 1 or videos[0].is_dir():
+            raise click.UsageError("--subtitles goes with one video file.")
+        method = method or "pauses"
+    if method is None:
+        return None
+    return SegmentConfig(method=method, longest_seconds=longest, overlap_seconds=overlap, pause_seconds=pause)
+
+
+def _with_times(each: "Translation") -> str:
+    """Return the line of a segment. A video that could not be divided has no times."""
+    times = ["" if time is None else f"{time:.2f}" for time in (each.start_seconds, each.end_seconds)]
+    # A tab inside a name or a sentence would be another column.
+    parts = [str(each.video).replace("\t", "\\t"), *times, each.text.replace("\t", " ")]
+    return "\t".join(parts)
 
 
 def _on_one_line(text: str) -> str:

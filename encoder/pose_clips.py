@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import DataError
+from ..poses.clip import PoseClip
 from ..poses.normalise import normalise
 from ..poses.reading import read_poses
 from ..video.sampling import FrameSampling, select_frames
@@ -20,11 +21,19 @@ def read_normalised(path: Path, *, config: PoseConfig) -> np.ndarray:
     Raises:
         DataError: the file cannot be read, or the clip shows no body. The error names the file.
     """
-    clip = read_poses(path)
+    return normalise_points(read_poses(path), config=config, origin=str(path))
+
+
+def normalise_points(clip: PoseClip, *, config: PoseConfig, origin: str) -> np.ndarray:
+    """Return the normalised key points of all frames of a clip: (T, 69, 3), float32.
+
+    Raises:
+        DataError: the clip shows no body. The error begins with ``origin``.
+    """
     try:
         return normalise(clip, method=config.normalisation, threshold=config.threshold)
     except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+        raise DataError(f"{origin}: {error}") from error
 
 
 def thin_out(poses: np.ndarray, *, sampling: FrameSampling, phase: int, fps: float | None) -> np.ndarray:

@@ -22,8 +22,8 @@ from ..finetune.store import load_stage_two
 from ..finetune.streams import StreamRecord
 from ..training.batches import move_batch
 from ..training.config import DecodingConfig
-from ..video import select_from_arrays
-from .clip_files import read_clip
+from ..video import Clip, select_from_arrays
+from .clip_files import ClipReader
 from .evaluation import Decoding
 from .feature_recipe import recipe_of
 from .stream_encoder import encoder_of
@@ -166,7 +166,7 @@ class Translator:
         """Return the selected frames of one video as squares."""
         recipe, config = self.recipe, self.encoder.config
         if isinstance(video, str | Path):
-            return read_clip(Path(video), config, recipe)
+            return ClipReader(config, recipe)(Clip(path=Path(video)))
         if config.medium == "poses":
             raise DataError("An encoder of poses must be given pose files, but is given frames in memory.")
         return select_from_arrays(

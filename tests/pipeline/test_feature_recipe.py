@@ -18,6 +18,7 @@ from fla_llm.encoder.store import load_encoder
 from fla_llm.finetune.streams import Stream, StreamRecord, warn_of_mixed_videos, warn_of_other_videos
 from fla_llm.pipeline.feature_recipe import recipe_of
 from fla_llm.pipeline.translate import encode_videos
+from fla_llm.video import Clip
 
 Fla = Callable[..., Result]
 CPU = torch.device("cpu")
@@ -61,7 +62,7 @@ def test_translates_features_are_the_cached_ones_bit_for_bit(
     manifest = [json.loads(line) for line in (house / "manifest.jsonl").read_text().splitlines()[1:]]
     rows = {row["id"]: house / "corpus" / row["video"] for row in manifest if row["split"] == "test"}
     faults: dict[int, str] = {}
-    videos = [rows[row.id] for row in cache.rows]
+    videos = [Clip(path=rows[row.id]) for row in cache.rows]
     found = list(encode_videos(encoder, videos, recipe=recipe, device=CPU, faults=faults))
     assert not faults
     for index, (_, features) in enumerate(found):

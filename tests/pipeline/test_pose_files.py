@@ -21,10 +21,11 @@ from fla_llm.encoder.pose_clips import read_normalised, thin_out
 from fla_llm.encoder.pose_encoder import PoseEncoder
 from fla_llm.finetune.config import ProjectorConfig, TuneConfig
 from fla_llm.finetune.train import tune
-from fla_llm.pipeline.clip_files import read_clip
+from fla_llm.pipeline.clip_files import ClipReader
 from fla_llm.pipeline.feature_recipe import FeatureRecipe
 from fla_llm.pipeline.translate import encode_videos
 from fla_llm.poses.reading import list_pose_files
+from fla_llm.video import Clip
 from fla_llm.video.sampling import FrameSampling
 
 CONFIG = EncoderConfig(
@@ -49,7 +50,11 @@ def test_pose_files_give_the_features_of_an_extraction(folder: Path) -> None:
     recipe = FeatureRecipe(sampling=CONFIG.sampling, dtype=torch.float32, phase=1)
     paths, faults = list_pose_files(folder), dict[int, str]()
     assert [path.name for path in paths] == ["a.npz", "b.npz", "c.npz"]
-    found = dict(encode_videos(encoder, paths, recipe=recipe, device=device, faults=faults))
+    found = dict(
+        encode_videos(
+            encoder, [Clip(path=path) for path in paths], recipe=recipe, device=device, faults=faults
+        )
+    )
     assert list(found) == [0, 2]
     assert "must show at least 4 points of the body" in faults[1]
     for number, features in found.items():
@@ -64,9 +69,10 @@ def test_pose_files_give_the_features_of_an_extraction(folder: Path) -> None:
 
 def test_a_target_frame_rate_needs_the_rate_of_the_file(folder: Path) -> None:
     recipe = FeatureRecipe(sampling=FrameSampling(stride=2, fps=12.5), dtype=torch.float32)
-    assert len(read_clip(folder / "a.npz", CONFIG, recipe)) == 5
+    read = ClipReader(CONFIG, recipe)
+    assert len(read(Clip(path=folder / "a.npz"))) == 5
     with pytest.raises(DataError, match=r"c\.npz must have a frame rate"):
-        read_clip(folder / "c.npz", CONFIG, recipe)
+        read(Clip(path=folder / "c.npz"))
 
 
 def test_folders_without_pose_files(tmp_path: Path) -> None:

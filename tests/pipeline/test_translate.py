@@ -17,6 +17,7 @@ from fla_llm.finetune.positions import source_positions
 from fla_llm.finetune.store import load_stage_two
 from fla_llm.pipeline.feature_recipe import FeatureRecipe
 from fla_llm.pipeline.translate import encode_videos
+from fla_llm.video import Clip
 
 Fla = Callable[..., Result]
 
@@ -69,7 +70,8 @@ def encoded(
 ) -> dict[int, np.ndarray]:
     recipe = FeatureRecipe(sampling=encoder.config.sampling, frame_batch=4, dtype=torch.float32)
     found = {} if faults is None else faults
-    return dict(encode_videos(encoder, videos, recipe=recipe, device=torch.device("cpu"), faults=found))
+    clips = [Clip(path=video) for video in videos]
+    return dict(encode_videos(encoder, clips, recipe=recipe, device=torch.device("cpu"), faults=found))
 
 
 def test_a_video_that_is_too_long_stops_no_other(run_fla: Fla, house: Path, run: Path) -> None:

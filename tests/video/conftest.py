@@ -76,7 +76,8 @@ def indices_of() -> Callable[[np.ndarray], list[int]]:
 def write_video(tmp_path: Path) -> WriteVideo:
     """Writes a small video; options are those of the container (movflags) and the codec (g, bf).
 
-    With ``times_ms`` its frames are shown at those milliseconds, else ``fps`` of them a second.
+    With ``times_ms`` its frames are shown at those milliseconds, else ``fps`` of them a second. ``frames`` of
+    32 x 48 pixels take the place of gray ones.
     """
 
     def write(
@@ -89,6 +90,7 @@ def write_video(tmp_path: Path) -> WriteVideo:
         options: dict[str, str] | None = None,
         times_ms: Sequence[int] | None = None,
         pix_fmt: str = "yuv420p",
+        frames: Sequence[np.ndarray] | None = None,
     ) -> Path:
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True, parents=True)
@@ -97,8 +99,8 @@ def write_video(tmp_path: Path) -> WriteVideo:
             stream.width, stream.height, stream.pix_fmt = 48, 32, pix_fmt
             if times_ms is not None:
                 stream.codec_context.time_base = MILLISECOND
-            for index, gray in enumerate(gray_frames(len(times_ms or range(num_frames)))):
-                frame = av.VideoFrame.from_ndarray(gray)
+            for index, array in enumerate(frames or gray_frames(len(times_ms or range(num_frames)))):
+                frame = av.VideoFrame.from_ndarray(array)
                 if times_ms is not None:
                     frame.pts, frame.time_base = times_ms[index], MILLISECOND
                 container.mux(stream.encode(frame))

@@ -1,11 +1,6 @@
 """Memory follows the frames kept, not the length of the file nor what a header declares."""
 
-import ctypes
-import gc
-import os
-import resource
 import struct
-import sys
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -15,38 +10,14 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from little_memory import peak_growth
 
 from fla_llm.core.errors import DataError
 from fla_llm.video import Clip, FrameSampling, count_frames, probe, read_frames
+from fla_llm.video.motion import measure_motion
 
 MIB = 2**20
-MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
-"""getrusage counts in bytes on macOS, in kibibytes elsewhere."""
 LONG, SHORT = 8000, 400
-
-
-def peak_growth(work: Callable[[], Any]) -> int:
-    """Return by how many bytes ``work`` raises a fork's peak memory, FFmpeg's and NumPy's included.
-
-    What this process has freed but not given back would hide it.
-    """
-    gc.collect()
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):  # of glibc
-        trim(0)
-    read_end, write_end = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            begin = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            work()
-            end = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            os.write(write_end, str((end - begin) * MAXRSS_BYTES).encode())
-        finally:
-            os._exit(0)
-    os.close(write_end)
-    os.waitpid(pid, 0)
-    with os.fdopen(read_end) as pipe:
-        return int(pipe.read())
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +47,7 @@ def clips(write_long: Callable[[int], Clip]) -> tuple[Clip, Clip]:
 
 WORKS: dict[str, Callable[[Clip], Any]] = {
     "count": count_frames,
+    "motion": measure_motion,
     "read": partial(read_frames, sampling=FrameSampling(fps=7, max_frames=50), size=64),
 }
 
