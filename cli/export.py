@@ -23,8 +23,8 @@ from .options import device_option, emit, json_option, limit_option
     "--llm", metavar="ID|DIR", help="Where the base model lies now; with --merge the unquantised one."
 )
 @click.option(
-    "--ckpt", type=click.Path(file_okay=False, path_type=Path),
-    help="A stage-one run: put the encoder into OUT too, for fla translate --model OUT.",
+    "--ckpt", type=click.Path(path_type=Path),
+    help="A stage-one run: put its encoder into OUT. Or the weights that fla extract --encoder was given.",
 )  # fmt: skip
 @click.option("--with-llm", is_flag=True, help="Put the base model into OUT too; --merge does so anyway.")
 @click.option(
@@ -58,14 +58,14 @@ def command(
     Exit code 1: clips of --features are missing; they are named, and the others are scored.
     """
     from ..core.run import check_new_folder
-    from ..encoder.folder import check_encoder
+    from ..encoder.folder import check_encoder, is_encoder
     from ..finetune.run_files import check_parts
-    from ..pipeline.precheck import check_features
+    from ..pipeline.precheck import check_features, needs_weights
 
     # Refuse before torch is loaded and a model is merged for minutes.
-    check_parts(run)
+    described = check_parts(run)
     check_new_folder(out)
-    if ckpt is not None:
+    if ckpt is not None and (is_encoder(ckpt) or not needs_weights(described)):
         check_encoder(ckpt)
     if features is not None:
         check_features([features], split)

@@ -20,15 +20,15 @@ logger = logging.getLogger(__name__)
 @click.option(
     "--model",
     type=click.Path(file_okay=False, path_type=Path),
-    help="A folder of fla export --ckpt: encoder and translator.",
+    help="A folder of fla export: encoder and translator.",
 )
 @click.option(
     "--run", type=click.Path(file_okay=False, path_type=Path), help="A stage-two run: the translator."
 )
 @click.option(
     "--ckpt",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="A stage-one run: the encoder. Not needed for key points of --encoder poses.",
+    type=click.Path(path_type=Path),
+    help="A stage-one run: the encoder. Or the weights that fla extract --encoder was given.",
 )
 @llm_option
 @click.option(
@@ -115,16 +115,19 @@ def command(
 
 
 def _parts(model: Path | None, run: Path | None, ckpt: Path | None) -> tuple[Path, Path | None]:
-    """Return the folders of the run and of the encoder. None: the run says how features are made."""
-    from ..finetune.run_files import check_parts, reads_key_points
+    """Return the folders of the run and of the encoder. None: the run holds or names its encoder."""
+    from ..finetune.run_files import check_parts
+    from ..pipeline.precheck import knows_encoder
 
     if model is not None and run is None and ckpt is None:
-        return model, None if reads_key_points(check_parts(model)) else model
-    if model is None and run is not None and (ckpt is not None or reads_key_points(check_parts(run))):
+        # A folder without an encoder is refused by the check of the encoder, which names the file.
+        return model, None if knows_encoder(model, check_parts(model)) else model
+    if model is None and run is not None and (ckpt is not None or knows_encoder(run, check_parts(run))):
         return run, ckpt
     raise click.UsageError(
         "Give the translator by --model, or by --run and --ckpt.\n"
-        "--model is a folder that fla export --ckpt has written."
+        "--model is a folder of fla export that holds the encoder. --run alone is enough where the features "
+        "came from timm's or the hub's own weights, or are key points."
     )
 
 

@@ -84,6 +84,9 @@ class ClipEncoder(nn.Module):
     Shapes: U windows of W frames, S = ``image_size``, F = ``frame_size``.
     """
 
+    hub_id: str | None = None
+    """Id of the model on the hub. None: the model was read from a directory."""
+
     def __init__(self, model: PreTrainedModel, config: ClipEncoderConfig) -> None:
         """Wrap a model with a ``last_hidden_state`` of tokens (U, tokens, F), the class token first if any.
 

@@ -4,7 +4,7 @@ Weights are read from safetensors alone. Code in a model directory is never run.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from huggingface_hub import constants as hub
 from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.utils.hub import cached_file
 
+from ..core.config import config_from_dict
 from ..core.errors import ModelError
 from ..core.files import read_json
 from ..core.hub import check_reachable, find_source, load_pretrained
@@ -28,6 +29,8 @@ KINDS = ("videomae", "vivit", "timesformer")
 """Model types of transformers with the input ``pixel_values`` (windows, frames, 3, side, side)."""
 _PREPROCESSORS = ("preprocessor_config.json", "video_preprocessor_config.json")
 _NAMED = "hf-video:{}"
+_CODE = ("attn_implementation", "auto_map", "trust_remote_code")
+"""Entries of a transformers config that name code."""
 
 
 def hf_video_encoder(
@@ -75,7 +78,44 @@ def hf_video_encoder(
         sampling=sampling or FrameSampling(stride=1, max_frames=1000),
         **prepared,
     )
-    return ClipEncoder(_weights(load, given), config).requires_grad_(False).eval()
+    encoder = ClipEncoder(_weights(load, given), config).requires_grad_(False).eval()
+    encoder.hub_id = None if is_local else source
+    return encoder
+
+
+def clip_encoder(settings: Mapping[str, Any], *, origin: str) -> ClipEncoder:
+    """Build a clip encoder with random weights from its settings.
+
+    Args:
+        settings: :attr:`.ClipEncoder.settings`, as an encoder directory holds them.
+        origin: the file of the settings, for errors.
+
+    Raises:
+        ModelError: the settings describe no model of ``KINDS``.
+        ConfigError: a setting of the windows or pictures is unknown or out of range.
+    """
+    own = dict(settings)
+    architecture = own.pop("architecture", None)
+    own.pop("source", None)
+    kind = architecture.get("model_type") if isinstance(architecture, dict) else None
+    if not isinstance(architecture, dict) or kind not in KINDS:
+        raise ModelError(f"{origin} must describe a model of kind {', '.join(KINDS)}, but has {kind!r}.")
+    # Private entries choose code, such as an attention kernel of the hub, and are no part of a model's shape.
+    shape = {
+        key: value for key, value in architecture.items() if not key.startswith("_") and key not in _CODE
+    }
+    try:
+        model = AutoModel.from_config(AutoConfig.for_model(**shape))
+    except Exception as error:  # transformers raises what it likes for a wrong value
+        raise ModelError(f"{origin} describes no {kind}: {type(error).__name__}: {error}") from error
+    return ClipEncoder(_without_pooler(model), config_from_dict(ClipEncoderConfig, own, origin=origin))
+
+
+def _without_pooler(model: Any) -> PreTrainedModel:
+    # ViViT's, which its trained models lack: last_hidden_state does not need it.
+    if hasattr(model, "pooler"):
+        model.pooler = None
+    return model
 
 
 def _weights(load: Any, source: str) -> PreTrainedModel:
@@ -87,8 +127,7 @@ def _weights(load: Any, source: str) -> PreTrainedModel:
         output_loading_info=True,
         ignore_mismatched_sizes=True,
     )
-    if hasattr(model, "pooler"):  # ViViT's, which its trained models lack: last_hidden_state does not need it
-        model.pooler = None
+    _without_pooler(model)
     missing = [key for key in info["missing_keys"] if not key.startswith("pooler.")]
     if misfit := describe_misfit(missing=missing, mismatched=info["mismatched_keys"]):
         raise ModelError(

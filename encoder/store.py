@@ -12,7 +12,15 @@ import safetensors.torch
 from ..core.files import atomic_write, sha256_file
 from ..core.weights import load_into
 from .config import EncoderConfig
-from .folder import CONFIG_FILE, FORMAT, WEIGHTS_FILE, find_encoder, read_settings
+from .folder import (
+    CLIP_SOURCE,
+    CONFIG_FILE,
+    FORMAT,
+    WEIGHTS_FILE,
+    find_encoder,
+    read_description,
+    read_settings,
+)
 from .frozen import FrozenEncoder
 from .model import VisualEncoder
 from .pose_encoder import PoseEncoder
@@ -26,7 +34,7 @@ def make_encoder(config: EncoderConfig) -> TrainableEncoder:
     return PoseEncoder(config) if config.kind == "poses" else VisualEncoder(config)
 
 
-def save_encoder(encoder: TrainableEncoder, folder: Path) -> None:
+def save_encoder(encoder: FrozenEncoder, folder: Path) -> None:
     """Write an encoder directory, each file atomically."""
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / WEIGHTS_FILE) as temporary:
@@ -49,6 +57,24 @@ def load_encoder(folder: Path) -> TrainableEncoder:
     encoder = make_encoder(read_settings(folder))
     load_into(encoder, folder / WEIGHTS_FILE, of=str(folder / CONFIG_FILE))
     return encoder.eval()
+
+
+def load_frozen(folder: Path) -> FrozenEncoder:
+    """Read an encoder of any kind, in evaluation mode, on the CPU: of stage one, of timm, or a clip encoder.
+
+    Raises:
+        ModelError: a file is missing or damaged, or the weights do not fit the settings.
+        ConfigError: the settings are not settings of an encoder.
+    """
+    found = find_encoder(folder)
+    settings = read_description(found)
+    if settings.get("source") != CLIP_SOURCE:
+        return load_encoder(found)
+    from .hf_video import clip_encoder  # transformers is slow to load, and only needed here
+
+    encoder = clip_encoder(settings, origin=str(found / CONFIG_FILE))
+    load_into(encoder, found / WEIGHTS_FILE, of=str(found / CONFIG_FILE))
+    return encoder.requires_grad_(False).eval()
 
 
 def fingerprint(folder: Path) -> str:

@@ -11,6 +11,7 @@ from ..core.config import config_to_dict
 from ..core.device import resolve_dtype
 from ..core.errors import ConfigError
 from ..corpora.copies import Copies
+from ..encoder.clip_encoder import ClipEncoder
 from ..encoder.encode import Level
 from ..encoder.frozen import FrozenEncoder
 from ..encoder.pose_clips import POSE_VERSION
@@ -100,6 +101,9 @@ def _preprocessing(
         preprocessing["descriptions"] = descriptions
     else:
         preprocessing |= {key: settings[key] for key in _PREPROCESSING} | {"frame_version": FRAME_VERSION}
+    # The settings name the model by the last part of the id alone. A path would tell where it lay.
+    if isinstance(encoder, ClipEncoder) and encoder.hub_id is not None:
+        preprocessing["hub_id"] = encoder.hub_id
     preprocessing["sampling"] = config_to_dict(config.sampling(encoder.config.sampling))
     # Options that are off are left out: a cache made before an option existed stays the same.
     preprocessing |= {key: True for key in ("compile", "keep_partial") if getattr(config, key)}

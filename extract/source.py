@@ -8,7 +8,7 @@ from ..core.errors import ConfigError, ModelError, did_you_mean
 from ..corpora.descriptions import Descriptions
 from ..encoder.frozen import FrozenEncoder
 from ..encoder.pose_encoder import PoseEncoder
-from ..encoder.store import fingerprint, fingerprint_of, load_encoder
+from ..encoder.store import fingerprint, fingerprint_of, load_frozen
 from .config import ExtractConfig
 
 KINDS = ("timm", "hf-video", "hf-text")
@@ -36,7 +36,7 @@ def load_source(
             f"{'not given' if descriptions is None else 'given'}."
         )
     if ckpt is not None:
-        return load_encoder(ckpt), fingerprint(ckpt)
+        return load_frozen(ckpt), fingerprint(ckpt)
     if encoder == "poses":
         points = PoseEncoder(config.poses.encoder)
         return points, fingerprint_of(points)

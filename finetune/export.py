@@ -19,7 +19,8 @@ from ..core.errors import ModelError, RunError
 from ..core.files import read_json, respect_umask, visible, write_json
 from ..core.run import new_folder
 from ..encoder.folder import CONFIG_FILE, WEIGHTS_FILE, find_encoder
-from ..encoder.store import fingerprint
+from ..encoder.frozen import FrozenEncoder
+from ..encoder.store import fingerprint, fingerprint_of, save_encoder
 from ..llm.config import KEPT_IDS
 from ..llm.integrity import folder_of
 from ..llm.load import LanguageModel, identify, load_llm
@@ -56,6 +57,8 @@ class ExportResult:
 
     out: Path
     merged: bool
+    has_encoder: bool
+    """Whether the export holds the encoder of its features."""
     size_bytes: int
     """Bytes of all files before any evaluation."""
 
@@ -72,6 +75,7 @@ def export_run(
     precision: Precision = "auto",
     llm: str | None = None,
     ckpt: Path | None = None,
+    encoder: FrozenEncoder | None = None,
     with_llm: bool = False,
     device: str = "auto",
 ) -> ExportResult:
@@ -84,13 +88,14 @@ def export_run(
         precision: number format of the merged weights.
         llm: present id or directory of a moved base model. Merging needs the unquantised model.
         ckpt: stage-one run or encoder directory of the features. The export then holds the encoder too, and
-            translates videos by itself. None: no encoder.
+            translates videos by itself. None: no encoder directory is copied.
+        encoder: the encoder of the features, loaded, where it came from no encoder directory.
         with_llm: copy the base model, for a machine without the base model.
         device: device of the merge.
 
     Raises:
         RunError: ``run`` is no finished run or holds nothing to merge, or ``out`` is not empty.
-        CacheError: ``ckpt`` is not the encoder of the run's features.
+        CacheError: ``ckpt`` or ``encoder`` is not the encoder of the run's features.
         ModelError: the base model does not exist, has changed, or shares a weight with an adapted head.
         ConfigError: ``llm`` is given, but the run holds a whole language model.
     """
@@ -104,6 +109,8 @@ def export_run(
         described |= {"llm": _checked_base(run, described, llm=llm)}
     if ckpt is not None:
         check_fingerprint(fingerprint(ckpt), tuned_on=records_of(described)[0].encoder_fingerprint)
+    if encoder is not None:
+        check_fingerprint(fingerprint_of(encoder), tuned_on=records_of(described)[0].encoder_fingerprint)
     # Only now: a refused export leaves no folder behind.
     new_folder(out)
     partial = out.with_name(f"{out.name}.partial")
@@ -121,11 +128,14 @@ def export_run(
         _copy_base(run, partial, described)
     if ckpt is not None:
         _copy_files(find_encoder(ckpt), partial / ENCODER, names=(CONFIG_FILE, WEIGHTS_FILE))
+    if encoder is not None:
+        save_encoder(encoder, partial / ENCODER)
     for folder in [partial, *(child for child in partial.iterdir() if child.is_dir())]:
         respect_umask(file for file in folder.iterdir() if file.is_file())
     partial.replace(out)  # whole or not there: an empty folder may be replaced
     size = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
-    return ExportResult(out=out, merged=merge, size_bytes=size)
+    has_encoder = (out / ENCODER).is_dir()
+    return ExportResult(out=out, merged=merge, has_encoder=has_encoder, size_bytes=size)
 
 
 def _checked_base(run: Path, described: dict[str, Any], *, llm: str | None) -> str:

@@ -19,8 +19,8 @@ from ..core.errors import CacheError
 
 logger = logging.getLogger(__name__)
 
-MAKING = ("level", "preprocessing", "frame_batch", "compute_dtype", "device_kind")
-"""Provenance of a cache in ``run.json``, besides the encoder: enough to extract equal features."""
+MAKING = ("encoder_config", "level", "preprocessing", "frame_batch", "compute_dtype", "device_kind")
+"""Provenance of a cache in ``run.json``, without the weights: enough to extract equal features."""
 
 
 @dataclass(frozen=True, kw_only=True)

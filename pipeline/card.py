@@ -10,7 +10,7 @@ from safetensors import safe_open
 from ..core.files import atomic_write, read_json
 from ..finetune.export import ENCODER
 from ..finetune.run import CLIPS
-from ..finetune.run_files import CONFIG, LLM, LORA, PROJECTOR, RUN
+from ..finetune.run_files import CONFIG, LLM, LORA, PROJECTOR, RUN, reads_key_points
 from .evaluation import count_clips
 from .results import read_scores
 
@@ -148,7 +148,8 @@ def _usage(folder: Path, described: dict[str, Any]) -> str:
     alone = described["train"] == "full" or (folder / described["llm"]).is_dir()
     needs = "" if alone else "The base model named above is needed too.\n\n"
     evaluate = "    fla evaluate DIR --features cache/ --split test\n"
-    if (folder / ENCODER).is_dir():
+    # Key points without training need no encoder directory.
+    if (folder / ENCODER).is_dir() or reads_key_points(described):
         return (
             f"## How to use it\n\n{needs}{evaluate}    fla translate VIDEO --model DIR\n\nDIR is this folder."
         )

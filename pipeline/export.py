@@ -1,15 +1,25 @@
 """Export of a stage-two run, with scores on a cache and a model card."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..core.device import Precision
+from ..core.errors import FlaError
+from ..encoder.folder import is_encoder
+from ..encoder.frozen import FrozenEncoder
 from ..finetune.export import ExportResult, export_run
+from ..finetune.run_files import check_parts, reads_key_points
+from ..finetune.streams import StreamRecord
 from .card import write_card
 from .evaluate import evaluate_stage_two
 from .evaluation import Evaluation, Request
+from .precheck import needs_weights
 from .results import read_scores
+from .stream_encoder import made_again
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,13 +64,16 @@ def export(
         merge: whether to add the adapters to the weights of the unquantised base model.
         precision: number format of the merged weights.
         llm: present path of the base model, if the model was moved.
-        ckpt: the encoder of the run's features, to copy. None: the export has no encoder.
+        ckpt: the encoder of the run's features, to copy: an encoder directory, or the weights of the timm
+            model or clip encoder that the run records. None: the encoder that the run holds or names. Without
+            any the export has no encoder, and a warning says so.
         with_llm: whether to copy the base model.
         features: a cache to score the export on. None: no scores.
         request: split of the cache, and device.
     """
+    folder, encoder = _encoder(run, ckpt)
     exported = export_run(
-        run, out, merge=merge, precision=precision, llm=llm, ckpt=ckpt, with_llm=with_llm,
+        run, out, merge=merge, precision=precision, llm=llm, ckpt=folder, encoder=encoder, with_llm=with_llm,
         device=request.device,
     )  # fmt: skip
     # The card shows the scores of the run beside the scores of the export.
@@ -71,3 +84,30 @@ def export(
     return ExportedAndScored(
         exported=exported, card=write_card(out, run_scores=before), evaluation=evaluation
     )
+
+
+def _encoder(run: Path, ckpt: Path | None) -> tuple[Path | None, FrozenEncoder | None]:
+    """Return the encoder directory to copy, or the encoder to write. Both None: there is no encoder."""
+    described = check_parts(run)
+    if ckpt is None and is_encoder(run):
+        return run, None
+    if not needs_weights(described) or (ckpt is not None and is_encoder(ckpt)):
+        if ckpt is None and not reads_key_points(described):
+            logger.warning(
+                f"The export has no encoder: add --ckpt, and fla translate --model {run.name} works."
+            )
+        return ckpt, None
+    stream = StreamRecord.from_dict(described["streams"][0])
+    try:
+        encoder = made_again(run, stream, weights=ckpt)
+    except FlaError as error:
+        # Named by the user, the weights must be usable.
+        if ckpt is not None:
+            raise
+        logger.warning(f"The export has no encoder: {error}")
+        return None, None
+    if encoder is None:
+        logger.warning(
+            "The export has no encoder: give the weights that fla extract was given, by --ckpt PATH."
+        )
+    return None, encoder

@@ -12,7 +12,7 @@ from ..core.config import config_from_dict
 from ..core.device import resolve_dtype
 from ..core.errors import CacheError
 from ..encoder.encode import Level
-from ..encoder.store import TrainableEncoder
+from ..encoder.frozen import FrozenEncoder
 from ..extract.config import FRAME_BATCH, ExtractConfig
 from ..finetune.streams import StreamRecord
 from ..video.sampling import FrameSampling
@@ -41,7 +41,7 @@ class FeatureRecipe:
 
 
 def recipe_of(
-    run: Path, stream: StreamRecord, *, encoder: TrainableEncoder, device: torch.device
+    run: Path, stream: StreamRecord, *, encoder: FrozenEncoder, device: torch.device
 ) -> FeatureRecipe:
     """Return the recipe of the features of ``stream``, for this encoder and device.
 
@@ -107,7 +107,7 @@ def _frames_of(made: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_level(run: Path, level: str, encoder: TrainableEncoder) -> None:
+def _check_level(run: Path, level: str, encoder: FrozenEncoder) -> None:
     # Level "sign" is the output of the temporal module, which a plain picture model lacks.
     if level not in LEVELS or (level == "sign" and encoder.temporal is None):
         raise CacheError(
@@ -116,8 +116,8 @@ def _check_level(run: Path, level: str, encoder: TrainableEncoder) -> None:
         )
 
 
-def _check_pictures(run: Path, seen: dict[str, Any], encoder: TrainableEncoder) -> None:
-    settings = encoder.config.settings
+def _check_pictures(run: Path, seen: dict[str, Any], encoder: FrozenEncoder) -> None:
+    settings = encoder.settings
     for name in PICTURES:
         # The encoder would accept pictures of another size or colour range, and give worse features silently.
         if name in seen and seen[name] != settings[name]:

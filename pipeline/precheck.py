@@ -3,16 +3,17 @@
 Nothing here replaces a check of the work itself: here are the mistakes that files and settings alone show.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 from ..cache.reader import shard_paths
 from ..core.config import load_config
 from ..core.hub import find_source
 from ..core.sample import Split
 from ..corpora.manifest import read_manifest
-from ..encoder.folder import check_encoder
-from ..finetune.run_files import base_of, check_parts
+from ..encoder.folder import CLIP_SOURCE, check_encoder, is_encoder
+from ..finetune.run_files import base_of, check_parts, reads_key_points
 from ..finetune.run_files import read_settings as read_stage_two
 from ..pretrain.run_files import read_settings as read_stage_one
 from ..training.config import DecodingConfig
@@ -51,7 +52,7 @@ def precheck_stage_two(
         llm: where the language model lies, if it was moved.
         features: caches.
         split: the split that each cache must have.
-        ckpt: the encoder, where videos are translated.
+        ckpt: the encoder, where videos are translated. None: the run holds or names the encoder.
 
     Raises:
         RunError, ModelError: the run or the encoder is not whole.
@@ -61,9 +62,43 @@ def precheck_stage_two(
     described = check_parts(run)
     _check_decoding(read_stage_two(run).decoding, decoding)
     find_source(base_of(run, described, llm=llm))
-    if ckpt is not None:
+    # Weights of other code, for a recorded timm model or clip encoder, are checked where they are loaded.
+    if ckpt is not None and (is_encoder(ckpt) or not needs_weights(described)):
         check_encoder(ckpt)
     check_features(features, split)
+
+
+def how_named(made: Mapping[str, Any]) -> Literal["name", "weights"] | None:
+    """Return how the encoder behind features can be made again, if it was neither trained here nor of poses.
+
+    Args:
+        made: record of the features in ``run.json``.
+
+    Returns:
+        ``name``: the record names weights of timm or of the hub, ``weights``: the weights must be given.
+        None: the record describes no timm model and no clip encoder.
+    """
+    settings = made.get("encoder_config") or {}
+    if settings.get("source") == CLIP_SOURCE:
+        return "name" if "hub_id" in made["preprocessing"] else "weights"
+    # An encoder of stage one was stored, which switches pretrained off. Weights of a file are on record as
+    # pretrained, too: only the fingerprint tells them from timm's own.
+    return "name" if settings.get("pretrained") and not settings.get("temporal", True) else None
+
+
+def needs_weights(described: Mapping[str, Any]) -> bool:
+    """Return whether a run's features are of a timm model or a clip encoder, by ``run.json``."""
+    return any(how_named(made) for made in _made_by(described))
+
+
+def knows_encoder(run: Path, described: Mapping[str, Any]) -> bool:
+    """Return whether videos can be translated with a run alone: it holds its encoder, or names one."""
+    is_named = any(how_named(made) == "name" for made in _made_by(described))
+    return is_encoder(run) or is_named or reads_key_points(dict(described))
+
+
+def _made_by(described: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [made for stream in described.get("streams", ())[:1] for made in stream["made_by"]]
 
 
 def check_features(features: Sequence[Path], split: Split) -> None:

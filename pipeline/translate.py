@@ -12,7 +12,7 @@ from ..core.errors import DataError
 from ..core.progress import progress
 from ..core.sample import Source
 from ..encoder.encode import encode
-from ..encoder.store import TrainableEncoder
+from ..encoder.frozen import FrozenEncoder
 from ..poses.reading import list_pose_files
 from ..video import Clip, list_clips
 from ..video.segments import SegmentConfig
@@ -93,7 +93,7 @@ def translate(
 
 
 def encode_videos(
-    encoder: TrainableEncoder,
+    encoder: FrozenEncoder,
     clips: Sequence[Clip],
     *,
     recipe: FeatureRecipe,

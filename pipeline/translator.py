@@ -81,7 +81,7 @@ class Translator:
         encoder, fingerprint = encoder_of(run, None if ckpt is None else Path(ckpt), stream)
         check_fingerprint(fingerprint, tuned_on=stream.encoder_fingerprint)
         self.mappers = load_mappers(run, self.model.streams, device=self.device)
-        self.encoder = encoder.to(self.device)
+        self.encoder = encoder
         self.recipe = recipe_of(run, stream, encoder=self.encoder, device=self.device)
         self.language = language or _only_language(run)
         source, overrides = decoding

@@ -204,8 +204,8 @@ def test_a_run_on_streams_is_loaded_scored_and_guarded(
     assert [(s["fingerprint"], s["feature_size"]) for s in streams] == [("e" * 64, 8), ("f" * 64, 5)]
     assert streams[0]["made_by"] == [
         {
-            "level": "sign", "preprocessing": {"phase": 0}, "frame_batch": 1, "compute_dtype": "float32",
-            "device_kind": "cpu",
+            "encoder_config": {}, "level": "sign", "preprocessing": {"phase": 0}, "frame_batch": 1,
+            "compute_dtype": "float32", "device_kind": "cpu",
         }
     ]  # fmt: skip
     names = {name.split(".")[1] for name in load_file(run / "projector.safetensors")}
