@@ -22,6 +22,7 @@ from ..core.text import printable
 COMMANDS = {
     "prepare": "a corpus's release -> manifest.jsonl",
     "shrink": "small copies of a manifest's videos, faster to read in every epoch",
+    "poses": "a detector writes the key points of each video of a manifest",
     "pretrain": "stage one: manifest -> visual encoder",
     "extract": "frozen encoder, run once over every video -> feature cache",
     "describe": "a multimodal language model says what the signer does in each frame",

@@ -19,6 +19,7 @@ PRESETS = {"pretrain": PRETRAIN_PRESETS, "tune": TUNE_PRESETS}
 CLASSES = {
     "prepare": ("corpora.config", "PrepareConfig"),
     "shrink": ("corpora.config", "ShrinkConfig"),
+    "poses": ("detect.config", "DetectConfig"),
     "pretrain": ("pretrain.config", "PretrainConfig"),
     "extract": ("extract.config", "ExtractConfig"),
     "describe": ("describe.config", "DescribeConfig"),

@@ -1,4 +1,4 @@
-"""Options of commands whose work is divided into shards: extract and describe."""
+"""Options of commands whose work is divided into shards: extract, describe and poses."""
 
 from __future__ import annotations
 
@@ -29,15 +29,17 @@ class ShardType(click.ParamType):
         return int(match[1]), int(match[2])
 
 
+split_option = click.option(
+    "--split", "splits", multiple=True, type=click.Choice(SPLITS), help="May be repeated.  [default: all]"
+)
+shard_option = click.option(
+    "--shard",
+    type=ShardType(),
+    help="Every n-th video, from the i-th.  [default: by Slurm array or torchrun, else 0/1]",
+)
 _OPTIONS: tuple[Decorator, ...] = (
-    click.option(
-        "--split", "splits", multiple=True, type=click.Choice(SPLITS), help="May be repeated.  [default: all]"
-    ),
-    click.option(
-        "--shard",
-        type=ShardType(),
-        help="Every n-th video, from the i-th.  [default: by Slurm array or torchrun, else 0/1]",
-    ),
+    split_option,
+    shard_option,
     click.option(
         "--shards", "num_shards", type=click.IntRange(min=1), metavar="N", help="Write all of N shards."
     ),

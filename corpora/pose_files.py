@@ -7,15 +7,13 @@ from pathlib import Path
 from ..core.errors import DataError
 from ..core.files import resolve_inside
 from ..core.sample import Sample
-from ..poses.normalise import normalise
+from ..poses.normalise import THRESHOLD, normalise
 from ..poses.reading import SUFFIXES, read_poses
 from .config import Check
 from .layout import place_in
 from .release import Row
 
 _SHOWN = 5
-_THRESHOLD = 0.3
-"""Least score of visible points, the same in Uni-Sign and in the settings of the encoder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +60,7 @@ def check_poses(path: Path, *, check: Check) -> PoseInfo:
     if check == "decode":
         try:
             # A clip without a visible body would fail only in training, hours later.
-            normalise(clip, method="uni-sign", threshold=_THRESHOLD)
+            normalise(clip, method="uni-sign", threshold=THRESHOLD)
         except DataError as error:
             raise DataError(f"{path}: {error}") from error
     return PoseInfo(num_frames=len(clip), fps=clip.fps)

@@ -11,6 +11,8 @@ from .layouts import SLICES
 Normalisation = Literal["uni-sign", "isotropic"]
 LEAST_POINTS = 4
 """Body points that a clip must show. Uni-Sign replaces a clip with fewer points by zeros."""
+THRESHOLD = 0.3
+"""Least score of visible points, the same in Uni-Sign and in the settings of the encoder."""
 # Point of a part that becomes the origin: the wrist of a hand, the tip of the nose of the face.
 _ROOTS = {"left": 0, "right": 0, "face": -1}
 

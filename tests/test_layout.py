@@ -17,13 +17,13 @@ FLOORS = {
     **dict.fromkeys(["core", "configs"], 1),
     **dict.fromkeys(["video", "poses", "scoring", "cache"], 2),
     **dict.fromkeys(["corpora", "training", "interchange"], 3),
-    **dict.fromkeys(["encoder", "llm"], 4),
+    **dict.fromkeys(["encoder", "llm", "detect"], 4),
     **dict.fromkeys(["pretrain", "extract", "finetune"], 5),
     **dict.fromkeys(["pipeline", "planning", "describe"], 6),
     **dict.fromkeys(["demo", "app"], 7),
     "cli": 8,
 }
-TORCH_FREE = ["core", "configs", "corpora", "poses", "scoring", "cache", "interchange", "cli"]
+TORCH_FREE = ["core", "configs", "corpora", "poses", "detect", "scoring", "cache", "interchange", "cli"]
 
 
 def first_party_imports(path: Path) -> list[tuple[int, str]]:

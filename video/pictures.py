@@ -40,6 +40,27 @@ def read_pictures(clip: Clip, *, sampling: FrameSampling, longest_side: int) -> 
     return dict(_video_pictures(clip, indices, num_frames=num_frames, longest_side=longest_side))
 
 
+def stream_pictures(clip: Clip, *, longest_side: int) -> Iterator[np.ndarray]:
+    """Decode a clip and yield every frame, upright and uncropped. One frame at a time is in memory.
+
+    Args:
+        clip: the clip to read.
+        longest_side: larger pictures are scaled down to this longer side, in pixels.
+
+    Yields:
+        Pictures (H, W, 3), uint8, RGB, with square pixels.
+
+    Raises:
+        DataError: the clip cannot be read to its end. The message names the frame.
+    """
+    if clip.path.is_dir():
+        yield from (_from_picture(upright_picture(file), longest_side) for file in list_pictures(clip.path))
+        return
+    num_frames = count_frames(clip)
+    pictures = _video_pictures(clip, range(num_frames), num_frames=num_frames, longest_side=longest_side)
+    yield from (picture for _, picture in pictures)
+
+
 def limited_size(height: float, width: float, *, longest_side: int) -> tuple[int, int]:
     """Return the height and width of a picture whose longer side is at most ``longest_side``.
 
