@@ -105,7 +105,7 @@ def clip_encoder(settings: Mapping[str, Any], *, origin: str) -> ClipEncoder:
         key: value for key, value in architecture.items() if not key.startswith("_") and key not in _CODE
     }
     try:
-        model = AutoModel.from_config(AutoConfig.for_model(**shape))
+        model = AutoModel.from_config(AutoConfig.for_model(**shape), trust_remote_code=False)
     except Exception as error:  # transformers raises what it likes for a wrong value
         raise ModelError(f"{origin} describes no {kind}: {type(error).__name__}: {error}") from error
     return ClipEncoder(_without_pooler(model), config_from_dict(ClipEncoderConfig, own, origin=origin))

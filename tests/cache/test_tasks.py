@@ -1,8 +1,6 @@
 """Tasks of clips in a cache. A cache of translations is the same as before there were tasks."""
 
-import hashlib
-import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,6 @@ from fla_llm.cache.checksum_header import write_checksum_header
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.cache.shard import read_index, write_shard
 from fla_llm.cache.summary import describe, summarise
-from fla_llm.cache.writer import _digest
 from fla_llm.core.errors import CacheError
 from fla_llm.core.sample import TASKS
 
@@ -34,14 +31,6 @@ def test_tasks_come_back_and_translations_leave_no_trace(maker: Any, tmp_path: P
     assert "1 isolated, 1 recognise, 1 translate" in describe(summary)
     with pytest.raises(CacheError, match="task of 'trä/0' must be one of translate, .* but is 'sing'"):
         maker.writer([replace(rows[0], task="sing")], folder=tmp_path / "other")
-
-
-def test_a_journal_from_before_there_were_tasks_goes_on(maker: Any) -> None:
-    (row,) = maker.rows(1)
-    old = [asdict(maker.made_by()), [{k: v for k, v in asdict(row).items() if k != "task"}]]
-    digest = hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()
-    assert _digest([row], maker.made_by()) == digest
-    assert _digest([replace(row, task="isolated")], maker.made_by()) != digest
 
 
 def test_an_unknown_task_in_a_shard_is_damage(maker: Any, tmp_path: Path) -> None:

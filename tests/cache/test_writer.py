@@ -19,6 +19,7 @@ from fla_llm.cache.finished import read_finished
 from fla_llm.cache.format import partial_folder
 from fla_llm.cache.journal import read_header
 from fla_llm.cache.reader import FeatureCache
+from fla_llm.cache.writer import _digest
 from fla_llm.core.errors import CacheError
 
 NUM_ROWS = 6
@@ -247,13 +248,16 @@ def test_text_that_cannot_be_stored_is_refused(maker: Any, text: str) -> None:
         maker.writer([replace(maker.row(0), references=("a", text))])
 
 
-def test_a_journal_of_rows_without_references_goes_on(maker: Any) -> None:
-    """Its digest is that of earlier versions, which knew no references."""
+def test_a_journal_of_rows_without_later_columns_goes_on(maker: Any) -> None:
+    """The digest is that of earlier versions, which knew neither tasks nor references."""
     rows, made_by = maker.rows(1), maker.made_by()
-    before = [{name: value for name, value in asdict(row).items() if name != "references"} for row in rows]
+    later = {"task", "references"}
+    before = [{name: value for name, value in asdict(row).items() if name not in later} for row in rows]
     plan = hashlib.sha256(json.dumps([asdict(made_by), before], sort_keys=True).encode()).hexdigest()
     with maker.writer(rows) as writer:
         assert read_header(writer._journal.folder)["plan"] == plan
+    for changed in ({"task": "isolated"}, {"references": ("Regen",)}):
+        assert _digest([replace(rows[0], **changed)], made_by) != plan
 
 
 def test_rows_come_in_order_and_whole(maker: Any) -> None:
