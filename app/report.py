@@ -161,7 +161,9 @@ def _uncovered(shown: Shown, split: Split) -> dict[str, str]:
     """Return the clips of the split without a sentence: id -> reason."""
     found = dict(shown.run.missing.get(split, {}))
     # Missing clips of training have a reason, the others only the fact.
-    known = {row.id for row in shown.sentences}
+    # All rows of the file count: only translations have a place among the sentences.
+    file = shown.run.predictions
+    known = set() if file is None else set(file.columns["id"])
     # A run that has not translated the split at all lacks no single clips.
     planned = shown.inputs.manifest.split(split) if shown.inputs.manifest and known else []
     for sample in planned:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ..core.errors import DataError
+from ..core.sample import DEFAULT_TASK
 from ..scoring.protocol import primary_code
 from ..scoring.protocols import DEFAULT_PROTOCOL, find_protocol
 from ..scoring.rouge import CHARACTER_LANGUAGES
@@ -56,7 +57,7 @@ class Choice:
 
 
 def read_sentences(run: RunRecord) -> list[Sentence]:
-    """Return the scored sentences of a run, in the order of the file. Empty: there is no file.
+    """Return the scored translations of a run, in the order of the file. Empty: there is no file.
 
     Raises:
         DataError: the file lacks a column.
@@ -67,7 +68,10 @@ def read_sentences(run: RunRecord) -> list[Sentence]:
     if lacking := [name for name in ("id", "prediction", "reference", "language") if name not in columns]:
         raise DataError(f"{run.predictions.path} must have the column {lacking[0]!r}, but has not.")
     chrf = find_protocol(DEFAULT_PROTOCOL).chrf()
-    rows = zip(columns["id"], columns["reference"], columns["prediction"], columns["language"], strict=True)
+    # A file of translations alone states no tasks. Glosses and single signs have metrics of their own.
+    tasks = columns.get("task", (DEFAULT_TASK,) * len(columns["id"]))
+    names = ("id", "reference", "prediction", "language")
+    rows = zip(*(columns[name] for name in names), tasks, strict=True)
     return [
         Sentence(
             id=id,
@@ -76,7 +80,8 @@ def read_sentences(run: RunRecord) -> list[Sentence]:
             language=language,
             chrf=chrf.sentence_score(prediction, [reference]).score,
         )
-        for id, reference, prediction, language in rows
+        for id, reference, prediction, language, task in rows
+        if task == DEFAULT_TASK
     ]
 
 

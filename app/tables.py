@@ -1,13 +1,16 @@
 """Tables of a report: scores of evaluations, settings and provenance of runs side by side."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..pipeline.evaluation import count_clips
 from ..scoring.scorecard import COLUMNS
 from .read_run import RunRecord
 from .sentences import Sentence, score_all
+
+_TASK_FIGURES = {"recognise": {"WER": "wer", "exact": "exact_match"}, "isolated": {"exact": "top1"}}
+"""Figures of a task in the columns of the page."""
 
 BULKY = {"missing", "unreadable", "begun_without", "dev"}
 """Entries of ``run.json`` that have a place of their own on the page."""
@@ -71,6 +74,11 @@ def score_rows(number: int, run: RunRecord, sentences: Sequence[Sentence], *, sp
         for name, entry in run.scores.items()
         for protocol, found in entry["protocols"].items()
     ]
+    rows += [
+        _task_row(number, run, name, entry, task)
+        for name, entry in run.scores.items()
+        for task in entry.get("tasks", {})
+    ]
     scores = None if split in run.scores else score_all(sentences)
     # Mixed languages and refused text have no scores.
     if scores is not None:
@@ -83,7 +91,8 @@ def score_rows(number: int, run: RunRecord, sentences: Sequence[Sentence], *, sp
 
 def headline(rows: Sequence[ScoreRow]) -> Headline:
     """Return the first figure of a run: of test before dev, of results before trials."""
-    scored = [row for row in rows if row.figures and not row.is_shuffled]
+    # Glosses and single signs have no BLEU, and stand in the table alone.
+    scored = [row for row in rows if row.figures.get("BLEU-4") is not None and not row.is_shuffled]
     if not scored:
         return Headline(result=None, shuffled=None)
     result = min(scored, key=_rank)
@@ -131,6 +140,20 @@ def _score_row(
         figures={} if refused else {label: found.get(key) for label, key in COLUMNS.items()},
         remark=refused or found.get("signature", ""),
     )
+
+
+def _task_row(number: int, run: RunRecord, name: str, entry: Mapping[str, Any], task: str) -> ScoreRow:
+    """Return the scores of a task other than translation, which no protocol changes."""
+    own = entry["tasks"][task]
+    row = _score_row(number, run, name, entry, task, {})
+    figures = {label: own.get(_TASK_FIGURES[task].get(label, "")) for label in COLUMNS}
+    counts = ", ".join(
+        f"{key.replace('_', ' ')} {value:.2f}"
+        if isinstance(value, float)
+        else f"{key.replace('_', ' ')} {value}"
+        for key, value in own.items()
+    )
+    return replace(row, figures=figures, count=own["count"], remark=counts)
 
 
 def _flat(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, str]:

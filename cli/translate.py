@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from ..core.sample import DEFAULT_TASK, TASKS
 from .options import FiniteRange, config_options, device_option, emit, json_option, llm_option
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ logger = logging.getLogger(__name__)
     "--subtitles", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
     help="Write one video's segments as .srt or .vtt too; --segment pauses if not given.",
 )  # fmt: skip
+@click.option(
+    "--task", type=click.Choice(TASKS), default=DEFAULT_TASK, show_default=True, metavar="TASK",
+    help="translate, recognise (glosses) or isolated (a single sign).",
+)  # fmt: skip
 @config_options("num_beams=1")
 @device_option
 @json_option
@@ -72,6 +77,7 @@ def command(
     overlap: float,
     pause: float,
     subtitles: Path | None,
+    task: str,
     config_source: str | None,
     overrides: tuple[str, ...],
     device: str,
@@ -98,7 +104,8 @@ def command(
     from ..pipeline.translator import Translator
 
     translator = Translator(
-        run, ckpt=ckpt, llm=llm, language=language, decoding=decoding, device=device
+        run, ckpt=ckpt, llm=llm, language=language, decoding=decoding, device=device,
+        task=task,  # type: ignore[arg-type]  # click.Choice has made sure
     )  # fmt: skip
     done = translate(videos, translator=translator, segments=segments)
     faults = [each.fault for each in done if each.fault is not None]

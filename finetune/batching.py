@@ -10,6 +10,7 @@ from .collate import collate
 from .data import FeatureItems, ShuffledFeatures
 from .model import StageTwoModel
 from .positions import SOURCE, check_positions, clip_positions, source_positions
+from .task_passes import TaskPasses
 
 
 class TrainBatches(BatchDataset):
@@ -26,12 +27,13 @@ class TrainBatches(BatchDataset):
         Raises:
             DataError: a clip does not fit into the model's positions.
         """
-        sides = clip_positions(model, items)
         training = model.config.training
+        clips = TaskPasses(items, training.passes_by_task, seed=model.config.seed)
+        sides = [clips.longest(side) for side in clip_positions(model, items)]
         batches = make_batches(
             *sides, max_clips=training.batch_clips, max_steps=training.batch_tokens, seed=model.config.seed
         )
-        super().__init__(items, batches, partial(collate, codec=model.codec))
+        super().__init__(clips, batches, partial(collate, codec=model.codec))
         # Sizes are known before any clip is read: a dry run tries the largest batch.
         self.sizes = [padded_size(batch, *sides) for batch in batches]
         self.padding_share = 1 - sum(map(sum, sides)) / sum(self.sizes)
@@ -70,7 +72,7 @@ def feature_evaluation_set(
         DataError: a clip does not fit into the model's positions.
     """
     given = items if order is None else ShuffledFeatures(items, order)
-    sources = source_positions(model, given.stream_lengths, languages=items.languages)
+    sources = source_positions(model, given.stream_lengths, languages=items.languages, tasks=items.tasks)
     check_positions(model, sources, ids=items.ids, steps=items.lengths, what=SOURCE)
     # In bf16 and in 4 bits the batch may decide between two sentences: a rerun must form the same batches.
     by_id = sorted(range(len(items)), key=items.ids.__getitem__)
@@ -82,4 +84,5 @@ def feature_evaluation_set(
         ids=items.ids,
         references=items.texts,
         languages=items.languages,
+        tasks=items.tasks,
     )

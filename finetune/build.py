@@ -1,5 +1,6 @@
 """Build the parts of a stage-two model from settings."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,17 +8,22 @@ import torch
 
 from ..core.device import resolve_dtype
 from ..core.errors import ConfigError
+from ..core.sample import Task
 from ..llm.causal import CausalLM
 from ..llm.conditioned_lm import ConditionedLM
 from ..llm.config import PromptPlace
 from ..llm.load import LanguageModel
 from ..llm.lora import add_lora
+from ..llm.prompt import Prompts
 from ..llm.quantisation import prepare_frozen
 from ..llm.seq2seq import Seq2SeqLM
 from ..llm.text_codec import TextCodec
 from .config import TuneConfig
+from .data import FeatureItems
 from .projector import FusedProjector, Projector, StreamProjectors
 from .streams import StreamRecord
+
+logger = logging.getLogger(__name__)
 
 
 def base_dtype(config: TuneConfig, device: torch.device) -> torch.dtype:
@@ -72,3 +78,17 @@ def make_conditioned_lm(
         language_model.model, lead_ids=codec.lead_ids(), pad_id=codec.pad_id, eos_id=codec.eos_id,
         prompt_place=prompt_place,
     )  # fmt: skip
+
+
+def warn_of_equal_prompts(prompts: Prompts, items: FeatureItems) -> None:
+    """Log a warning if two tasks have one prompt: nothing else tells the model its task."""
+    tasks: dict[str, set[Task]] = {}
+    for language, task in set(zip(items.languages, items.tasks, strict=True)):
+        tasks.setdefault(prompts.prompt(language, task), set()).add(task)
+    for prompt, found in tasks.items():
+        if len(found) > 1:
+            *first, last = sorted(found)
+            logger.warning(
+                f"The model cannot tell {', '.join(first)} and {last} apart: the prompt is {prompt!r}.\n"
+                "Set prompt_by_task."
+            )

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.sample import DEFAULT_TASK, Task
 from ..llm.conditioned_lm import pad_rows
 from ..llm.text_codec import TextCodec
 from ..training.model import IGNORED
@@ -20,11 +21,11 @@ def collate(items: Sequence[Mapping[str, Any]], *, codec: TextCodec) -> dict[str
 
     Args:
         items: clips in the form of :meth:`FeatureItems.get`: ``features`` (T, F) in float16 or float32, or a
-            tuple with an array for each stream, ``language``, and ``text``. An empty ``text`` suffices for a
-            translation.
+            tuple with an array for each stream, ``language``, ``text``, and ``task`` unless it is the
+            default. An empty ``text`` suffices for a translation.
         codec: text codec of the language model.
     """
-    prompts, prompt_mask = pad_rows([_ids(codec.prompt_ids(item["language"])) for item in items])
+    prompts, prompt_mask = pad_rows([_ids(codec.prompt_ids(item["language"], _task(item))) for item in items])
     targets, target_mask = pad_rows([_ids(codec.target_ids(item["text"])) for item in items])
     return {
         **_features(items),
@@ -46,6 +47,11 @@ def _features(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
         features, mask = pad_rows([torch.from_numpy(np.asarray(array)) for array in arrays])
         batch.update(zip(stream_names(number), (features, mask.sum(dim=1)), strict=True))
     return batch
+
+
+def _task(item: Mapping[str, Any]) -> Task:
+    # Clips made by hand, and frames in memory, are translated.
+    return item.get("task", DEFAULT_TASK)
 
 
 def _ids(ids: Sequence[int]) -> Tensor:

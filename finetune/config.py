@@ -1,16 +1,21 @@
 """Settings of stage two. Presets lie in configs/."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, did_you_mean
+from ..core.sample import DEFAULT_TASK, TASKS
 from ..llm.config import LoraSettings, PromptPlace, Quantise
-from ..llm.prompt import check_prompt
+from ..llm.prompt import Prompts, check_prompt
 from ..training.config import DecodingConfig, TrainingConfig
 
 Train = Literal["lora+projector", "lora", "projector", "full"]
 ADAPTER_STRIDE = 4
 """Steps that the module adapter of MMSLT makes one: two poolings of two steps."""
+MOST_PASSES = 100
+_PROMPTED = tuple(task for task in TASKS if task != DEFAULT_TASK)
+"""Tasks with prompts in ``prompt_by_task``. Translations have ``prompt``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +99,21 @@ class TuneTraining(TrainingConfig):
     batch_tokens: int
     """Largest number of language model positions in a batch, padding included: projected features, prompt and
     sentence. An encoder-decoder pads encoder and decoder separately."""
+    passes_by_task: dict[str, float] = field(default_factory=dict)
+    """Passes over the clips of a task in an epoch, for training on several tasks. ``{isolated: 0.5}`` shows
+    half of the single signs. A task without an entry has one pass."""
     at_least_one = (*TrainingConfig.at_least_one, "batch_tokens")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_tasks("training.passes_by_task", self.passes_by_task, known=TASKS)
+        for task, passes in self.passes_by_task.items():
+            # Each pass is a list of places: no bound would let a typing error fill the memory.
+            if not 0 < passes <= MOST_PASSES:
+                raise ConfigError(
+                    f"'training.passes_by_task.{task}' must be above 0 and at most {MOST_PASSES}, but is "
+                    f"{passes}."
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,8 +137,11 @@ class TuneConfig:
     """Place of the prompt: ``after`` the features, or ``before``, as in Uni-Sign."""
     prompt_by_language: dict[str, str] = field(default_factory=dict)
     """Prompts of single languages, by code (``de``), in place of ``prompt``."""
+    prompt_by_task: dict[str, str] = field(default_factory=dict)
+    """Prompts of the tasks ``recognise`` and ``isolated``, which do not take ``prompt``. A task without an
+    entry has a default."""
     examples: int = 0
-    """Number of training sentences before the prompt, the same for all clips of a language."""
+    """Number of training sentences before the prompt, the same for all clips of a language and task."""
     trim_vocab: bool = False
     """Keep only the tokens of the training sentences and prompts, as in the paper."""
     allow_lossy_tokenizer: bool = False
@@ -141,8 +163,9 @@ class TuneConfig:
     """Seed of new weights, dropout, views and the order of batches."""
 
     def __post_init__(self) -> None:
-        for prompt in (self.prompt, *self.prompt_by_language.values()):
+        for prompt in (self.prompt, *self.prompt_by_language.values(), *self.prompt_by_task.values()):
             check_prompt(prompt)
+        _check_tasks("prompt_by_task", self.prompt_by_task, known=_PROMPTED)
         for number in self.projector_by_stream:
             if not number.isdecimal() or int(number) < 1 or number != str(int(number)):
                 raise ConfigError(
@@ -187,6 +210,21 @@ class TuneConfig:
                 "Set train=projector, or contrastive.at=encoder with lora.part=encoder."
             )
 
+    @property
+    def prompts(self) -> Prompts:
+        """Templates of the prompts."""
+        return Prompts(default=self.prompt, by_language=self.prompt_by_language, by_task=self.prompt_by_task)
+
     def projector_of(self, stream: int) -> ProjectorConfig:
         """Return the settings of the projector of a stream, counted from 0."""
         return self.projector_by_stream.get(str(stream + 1), self.projector)
+
+
+def _check_tasks(setting: str, given: Mapping[str, object], *, known: Sequence[str]) -> None:
+    """Refuse keys that are no tasks."""
+    for task in given:
+        if task not in known:
+            raise ConfigError(
+                f"{setting!r} must have tasks of {', '.join(known)} as keys, but has {task!r}."
+                f"{did_you_mean(task, list(known))}"
+            )

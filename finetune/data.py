@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from ..cache.format import CacheRow
 from ..cache.reader import FeatureCache, planned_paths, splits_in
 from ..core.errors import CacheError, DataError
 from ..core.progress import progress
+from ..core.sample import Task
 from ..core.seeds import derive_seed
+from ..llm.prompt import examples_key
 from .streams import StreamRecord, missing_clips, streams_of
 
 
@@ -78,7 +80,9 @@ class FeatureItems:
                     "Run: fla cache verify"
                 )
         features = arrays[0] if len(arrays) == 1 else arrays
-        return {"id": row.id, "features": features, "text": row.text, "language": row.language}
+        return {
+            "id": row.id, "features": features, "text": row.text, "language": row.language, "task": row.task,
+        }  # fmt: skip
 
     @property
     def fingerprint(self) -> str:
@@ -130,6 +134,17 @@ class FeatureItems:
     def languages(self) -> list[str]:
         """The language code of each clip."""
         return [self._about(index).language for index in range(len(self))]
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The task of each clip."""
+        # The reader of shards refuses other words.
+        return [cast(Task, self._about(index).task) for index in range(len(self))]
+
+    @property
+    def examples_keys(self) -> list[str]:
+        """Language and task of each clip, as the key of examples before its prompt."""
+        return [examples_key(*pair) for pair in zip(self.languages, self.tasks, strict=True)]
 
     def _about(self, index: int) -> CacheRow:
         return self.streams[0].about(self.ids[index])

@@ -71,9 +71,7 @@ class StageTwoModel(TranslationModel):
         self.config = config
         self.language_model = language_model
         self.feature_fingerprint = feature_fingerprint
-        self.codec = TextCodec(
-            language_model.tokenizer, base.config, prompt=config.prompt, prompts=config.prompt_by_language
-        )
+        self.codec = TextCodec(language_model.tokenizer, base.config, prompts=config.prompts)
         self.conditioned_lm = make_conditioned_lm(
             language_model, self.codec, prompt_place=config.prompt_place
         )

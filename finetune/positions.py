@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ..core.errors import CacheError, DataError
+from ..core.sample import Task
 from .data import FeatureItems
 from .model import StageTwoModel
 
@@ -14,7 +15,11 @@ TWO_SIDES = (SOURCE, "its sentence alone")
 
 
 def source_positions(
-    model: StageTwoModel, stream_lengths: Sequence[Sequence[int]], *, languages: Sequence[str]
+    model: StageTwoModel,
+    stream_lengths: Sequence[Sequence[int]],
+    *,
+    languages: Sequence[str],
+    tasks: Sequence[Task],
 ) -> list[int]:
     """Return the positions of each clip: lead, projected features and prompt.
 
@@ -22,13 +27,14 @@ def source_positions(
         model: model of the positions.
         stream_lengths: feature steps of each clip, for each stream.
         languages: language code of each clip.
+        tasks: task of each clip.
     """
-    codec = model.codec
+    codec, kinds = model.codec, list(zip(languages, tasks, strict=True))
     steps = model.output_lengths([torch.tensor(lengths) for lengths in stream_lengths]).tolist()
     lead = len(codec.lead_ids())
-    # Prompts depend on the language alone: one is tokenised for each language, not for each clip.
-    around = {language: lead + len(codec.prompt_ids(language)) for language in set(languages)}
-    return [own + around[language] for own, language in zip(steps, languages, strict=True)]
+    # A prompt is tokenised for each language and task, not for each clip.
+    around = {kind: lead + len(codec.prompt_ids(*kind)) for kind in set(kinds)}
+    return [own + around[kind] for own, kind in zip(steps, kinds, strict=True)]
 
 
 def clip_positions(model: StageTwoModel, items: FeatureItems) -> tuple[list[int], ...]:
@@ -47,7 +53,7 @@ def clip_positions(model: StageTwoModel, items: FeatureItems) -> tuple[list[int]
     starts = {language: len(codec.decoder_prefix_ids(language)) for language in set(items.languages)}
     sides = model.conditioned_lm.positions(
         # The longest view counts, so that the batches are the same in every epoch.
-        source_positions(model, items.stream_lengths, languages=items.languages),
+        source_positions(model, items.stream_lengths, languages=items.languages, tasks=items.tasks),
         [len(codec.target_ids(text)) for text in items.texts],
         [starts[language] for language in items.languages],
     )

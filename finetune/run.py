@@ -11,6 +11,7 @@ from ..core.config import config_to_dict, differences, load_config, write_config
 from ..core.errors import RunError
 from ..core.files import read_json, write_json
 from ..core.run import check_run_folder
+from ..core.sample import DEFAULT_TASK
 from ..llm.load import identify
 from ..llm.vocabulary import keep_ids
 from ..training.batches import BatchDataset
@@ -41,7 +42,9 @@ class TuneResult:
     epoch: int
     """Epoch of the selected weights."""
     best_bleu4: float | None
-    """BLEU-4 on dev, 0-100. None without a dev split."""
+    """BLEU-4 on dev, 0-100. None without translations on dev."""
+    best_scores: dict[str, float]
+    """Dev scores that selected the weights, by name. Empty without a dev split."""
     seconds: float
     train_clips: int
     dev_clips: int
@@ -180,16 +183,19 @@ def describe_clips(items: FeatureItems) -> dict[str, Any]:
     """Return a description of encoders and clips, which must not change between start and resume.
 
     ``digest`` is the start of SHA-256 over id, feature steps, sentence and language of each clip, in order.
+    If a clip has another task than ``translate``, the tasks belong to the digest.
     ``features`` is the start of SHA-256 over the checksums of every view and stream of each clip.
     """
     rows = list(zip(items.ids, items.lengths, items.texts, items.languages, strict=True))
+    # Runs from before there were tasks can be resumed.
+    tasks = [] if set(items.tasks) == {DEFAULT_TASK} else [items.tasks]
     checksums = [stream.checksums(id) for stream in items.streams for id in items.ids]
     return {
         "encoders": [record.fingerprint for record in items.records],
         "corpora": list(items.corpora),
         "clips": len(items),
         "steps": sum(items.lengths),
-        "digest": _digest(rows),
+        "digest": _digest([*rows, *tasks]),
         "features": _digest(checksums),
     }
 
@@ -214,7 +220,7 @@ def finish_run(
     model: StageTwoModel,
     run: Path,
     *,
-    languages: list[str],
+    train: FeatureItems,
     dev: EvaluationSet | None,
     missing: Mapping[str, Mapping[str, str]],
 ) -> None:
@@ -223,7 +229,7 @@ def finish_run(
     Args:
         model: the trained model.
         run: the run directory.
-        languages: language codes of the training clips.
+        train: clips of the training.
         dev: clips to translate.
         missing: split -> id -> reason for a missing clip, for ``run.json``.
     """
@@ -235,7 +241,10 @@ def finish_run(
     if is_main_process():
         if translations is not None:
             write_predictions(run / "predictions-dev.jsonl", translations)
-        description = describe_run(model, languages=languages) | {"missing": missing}
+        described = describe_run(
+            model, languages=sorted(set(train.languages)), tasks=sorted(set(train.tasks))
+        )
+        description = described | {"missing": missing}
         save_stage_two(model, run, description=description)
     # Other processes must not exit while the main process still writes the run.
     wait_for_all()

@@ -15,6 +15,7 @@ from ..core.config import write_config
 from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import CacheError
 from ..core.files import atomic_write, read_json, respect_umask, write_json
+from ..core.sample import DEFAULT_TASK, Task
 from ..core.weights import load_into
 from ..llm.load import LanguageModel, load_llm
 from ..llm.lora import load_lora, save_lora
@@ -40,8 +41,10 @@ from .run_files import (
 from .streams import StreamRecord, records_of, warn_of_other_videos
 
 
-def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any]:
-    """Return the content of ``run.json``."""
+def describe_run(
+    model: StageTwoModel, *, languages: list[str], tasks: Sequence[Task] = (DEFAULT_TASK,)
+) -> dict[str, Any]:
+    """Return the content of ``run.json``, for the languages and tasks of the training."""
     base, config = model.language_model, model.config
     return {
         "format": RUN_FORMAT,
@@ -55,8 +58,10 @@ def describe_run(model: StageTwoModel, *, languages: list[str]) -> dict[str, Any
         "trimmed_to": None if base.kept_ids is None else len(base.kept_ids),
         "prompt": config.prompt,
         "prompt_by_language": config.prompt_by_language,
+        "prompt_by_task": config.prompt_by_task,
         "examples": model.codec.examples,
         "languages": languages,
+        "tasks": list(tasks),
         "decoder_prefix_ids": {name: model.codec.decoder_prefix_ids(name) for name in languages},
         "feature_fingerprint": model.feature_fingerprint,
         "feature_size": model.feature_size,

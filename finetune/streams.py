@@ -164,7 +164,8 @@ def streams_of(caches: Sequence[FeatureCache]) -> list[Stream]:
 
     Raises:
         CacheError: some ids are in several caches, but fewer than half are in all. A folder is given twice.
-            The sentences of a clip differ between streams. The caches of a stream come from several encoders.
+            The sentences or tasks of a clip differ between streams. The caches of a stream come from several
+            encoders.
     """
     planned = [dict.fromkeys([*cache.views, *(id for id, _ in cache.rejected)]) for cache in caches]
     counts = Counter(id for ids in planned for id in ids)
@@ -247,7 +248,7 @@ def _check_overlap(counts: Counter[str], *, total: int) -> None:
 
 
 def _check_same_sentences(first: Stream, other: Stream, *, ids: Sequence[str], number: int) -> None:
-    """Refuse equal ids with different sentences or languages."""
+    """Refuse equal ids with different sentences, languages or tasks."""
     for id in ids:
         # Two corpora may use the same ids for different clips.
         one, two = first.about(id), other.about(id)
@@ -255,6 +256,11 @@ def _check_same_sentences(first: Stream, other: Stream, *, ids: Sequence[str], n
             raise CacheError(
                 f"Streams of one clip must have one sentence, but {id!r} has {one.text!r} ({one.language}) "
                 f"in stream 1 and {two.text!r} ({two.language}) in stream {number}."
+            )
+        if one.task != two.task:
+            raise CacheError(
+                f"Streams of one clip must have one task, but {id!r} has {one.task} in stream 1 and "
+                f"{two.task} in stream {number}."
             )
 
 

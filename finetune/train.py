@@ -25,7 +25,7 @@ from ..training.processes import is_main_process, join_processes, local_device, 
 from ..training.tracking import check_tracker
 from ..training.train_loop import fit
 from .batching import TrainBatches, feature_evaluation_set
-from .build import base_dtype
+from .build import base_dtype, warn_of_equal_prompts
 from .collate import collate
 from .config import TuneConfig
 from .data import FeatureItems, open_caches
@@ -122,11 +122,12 @@ def tune(
             model, train=data, dev=dev_set, config=config.training, decoding=config.decoding, run=out,
             resume=resume, seed=config.seed, device=torch_device,
         )  # fmt: skip  # leaves the selected weights in the model
-        finish_run(model, out, languages=sorted(set(train.languages)), dev=dev_set, missing=missing)
+        finish_run(model, out, train=train, dev=dev_set, missing=missing)
     return TuneResult(
         run=out,
         epoch=fitted.epoch,
         best_bleu4=fitted.best_bleu4,
+        best_scores=fitted.best_scores,
         seconds=round(fitted.seconds, 1),
         train_clips=len(train),
         dev_clips=len(dev or ()),
@@ -234,12 +235,12 @@ def build_model(
     The seed of the config draws the new weights.
     """
     language_model = load_llm(llm, quantise=config.quantise, device=device, dtype=base_dtype(config, device))
-    examples = draw_examples(items.texts, items.languages, count=config.examples, seed=config.seed)
+    examples = draw_examples(items.texts, items.examples_keys, count=config.examples, seed=config.seed)
     if config.trim_vocab:
         kept = needed_ids(
             language_model.tokenizer, language_model.model.config,
-            prompt=config.prompt, prompts=config.prompt_by_language, texts=items.texts,
-            languages=items.languages, examples=examples,
+            prompts=config.prompts, texts=items.texts, languages=items.languages, tasks=items.tasks,
+            examples=examples,
         )  # fmt: skip
         language_model = trim(language_model, kept)
     # Just before the new weights: loading a model may draw random numbers too.
@@ -252,6 +253,7 @@ def build_model(
         streams=items.records,
     )
     model.codec.examples = examples
+    warn_of_equal_prompts(config.prompts, items)
     magnitude = _text_rms(model, items)
     for projector in model.projectors:
         projector.calibrate(magnitude)

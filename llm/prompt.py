@@ -1,15 +1,66 @@
-"""Prompt: text between the features and the sentence."""
+"""Prompt: text beside the features, which tells the language model its task."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..core.errors import ConfigError
+from ..core.sample import DEFAULT_TASK, Task
 
 LANGUAGE_NAMES = {
     "ar": "Arabic", "cs": "Czech", "de": "German", "en": "English", "es": "Spanish", "fr": "French",
     "it": "Italian", "ja": "Japanese", "ko": "Korean", "nl": "Dutch", "pl": "Polish", "pt": "Portuguese",
     "ru": "Russian", "tr": "Turkish", "uk": "Ukrainian", "zh": "Chinese",
 }  # fmt: skip
-DEFAULT_PROMPT = "Translate the signed {language} sentence:"
+DEFAULT_PROMPTS: dict[Task, str] = {
+    "translate": "Translate the signed {language} sentence:",
+    "recognise": "Write the glosses of the signed {language} sentence:",
+    "isolated": "Name the signed {language} word:",
+}
+"""Prompt of each task, if the settings give none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompts:
+    """Templates of the prompts of a run. ``{language}`` is the language name."""
+
+    default: str | None = None
+    """Template of translations. None: the default of fla. ``""``: no text."""
+    by_language: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Templates of translations into single languages, by ISO code, in place of ``default``."""
+    by_task: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Templates of the other tasks. A task without an entry has the default of fla."""
+
+    def prompt(self, language: str, task: Task = DEFAULT_TASK) -> str:
+        """Return the prompt for clips of a task in ``language`` (an ISO code, for example ``de``).
+
+        >>> Prompts().prompt("de")
+        'Translate the signed German sentence:'
+        >>> Prompts().prompt("xx")
+        'Translate the signed sentence:'
+        >>> Prompts(by_task={"recognise": "Glosses:"}).prompt("de", "recognise")
+        'Glosses:'
+        """
+        template = self.by_task.get(task)
+        if task == DEFAULT_TASK:
+            template = self.by_language.get(language, self.default)
+        if template is None:
+            template = DEFAULT_PROMPTS[task]
+        text = template.format(language=LANGUAGE_NAMES.get(language, ""))
+        # An unknown language leaves two spaces in the template.
+        return " ".join(text.split())
+
+    def whole(self, language: str, task: Task = DEFAULT_TASK, *, examples: Sequence[str]) -> str:
+        """Return the text beside the features: each example on a line, then the prompt.
+
+        Args:
+            language: an ISO code.
+            task: task of the clip.
+            examples: texts of the same language and task.
+
+        >>> Prompts(default="{language}:").whole("de", examples=["im norden regen"])
+        'im norden regen\\nGerman:'
+        """
+        return "".join(f"{text}\n" for text in examples) + self.prompt(language, task)
 
 
 def check_prompt(prompt: str | None) -> None:
@@ -27,33 +78,11 @@ def check_prompt(prompt: str | None) -> None:
         ) from error
 
 
-def prompt_for(language: str, prompt: str | None = None) -> str:
-    """Return the prompt for sentences in ``language`` (an ISO code, for example ``de``).
+def examples_key(language: str, task: Task) -> str:
+    """Return the key of the examples of a language and a task, as ``run.json`` has the key.
 
-    >>> prompt_for("de")
-    'Translate the signed German sentence:'
-    >>> prompt_for("xx")
-    'Translate the signed sentence:'
+    >>> examples_key("de", "translate"), examples_key("de", "recognise")
+    ('de', 'de/recognise')
     """
-    template = DEFAULT_PROMPT if prompt is None else prompt
-    text = template.format(language=LANGUAGE_NAMES.get(language, ""))
-    # An unknown language leaves two spaces in the template.
-    return " ".join(text.split())
-
-
-def whole_prompt(
-    language: str, *, prompt: str | None, prompts: Mapping[str, str], examples: Sequence[str]
-) -> str:
-    """Return the text after the features of clips in ``language``: each example on a line, then the prompt.
-
-    Args:
-        language: an ISO code.
-        prompt: a template. None takes the default.
-        prompts: templates of single languages, by code, in place of ``prompt``.
-        examples: sentences in ``language``.
-
-    >>> whole_prompt("de", prompt="{language}:", prompts={}, examples=["im norden regen"])
-    'im norden regen\\nGerman:'
-    """
-    lines = "".join(f"{text}\n" for text in examples)
-    return lines + prompt_for(language, prompts.get(language, prompt))
+    # Runs from before there were tasks have the language alone.
+    return language if task == DEFAULT_TASK else f"{language}/{task}"

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import ModelError
+from ..core.sample import DEFAULT_TASK, Task
 from ..core.seeds import derive_seed
 from .compatibility import check_ids
-from .prompt import whole_prompt
+from .prompt import Prompts, examples_key
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -34,7 +35,7 @@ class TextCodec:
         pad_id: id at the ends of padded rows. Lengths mark the padding, never this id, since many models pad
             with their end token.
         eos_id: last id of every target. Without the end token a model never learns to stop.
-        examples: sentences of each language before the prompt. Empty by default.
+        examples: texts before the prompt, by :func:`.prompt.examples_key`. Empty by default.
     """
 
     def __init__(
@@ -42,16 +43,14 @@ class TextCodec:
         tokenizer: Any,
         config: "PretrainedConfig",
         *,
-        prompt: str | None,
-        prompts: Mapping[str, str] | None = None,
+        prompts: Prompts,
     ) -> None:
         """Read the tokenizer and the config of the model.
 
         Args:
             tokenizer: tokenizer of the model.
             config: config of the model.
-            prompt: a template. None takes the default.
-            prompts: templates of single languages, by code, in place of ``prompt``.
+            prompts: templates of the prompts.
 
         Raises:
             ModelError: the tokenizer has no end token.
@@ -61,8 +60,7 @@ class TextCodec:
                 "The model's tokenizer must have an end token, but has none.\nGive another --llm."
             )
         self.tokenizer = tokenizer
-        self.prompt = prompt
-        self.prompts = dict(prompts or {})
+        self.prompts = prompts
         self.examples: dict[str, list[str]] = {}
         self._restored: dict[str, list[int]] = {}
         self._target_ids: dict[str, tuple[int, ...]] = {}
@@ -81,13 +79,12 @@ class TextCodec:
         first = self.tokenizer("a")["input_ids"][:1]
         return first if first == [self.tokenizer.bos_token_id] else []
 
-    def prompt_ids(self, language: str) -> list[int]:
+    def prompt_ids(self, language: str, task: Task = DEFAULT_TASK) -> list[int]:
         """Return the prompt ids. An encoder also gets the special tokens at the end of an input."""
         if self._languages:  # the source language's token ends the encoder's input, as in pretraining
             self.tokenizer.src_lang = self._language_token(language)
-        text = whole_prompt(
-            language, prompt=self.prompt, prompts=self.prompts, examples=self.examples.get(language, ())
-        )
+        examples = self.examples.get(examples_key(language, task), ())
+        text = self.prompts.whole(language, task, examples=examples)
         ids = self.tokenizer(text, add_special_tokens=self._encoder_decoder)["input_ids"]
         check_ids(ids, self._config, self.tokenizer, text=text)
         return ids
@@ -147,21 +144,21 @@ class TextCodec:
 
 
 def draw_examples(
-    texts: Sequence[str], languages: Sequence[str], *, count: int, seed: int
+    texts: Sequence[str], keys: Sequence[str], *, count: int, seed: int
 ) -> dict[str, list[str]]:
-    """Return up to ``count`` different sentences of each language.
+    """Return up to ``count`` different texts of each key.
 
     Args:
-        texts: sentences of the training split. Scored sentences must not be shown to the model.
-        languages: language of each text.
-        count: number of sentences. 0 gives none.
+        texts: texts of the training split. Scored texts must not be shown to the model.
+        keys: language and task of each text, by :func:`.prompt.examples_key`.
+        count: number of texts. 0 gives none.
         seed: seed of the choice.
     """
     drawn: dict[str, list[str]] = {}
-    for language in sorted(set(languages)) if count else ():
+    for key in sorted(set(keys)) if count else ():
         # Sorted, so that the choice depends on the seed alone and not on the order of the corpus.
-        own = sorted({text for text, code in zip(texts, languages, strict=True) if code == language})
-        drawn[language] = random.Random(derive_seed(seed, "examples")).sample(own, min(count, len(own)))
+        own = sorted({text for text, other in zip(texts, keys, strict=True) if other == key})
+        drawn[key] = random.Random(derive_seed(seed, "examples")).sample(own, min(count, len(own)))
     return drawn
 
 

@@ -6,13 +6,15 @@ The tokenizer is never edited: the text is split as before, then the ids are map
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import RunError
 from ..core.files import read_json, write_json
+from ..core.sample import DEFAULT_TASK, Task
 from .config import KEPT_IDS
-from .prompt import LANGUAGE_NAMES, prompt_for
+from .prompt import LANGUAGE_NAMES, Prompts
 from .text_codec import TextCodec, _language_tokens
 
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
@@ -91,10 +93,10 @@ def needed_ids(
     tokenizer: Any,
     model_config: Any,
     *,
-    prompt: str | None,
-    prompts: Mapping[str, str],
+    prompts: Prompts,
     texts: Sequence[str],
     languages: Sequence[str],
+    tasks: Sequence[Task],
     examples: Mapping[str, list[str]],
 ) -> list[int]:
     """Return the necessary tokenizer ids of a model for these sentences, ascending.
@@ -105,23 +107,24 @@ def needed_ids(
     Args:
         tokenizer: whole tokenizer of the model.
         model_config: config of the model.
-        prompt: prompt of all languages. None takes the default prompt, an empty text no prompt.
-        prompts: prompts of single languages, by code, in place of ``prompt``.
+        prompts: templates of the prompts.
         texts: sentences of the training split.
         languages: language of each text.
-        examples: sentences before the prompt, by language.
+        tasks: task of each text.
+        examples: texts before the prompt, by :func:`.prompt.examples_key`.
     """
-    codec = TextCodec(tokenizer, model_config, prompt=prompt, prompts=prompts)
+    codec = TextCodec(tokenizer, model_config, prompts=prompts)
     codec.examples = dict(examples)
     kept = {codec.eos_id, codec.pad_id, *codec.lead_ids(), *_special_ids(tokenizer)}
     kept |= _character_ids(tokenizer) | {index for _, index in config_ids(model_config)}
     for text in set(texts):
         kept.update(codec.target_ids(text))
-    for language in set(languages):
-        kept.update(codec.prompt_ids(language), codec.decoder_prefix_ids(language))
-    for language in {*LANGUAGE_NAMES, *prompts, ""}:  # a run may be asked for any of them
-        whole = prompt_for(language, prompts.get(language, prompt))
-        kept.update(tokenizer(whole)["input_ids"])
+    for language, task in set(zip(languages, tasks, strict=True)):
+        kept.update(codec.prompt_ids(language, task), codec.decoder_prefix_ids(language))
+    # A run may be asked for any language, and for the tasks of its training.
+    asked_for: set[Task] = {DEFAULT_TASK, *tasks}
+    for language, task in product({*LANGUAGE_NAMES, *prompts.by_language, ""}, asked_for):
+        kept.update(tokenizer(prompts.prompt(language, task))["input_ids"])
     return sorted(index for index in kept if 0 <= index < model_config.vocab_size)
 
 

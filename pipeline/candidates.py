@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ..core.errors import ConfigError
+from ..core.sample import DEFAULT_TASK
 from ..finetune.model import StageTwoModel
 from ..scoring.candidates import CandidateScores, choose, score_candidates
 from ..scoring.protocols import find_protocol
@@ -48,8 +49,8 @@ def translate_candidates(
         )  # fmt: skip
     chosen = choose_sentences(found.hypotheses, found.languages, request=request, protocol=protocol)
     translations = Translations(
-        ids=found.ids, references=found.references, languages=found.languages, hypotheses=chosen,
-        unreadable=found.unreadable,
+        ids=found.ids, references=found.references, languages=found.languages, tasks=found.tasks,
+        hypotheses=chosen, unreadable=found.unreadable,
     )  # fmt: skip
     return translations, found.hypotheses if request.n_best else None
 
@@ -67,12 +68,22 @@ def choose_sentences(
 
 
 def scores_of_candidates(
-    candidates: Candidates | None, references: Sequence[str], *, language: str, protocol: str
+    candidates: Candidates | None, clips: Translations[str], *, language: str, protocol: str
 ) -> CandidateScores | None:
-    """Return the diversity of several candidates, or None without candidates."""
-    if candidates is None or not candidates:
+    """Return the diversity of the candidates of translations, or None without candidates or translations.
+
+    Args:
+        candidates: candidates of each clip. None: they were not requested.
+        clips: clips of the candidates, in the same order.
+        language: ISO 639 code of the translations.
+        protocol: name of the convention with the tokenizer.
+    """
+    pairs = zip(candidates or (), clips.tasks, strict=candidates is not None)
+    translated = [clip for clip, task in pairs if task == DEFAULT_TASK]
+    if not translated:
         return None
-    texts = [[hypothesis["text"] for hypothesis in clip] for clip in candidates]
+    texts = [[hypothesis["text"] for hypothesis in clip] for clip in translated]
+    references = clips.of_task(DEFAULT_TASK).references
     return score_candidates(texts, references, language=language, protocol=find_protocol(protocol))
 
 

@@ -16,6 +16,7 @@ from .results import read_scores
 
 CARD = "README.md"
 TO_FILL_IN = "(to be filled in: what the base model's licence and the corpus's terms allow)"
+TASK_SHOWN = {"wer": "WER", "exact_match": "exact", "top1": "top-1", "top1_per_class": "top-1 per class"}
 SHOWN = {"bleu1": "BLEU-1", "bleu4": "BLEU-4", "rouge_l": "ROUGE-L", "chrf": "chrF", "wer": "WER"}
 
 
@@ -32,6 +33,7 @@ def write_card(folder: Path, *, run_scores: dict[str, Any]) -> Path:
         f"# {folder.name}\n\nA gloss-free sign language translation model: a video's features to a sentence.",
         _made_from(folder, described),
         _scores("Scores", read_scores(folder)),
+        _task_scores(read_scores(folder)),
         _scores("Scores before merging", run_scores) if "merged" in described and run_scores else "",
         _usage(folder, described),
         f"## Licence\n\nLicence: {TO_FILL_IN}\n\nTerms of the corpus: {TO_FILL_IN}",
@@ -132,6 +134,24 @@ def _scores(title: str, scores: dict[str, Any]) -> str:
         "\n".join(signatures),
     ]
     return "\n\n".join(filter(None, parts))
+
+
+def _task_scores(scores: dict[str, Any]) -> str:
+    """Return the table of glosses and single signs. Trials count only where there is no result."""
+    results = {name: found for name, found in scores.items() if not found.get("trial")} or scores
+    head = ["evaluation", "clips", "task", *TASK_SHOWN.values()]
+    lines = [
+        f"| {name} | {count_clips(found)} | {task}, {row['count']} clips | "
+        + " | ".join("-" if row.get(metric) is None else f"{row[metric]:.2f}" for metric in TASK_SHOWN)
+        + " |"
+        for name, found in results.items()
+        for task, row in found.get("tasks", {}).items()
+    ]
+    if not lines:
+        return ""
+    return "\n".join(
+        ["## Glosses and single signs", "", f"| {' | '.join(head)} |", "|" + "---|" * len(head), *lines]
+    )
 
 
 def _missing(scores: dict[str, Any]) -> str:

@@ -11,6 +11,7 @@ from ..configs import TUNE_PRESETS
 from ..core.config import load_config
 from ..core.files import sha256_file
 from ..core.run import new_folder
+from ..core.sample import TASKS
 from ..core.weights import load_tensors
 from ..encoder.store import fingerprint_of
 from ..extract.config import FRAME_BATCH, ExtractConfig
@@ -69,7 +70,9 @@ def convert_uni_sign(checkpoint: Path, *, llm: str, language: str, out: Path) ->
     # Only now: a refused checkpoint leaves no folder behind.
     new_folder(out)
     converted = {"format": "uni-sign", "file": checkpoint.name, "sha256": sha256_file(checkpoint)}
-    description = describe_run(model, languages=[language]) | {"missing": {}, "converted": converted}
+    # A checkpoint does not say its task, and the prompt is the same for all.
+    described = describe_run(model, languages=[language], tasks=TASKS)
+    description = described | {"missing": {}, "converted": converted}
     save_stage_two(model, out, description=description)
     if found.left_out:
         logger.warning(

@@ -12,12 +12,13 @@ from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import DataError
 from ..core.files import read_json
 from ..core.missing import log_missing
-from ..core.sample import Medium, Sample
+from ..core.sample import DEFAULT_TASK, Medium, Sample, Task
 from ..corpora.manifest import Manifest, has_file, read_manifest
 from ..finetune.batching import feature_evaluation_set
 from ..finetune.data import FeatureItems
 from ..finetune.model import StageTwoModel, check_n_best
 from ..finetune.run import CLIPS
+from ..finetune.run_files import RUN as RUN_FILE
 from ..finetune.store import EvaluationBounds, check_streams, load_stage_two, recorded_bounds
 from ..llm.tokenizer_coverage import count_too_long
 from ..pretrain.config import check_search
@@ -30,7 +31,7 @@ from ..scoring.protocols import named_protocols
 from ..scoring.scorecard import Systems, score_systems
 from ..scoring.shuffle import other_sentences
 from ..training.config import DecodingConfig
-from ..training.evaluation import EvaluationSet, Translations, predict, write_predictions
+from ..training.evaluation import EvaluationSet, Translations, predict, score_tasks, write_predictions
 from .candidates import Candidates, check_choice, scores_of_candidates, translate_candidates
 from .evaluation import Coverage, Evaluation, Request
 from .results import earlier_protocols, evaluation_name, keep_scores, predictions_path, trial_settings
@@ -60,7 +61,8 @@ def evaluate_stage_one(
     if medium == "video":
         _warn_of_other_videos(run, samples)
     samples.file(chosen[0], medium)  # an absent root gives one error here, not one per clip later
-    order = _order(request, [sample.id for sample in chosen], [sample.text for sample in chosen])
+    clips = [(sample.id, sample.text, sample.task) for sample in chosen]
+    order = _order(request, *zip(*clips, strict=True))
     store = open_store(samples, model.config.encoder)
     evaluation = evaluation_set(chosen, store=store, config=model.config, phase=request.phase, order=order)
     coverage = Coverage(
@@ -85,23 +87,24 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
     Args:
         run: a stage-two run.
         features: a cache, or several: for a run with several streams one per stream, in the order of ``fla
-            tune``, or one per corpus. Each must have the split, and all clips one language.
+            tune``, or one per corpus. Each must have the split, and all translations one language.
         request: split, decoding and other settings.
 
     Raises:
         CacheError: the encoders of the caches, or their order, differ from the tuning.
-        DataError: the clips are in several languages.
+        DataError: the translations are in several languages.
     """
     device = resolve_device(request.device)
     folders = [features] if isinstance(features, Path) else features
     items = FeatureItems([FeatureCache(folder, request.split) for folder in folders], limit=request.limit)
     log_missing(request.split, items.missing)
-    _one_language(items.languages)  # refused before the model is loaded
+    _one_language(items.languages, items.tasks)  # refused before the model is loaded
+    _warn_of_other_tasks(run, items.tasks)
     model = load_stage_two(run, device=device, llm=request.llm)
     # Features of another encoder would give sentences without an error.
     check_streams(model, items.records)
     bounds = recorded_bounds(run, model.config)
-    order = _order(request, items.ids, items.texts)
+    order = _order(request, items.ids, items.texts, items.tasks)
     evaluation = feature_evaluation_set(items, model=model, **bounds, order=order)
     coverage = Coverage(
         clips=items.num_usable + len(items.missing),
@@ -136,8 +139,22 @@ def _corpora(file: Path, *keys: str) -> list[str]:
     return [found] if isinstance(found, str) else list(found)
 
 
-def _order(request: Request, ids: list[str], texts: list[str]) -> list[int] | None:
-    return other_sentences(ids, texts, seed=request.seed) if request.shuffle_features else None
+def _warn_of_other_tasks(run: Path, tasks: Sequence[Task]) -> None:
+    """Log a warning if a run is given clips of tasks on which it was not tuned."""
+    # A run without a record of tasks translates. A damaged run is refused when the model is loaded.
+    tuned: list[str] = (
+        read_json(run / RUN_FILE).get("tasks", [DEFAULT_TASK]) if (run / RUN_FILE).is_file() else []
+    )
+    if tuned and (others := sorted(set(tasks) - set(tuned))):
+        logger.warning(
+            f"The run was tuned on {' and '.join(tuned)} alone, and is given clips of {' and '.join(others)}."
+        )
+
+
+def _order(
+    request: Request, ids: Sequence[str], texts: Sequence[str], tasks: Sequence[Task]
+) -> list[int] | None:
+    return other_sentences(ids, texts, tasks, seed=request.seed) if request.shuffle_features else None
 
 
 def _evaluate(
@@ -153,7 +170,8 @@ def _evaluate(
     decoding = _decoding(model, request)
     check_choice(request)
     # A wrong protocol is refused here, before hours of translation.
-    protocols, language = named_protocols(request.protocol), _one_language(evaluation.languages)
+    protocols = named_protocols(request.protocol)
+    language = _one_language(evaluation.languages, evaluation.tasks)
     too_long = None
     if isinstance(model, StageTwoModel):
         too_long = count_too_long(
@@ -171,20 +189,26 @@ def _evaluate(
     # Written before scoring: an error in a protocol must not lose the translations.
     predictions = predictions_path(run, name)
     write_predictions(predictions, translations, n_best=n_best)
-    rows = score_systems(
-        Systems(own=[(str(predictions), translations.hypotheses)]),
-        translations.references,
-        language=language,
-        protocols=protocols,
-        also=earlier_protocols(run, name, asked=protocols),
-        further=[further[id] for id in translations.ids],
+    translated = translations.of_task(DEFAULT_TASK)
+    rows = (
+        score_systems(
+            Systems(own=[(str(predictions), translated.hypotheses)]),
+            translated.references,
+            language=language,
+            protocols=protocols,
+            also=earlier_protocols(run, name, asked=protocols),
+            further=[further[id] for id in translated.ids],
+        )
+        if translated.ids
+        else []
     )
     result = Evaluation(
         request=request, name=name, trial=trial, coverage=coverage, rows=rows[: len(protocols)],
-        earlier_rows=rows[len(protocols) :], decoding=vars(decoding), bounds=bounds,
+        earlier_rows=rows[len(protocols) :], task_scores=score_tasks(translations),
+        decoding=vars(decoding), bounds=bounds,
         predictions=predictions, too_long=too_long,
         candidates=scores_of_candidates(
-            n_best, translations.references, language=language, protocol=protocols[0]
+            n_best, translations, language=language, protocol=protocols[0]
         ),
     )  # fmt: skip
     keep_scores(run, result)
@@ -228,12 +252,14 @@ def _translate(
     )  # fmt: skip
 
 
-def _one_language(of_clips: Sequence[str]) -> str:
-    # Protocols tokenise by language.
-    languages = sorted(set(of_clips))
+def _one_language(of_clips: Sequence[str], tasks: Sequence[Task]) -> str:
+    """Return the language of all translations, or an empty text without translations."""
+    # Protocols tokenise by language. Other tasks have no protocol.
+    pairs = zip(of_clips, tasks, strict=True)
+    languages = sorted({language for language, task in pairs if task == DEFAULT_TASK})
     if len(languages) > 1:
         raise DataError(
             f"A score needs one language, but the clips are in {' and '.join(languages)}.\n"
             "Evaluate one cache at a time."
         )
-    return languages[0]
+    return "".join(languages)

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ..core.missing import Missing, describe_missing
-from ..core.sample import Split, Unreadable
+from ..core.sample import Split, Task, Unreadable
 from ..finetune.store import EvaluationBounds
 from ..scoring.candidates import CandidateScores, Choice
 from ..scoring.protocols import DEFAULT_PROTOCOL
 from ..scoring.score import Scores
 from ..scoring.scorecard import ProtocolScores, describe_rows
+from ..scoring.task_scores import TaskScores, describe_task_scores
 
 Decoding = tuple[str | None, tuple[str, ...]]
 """Values of ``--config`` and ``--set`` for the search, which override the settings of the run."""
@@ -23,7 +24,7 @@ class Request:
 
     split: Split = "test"
     shuffle_features: bool = False
-    """Whether each clip gets the features of a clip with a different sentence."""
+    """Whether each clip gets the features of a clip of the same task with a different sentence."""
     decoding: Decoding = (None, ())
     limit: int | None = None
     seed: int = 0
@@ -69,9 +70,12 @@ class Evaluation:
     """Settings that differ from the run's settings. Empty: a full result."""
     coverage: Coverage
     rows: list[ProtocolScores]
-    """Rows of the requested protocols. The first row has scores."""
+    """Scores of translations: rows of the requested protocols. The first row has scores. Empty: no clip of
+    the split is translated."""
     earlier_rows: list[ProtocolScores]
     """Rows of other protocols under this name in ``scores.json``."""
+    task_scores: Mapping[Task, TaskScores]
+    """Scores of the tasks other than ``translate`` that the split has."""
     decoding: dict[str, Any]
     bounds: EvaluationBounds | None
     """Stage two: limits of the translated batches. Stage one: None."""
@@ -83,7 +87,7 @@ class Evaluation:
 
     @property
     def scores(self) -> Scores:
-        """The scores under the first protocol."""
+        """The scores of the translations under the first protocol. The split must have translations."""
         return self.rows[0].own[0][1]
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,6 +105,8 @@ class Evaluation:
 
     def _content(self, rows: Sequence[ProtocolScores]) -> dict[str, Any]:
         coverage = self.coverage
+        translated = rows[0].own[0][1].to_dict() if rows else {}
+        tasks = {task: scores.to_dict() for task, scores in self.task_scores.items()}
         return {
             "name": self.name,
             "split": self.request.split,
@@ -110,8 +116,11 @@ class Evaluation:
             "clips": coverage.clips,
             "missing": dict(coverage.missing),
             "corpora": list(coverage.corpora),
-            **rows[0].own[0][1].to_dict(),
+            **translated,
+            # All clips with a score, of any task: clips = count + missing.
+            "count": sum(scores["count"] for scores in (translated, *tasks.values()) if scores),
             "protocols": {row.protocol: row.to_dict() for row in rows},
+            **({"tasks": tasks} if tasks else {}),
             **({} if self.candidates is None else {"candidates": asdict(self.candidates)}),
             "decoding": self.decoding,
             "evaluation_batches": self.bounds,
@@ -125,7 +134,8 @@ class Evaluation:
         parts = [
             f"{self.name}: {count_clips(self.to_dict())}",
             describe_missing(missing) if missing else "",
-            describe_rows(self.rows, missing=len(missing)),
+            describe_rows(self.rows, missing=len(missing)) if self.rows else "",
+            describe_task_scores(self.task_scores, missing=len(missing)),
             "" if self.candidates is None else describe_candidates(self.candidates),
             f"predictions {self.predictions}\non a page    fla report {self.predictions.parent}",
         ]

@@ -11,6 +11,7 @@ from ..core.config import load_config
 from ..core.device import resolve_device
 from ..core.errors import ConfigError, DataError, RunError
 from ..core.files import read_json
+from ..core.sample import DEFAULT_TASK, Task
 from ..encoder.encode import encode
 from ..encoder.mapper import apply_mapper
 from ..finetune.collate import collate
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
     Video = str | Path | np.ndarray | Sequence[np.ndarray | VideoFrame]
 
+_WORDS: dict[Task, str] = {
+    "translate": "translate", "recognise": "recognise glosses", "isolated": "name single signs",
+}  # fmt: skip
 BATCH_CLIPS = 8
 """Clips that are translated at a time. A row of a batch has the sentence that it has alone."""
 
@@ -52,6 +56,7 @@ class Translator:
         ckpt: Path | str | None = None,
         llm: str | None = None,
         language: str | None = None,
+        task: Task = DEFAULT_TASK,
         decoding: Decoding = (None, ()),
         device: str = "auto",
     ) -> None:
@@ -64,17 +69,21 @@ class Translator:
                 training.
             llm: present path of the language model, if the model was moved.
             language: language of the sentences. None: the language of the tuning.
+            task: what to write of each video: a sentence, glosses, or the word of a single sign.
             decoding: changes to the search of the run.
             device: a name for :func:`.resolve_device`.
 
         Raises:
             CacheError: ``ckpt`` is not the encoder of the run's features, or cannot follow their recipe.
-            ConfigError: the run was tuned on several languages, and ``language`` is None.
+            ConfigError: the run was tuned on several languages, and ``language`` is None, or was tuned
+                without ``task``.
             ModelError: the encoder or the language model is missing or damaged.
             RunError: ``run`` is no stage-two run, or was tuned on several streams.
         """
         run = Path(run)
         self.device = resolve_device(device)
+        _check_task(run, task)
+        self.task: Task = task
         self.model = load_stage_two(run, device=self.device, llm=llm)
         _check_one_stream(run, self.model)
         stream = self.model.streams[0]
@@ -148,11 +157,13 @@ class Translator:
         streams = [self._streams_of(each) for each in features]
         steps = [len(each) for each in features]
         # Too many positions end in an unclear error of the model, or in noise.
+        tasks: list[Task] = [self.task] * len(steps)
         needed = source_positions(
-            self.model, [steps] * len(self.mappers), languages=[self.language] * len(steps)
+            self.model, [steps] * len(self.mappers), languages=[self.language] * len(steps), tasks=tasks
         )
         check_positions(self.model, needed, ids=list(names), steps=steps, what=SOURCE)
-        items = [{"id": "", "features": each, "text": "", "language": self.language} for each in streams]
+        given = {"id": "", "text": "", "language": self.language, "task": self.task}
+        items = [given | {"features": each} for each in streams]
         batch = collate(items, codec=self.model.codec)
         return self.model.translate(move_batch(batch, self.model.llm.device), self.decoding)
 
@@ -196,6 +207,13 @@ def _check_one_stream(run: Path, model: StageTwoModel) -> None:
 def _frames_of(stream: StreamRecord) -> dict[str, object]:
     seen = stream.made_by[0]["preprocessing"] if stream.made_by else {}
     return {name: seen.get(name) for name in ("sampling", "phase")}
+
+
+def _check_task(run: Path, task: Task) -> None:
+    # Runs from before there were tasks translate.
+    tuned: list[str] = read_json(run / RUN).get("tasks", [DEFAULT_TASK]) if (run / RUN).is_file() else [task]
+    if task not in tuned:
+        raise ConfigError(f"{run} was tuned on {' and '.join(tuned)} alone, but is asked to {_WORDS[task]}.")
 
 
 def _only_language(run: Path) -> str:

@@ -9,6 +9,7 @@ from transformers import PretrainedConfig
 
 from ..finetune.config import TuneConfig
 from ..finetune.data import FeatureItems
+from ..finetune.task_passes import places_of
 from .batch_shapes import BatchShape, evaluation_shapes, positions, train_shapes
 from .memory import ModelMemory, measure_model, total
 from .sequence_lengths import ClipLength, TokenCounter, longest_of
@@ -119,8 +120,10 @@ def run_on_clips(
     """
     counter = TokenCounter(llm, config, tune=tune, train=train)
     lengths = counter.lengths(train)
+    places = places_of(train.tasks, train.lengths, tune.training.passes_by_task)
     return RunSpec(
-        config=config, tune=tune, feature_sizes=train.feature_sizes, dtype=dtype, train=lengths,
+        config=config, tune=tune, feature_sizes=train.feature_sizes, dtype=dtype,
+        train=[longest_of([lengths[clip] for clip in place]) for place in places],
         dev=lengths if dev is None else counter.lengths(dev), rows=counter.kept_rows(train),
         is_exact=counter.is_exact,
     )  # fmt: skip

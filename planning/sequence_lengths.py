@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from transformers import AutoTokenizer, PretrainedConfig
 
 from ..core.hub import find_source, load_pretrained
+from ..core.sample import DEFAULT_TASK, Task
 from ..finetune.config import TuneConfig
 from ..finetune.data import FeatureItems
-from ..llm.prompt import whole_prompt
+from ..llm.prompt import examples_key
 from ..llm.text_codec import TextCodec, draw_examples
 from ..llm.vocabulary import needed_ids
 
@@ -48,11 +49,11 @@ class TokenCounter:
             ModelError: no tokenizer lies beside the config.
         """
         self._config, self._tune = config, tune
-        self._examples = draw_examples(train.texts, train.languages, count=tune.examples, seed=tune.seed)
+        self._examples = draw_examples(train.texts, train.examples_keys, count=tune.examples, seed=tune.seed)
         self._codec: TextCodec | None = None
         if llm is not None and not llm.endswith(".json"):
             tokenizer = load_pretrained(AutoTokenizer.from_pretrained, find_source(llm))
-            self._codec = TextCodec(tokenizer, config, prompt=tune.prompt, prompts=tune.prompt_by_language)
+            self._codec = TextCodec(tokenizer, config, prompts=tune.prompts)
             self._codec.examples = self._examples
 
     @property
@@ -62,14 +63,14 @@ class TokenCounter:
 
     def lengths(self, items: FeatureItems) -> list[ClipLength]:
         """Return the lengths of clips."""
-        around = {language: self._around(language) for language in set(items.languages)}
-        clips = zip(items.texts, items.languages, *items.stream_lengths, strict=True)
+        kinds = list(zip(items.languages, items.tasks, strict=True))
+        around = {kind: self._around(*kind) for kind in set(kinds)}
+        clips = zip(items.texts, kinds, *items.stream_lengths, strict=True)
         return [
             ClipLength(
-                steps=tuple(steps), labels=self._labels(text), prompt=around[language][0],
-                prefix=around[language][1],
+                steps=tuple(steps), labels=self._labels(text), prompt=around[kind][0], prefix=around[kind][1]
             )
-            for text, language, *steps in clips
+            for text, kind, *steps in clips
         ]  # fmt: skip
 
     def kept_rows(self, train: FeatureItems) -> int | None:
@@ -77,21 +78,20 @@ class TokenCounter:
         if self._codec is None or not self._tune.trim_vocab:
             return None
         kept = needed_ids(
-            self._codec.tokenizer, self._config, prompt=self._tune.prompt,
-            prompts=self._tune.prompt_by_language, texts=train.texts,
-            languages=train.languages, examples=self._examples,
+            self._codec.tokenizer, self._config, prompts=self._tune.prompts, texts=train.texts,
+            languages=train.languages, tasks=train.tasks, examples=self._examples,
         )  # fmt: skip
         return len(kept)
 
     def _labels(self, text: str) -> int:
         return text_tokens(text) + 1 if self._codec is None else len(self._codec.target_ids(text))
 
-    def _around(self, language: str) -> tuple[int, int]:
+    def _around(self, language: str, task: Task) -> tuple[int, int]:
         """Return the tokens around the features, and the first tokens of the decoder."""
         if self._codec is None:
-            return _prompt_tokens(language, self._tune, examples=self._examples), PREFIX_TOKENS
+            return _prompt_tokens(language, task, self._tune, examples=self._examples), PREFIX_TOKENS
         prefix = len(self._codec.decoder_prefix_ids(language))
-        return len(self._codec.lead_ids()) + len(self._codec.prompt_ids(language)), prefix
+        return len(self._codec.lead_ids()) + len(self._codec.prompt_ids(language, task)), prefix
 
 
 def text_tokens(text: str) -> int:
@@ -113,7 +113,7 @@ def assumed_prompt(tune: TuneConfig, *, labels: int = 0) -> int:
         tune: settings of the run.
         labels: tokens of each example before the prompt.
     """
-    return _prompt_tokens("de", tune, examples={}) + tune.examples * labels
+    return _prompt_tokens("de", DEFAULT_TASK, tune, examples={}) + tune.examples * labels
 
 
 def longest_of(clips: Sequence[ClipLength]) -> ClipLength:
@@ -126,8 +126,8 @@ def longest_of(clips: Sequence[ClipLength]) -> ClipLength:
     )
 
 
-def _prompt_tokens(language: str, tune: TuneConfig, *, examples: Mapping[str, Sequence[str]]) -> int:
-    text = whole_prompt(
-        language, prompt=tune.prompt, prompts=tune.prompt_by_language, examples=examples.get(language, ())
-    )
+def _prompt_tokens(
+    language: str, task: Task, tune: TuneConfig, *, examples: Mapping[str, Sequence[str]]
+) -> int:
+    text = tune.prompts.whole(language, task, examples=examples.get(examples_key(language, task), ()))
     return text_tokens(text) + AROUND

@@ -184,6 +184,7 @@ def evaluation_set(
         ids=[sample.id for sample in samples],
         references=[sample.text for sample in samples],
         languages=[sample.language for sample in samples],
+        tasks=[sample.task for sample in samples],
     )
 
 

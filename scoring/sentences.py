@@ -1,7 +1,7 @@
 """Files of sentences: plain lines, tables with a header, JSON Lines.
 
 All files become columns. A file of plain lines is a table with the column ``text``. A predictions file has
-``id``, ``prediction``, ``reference`` and ``language``.
+``id``, ``prediction``, ``reference``, ``language`` and, if a clip is no translation, ``task``.
 """
 
 import csv
@@ -13,9 +13,10 @@ from typing import Any
 
 from ..core.errors import DataError
 from ..core.files import read_jsonl, read_text
+from ..core.sample import DEFAULT_TASK
 from ..core.text import find_unstorable
 
-COLUMNS = ("id", "prediction", "reference", "text", "language")
+COLUMNS = ("id", "prediction", "reference", "text", "language", "task")
 """Columns that are read from a table or JSON Lines. Other columns are ignored."""
 
 
@@ -73,6 +74,15 @@ class SentenceFile:
         """Return the column ``reference``, or else ``text``."""
         return self._side("reference", "text")
 
+    def _check_tasks(self) -> None:
+        """Refuse glosses and single signs, whose scores are no scores of translation."""
+        others = [task for task in self.columns.get("task", ()) if task not in ("", DEFAULT_TASK)]
+        if others:
+            raise DataError(
+                f"{self.path} must hold translations alone, but {len(others)} rows have task {others[0]!r}.\n"
+                "fla evaluate scores each task by its own metric."
+            )
+
     def _side(self, *names: str) -> Sentences:
         name = next((name for name in names if name in self.columns), None)
         if name is None:
@@ -80,6 +90,7 @@ class SentenceFile:
                 f"{self.path} must have a column {' or '.join(map(repr, names))}, but of the columns known "
                 f"({', '.join(COLUMNS)}) it has {', '.join(self.columns) or 'none'}."
             )
+        self._check_tasks()
         return Sentences(
             source=str(self.path),
             texts=self.columns[name],

@@ -224,8 +224,13 @@ def write_clips(
         )  # fmt: skip
         rows = [
             CacheRow(
-                id=f"{prefix}{item['id']}", text=str(item["text"]), language="de", signer="", num_frames=9
-            )
+                id=f"{prefix}{item['id']}",
+                text=str(item["text"]),
+                language="de",
+                signer="",
+                num_frames=9,
+                task=str(item.get("task", "translate")),
+            )  # fmt: skip
             for item in items
         ]
         features = {f"{prefix}{item['id']}": item["features"] for item in items}

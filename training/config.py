@@ -38,13 +38,14 @@ class TrainingConfig:
     precision: Precision = "auto"
     """Number format. auto: bf16 where the device is faster with bf16, else fp32."""
     select: Literal["best", "last"] = "best"
-    """Checkpoint to keep: the last, or the best by dev BLEU-4, then chrF, then the later epoch."""
+    """Checkpoint to keep: the last, or the best by dev BLEU-4, then chrF, then the later epoch. Without
+    translations in dev the word error rate of glosses decides, else the accuracy of single signs."""
     evaluate_every_epochs: int = 1
     """Epochs between evaluations on dev. The last epoch is always evaluated."""
     evaluate_from_epoch: int = 1
     """First epoch with an evaluation. Decoding with an untrained model is slow."""
     patience_epochs: int | None = None
-    """Epochs without a better dev BLEU-4 (then chrF) after which the run ends. None: never."""
+    """Epochs without a better dev BLEU-4 (see ``select``) after which the run ends. None: never."""
     save_every_epochs: int = 1
     """Epochs between checkpoints. A new best epoch and the last epoch are always saved."""
     save_every_steps: int | None = None

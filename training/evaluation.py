@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 from ..core.errors import DataError
 from ..core.files import write_jsonl
 from ..core.progress import progress
-from ..core.sample import Unreadable
+from ..core.sample import DEFAULT_TASK, Task, Unreadable
 from ..scoring import score
+from ..scoring.task_scores import SCORERS, TaskScores
 from .batches import BatchDataset, move_batch
 from .config import DecodingConfig
 from .model import TranslationModel
@@ -25,6 +26,9 @@ T = TypeVar("T")
 _REMEDY = "Run the same command again. A training goes on with --resume."
 EXAMPLES = 3
 """Number of translations in the log at each evaluation."""
+TASK_METRICS: dict[Task, tuple[str, str]] = {
+    "recognise": ("wer", "exact_match"), "isolated": ("top1", "top1_per_class"),
+}  # fmt: skip
 METRICS = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l", "wer", "exact_match")
 
 
@@ -40,6 +44,8 @@ class EvaluationSet:
     """Sentence of each clip, as in the corpus."""
     languages: list[str]
     """Language of each reference."""
+    tasks: list[Task]
+    """Task of each clip."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +58,21 @@ class Translations(Generic[T]):
     ids: list[str]
     references: list[str]
     languages: list[str]
+    tasks: list[Task]
     hypotheses: list[T]
     unreadable: tuple[Unreadable, ...] = ()
     """Clips without a result."""
+
+    def of_task(self, task: Task) -> "Translations[T]":
+        """Return the results of one task."""
+        rows = [row for row, own in enumerate(self.tasks) if own == task]
+        return Translations(
+            ids=[self.ids[row] for row in rows],
+            references=[self.references[row] for row in rows],
+            languages=[self.languages[row] for row in rows],
+            tasks=[task] * len(rows),
+            hypotheses=[self.hypotheses[row] for row in rows],
+        )
 
 
 def predict(
@@ -140,7 +158,26 @@ def translate_all(
 
 
 def mean_scores(translations: Translations[str]) -> dict[str, float]:
-    """Return the scores ``METRICS`` in percent, unrounded, averaged over languages by number of clips."""
+    """Return the scores of dev in percent, unrounded.
+
+    Translations have the scores ``METRICS``, averaged over languages by number of clips. Names of other
+    scores begin with the task: ``recognise/wer`` and ``recognise/exact_match``, ``isolated/top1`` and
+    ``isolated/top1_per_class``. A task without clips has no scores.
+    """
+    translated = translations.of_task(DEFAULT_TASK)
+    found = _mean_of_languages(translated) if translated.ids else {}
+    for task, scores in score_tasks(translations).items():
+        found |= {f"{task}/{metric}": getattr(scores, metric) for metric in TASK_METRICS[task]}
+    return found
+
+
+def score_tasks(translations: Translations[str]) -> dict[Task, TaskScores]:
+    """Return the scores of each task other than ``translate`` that has clips."""
+    parts: dict[Task, Translations[str]] = {task: translations.of_task(task) for task in SCORERS}
+    return {task: SCORERS[task](part.hypotheses, part.references) for task, part in parts.items() if part.ids}
+
+
+def _mean_of_languages(translations: Translations[str]) -> dict[str, float]:
     means: dict[str, float] = dict.fromkeys(METRICS, 0.0)
     for language, count in Counter(translations.languages).items():
         rows = [row for row, own in enumerate(translations.languages) if own == language]
@@ -164,10 +201,15 @@ def first_examples(translations: Translations[str]) -> list[dict[str, str]]:
 def write_predictions(
     path: Path, translations: Translations[str], *, n_best: Sequence[list[dict[str, Any]]] | None = None
 ) -> None:
-    """Write a JSON object per clip: id, prediction, reference, language and, if given, ``n_best``."""
+    """Write a JSON object per clip: id, prediction, reference, language and, if given, ``n_best``.
+
+    A file with a clip that is no translation also states the task of each clip.
+    """
     columns = (translations.ids, translations.hypotheses, translations.references, translations.languages)
     keys = ("id", "prediction", "reference", "language")
     rows = [dict[str, Any](zip(keys, row, strict=True)) for row in zip(*columns, strict=True)]
+    if set(translations.tasks) != {DEFAULT_TASK}:
+        rows = [row | {"task": task} for row, task in zip(rows, translations.tasks, strict=True)]
     if n_best is not None:
         rows = [row | {"n_best": found} for row, found in zip(rows, n_best, strict=True)]
     write_jsonl(path, rows)
@@ -215,6 +257,7 @@ def _in_order(
         ids=[evaluation.ids[row] for row in rows],
         references=[evaluation.references[row] for row in rows],
         languages=[evaluation.languages[row] for row in rows],
+        tasks=[evaluation.tasks[row] for row in rows],
         hypotheses=[found[row] for row in rows],
         unreadable=unreadable,
     )

@@ -1,10 +1,14 @@
 """Selection of the best checkpoint: highest dev BLEU-4, then highest chrF, then the latest.
 
+Where no clip of dev is translated, glosses decide: lowest word error rate, then most exact matches. Where all
+clips of dev are single signs, top-1 per instance decides, then top-1 per class.
+
 The ``log_history`` of the trainer's state, in every checkpoint, holds the evaluations. An entry without
 scores stands for an evaluation that was not finished.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from transformers import TrainerState
@@ -14,6 +18,13 @@ from .config import TrainingConfig
 logger = logging.getLogger(__name__)
 
 Evaluated = dict[str, Any]
+DECISIVE = (
+    ("bleu4", "chrf"),
+    ("recognise/wer", "recognise/exact_match"),
+    ("isolated/top1", "isolated/top1_per_class"),
+)
+"""Dev scores that decide, the first pair that dev has."""
+LOWER_IS_BETTER = "recognise/wer"
 
 
 def mark_due(state: TrainerState) -> None:
@@ -24,19 +35,24 @@ def mark_due(state: TrainerState) -> None:
 def is_due(state: TrainerState) -> bool:
     """Tell whether the evaluation of the last checkpoint was not finished."""
     history = state.log_history
-    return bool(history) and history[-1]["step"] == state.global_step and "bleu4" not in history[-1]
+    return bool(history) and history[-1]["step"] == state.global_step and not _decisive(history[-1])
 
 
 def note_scores(state: TrainerState, scores: dict[str, float]) -> None:
     """Set the dev scores of this step, and update the best step."""
-    _replace(state, {"bleu4": scores["bleu4"], "chrf": scores["chrf"]})
+    _replace(state, {name: scores[name] for name in _decisive(scores)})
     best = best_evaluation(state)
     assert best is not None
-    state.best_metric, state.best_global_step = best["bleu4"], best["step"]
+    state.best_metric, state.best_global_step = best[_decisive(best)[0]], best["step"]
+
+
+def decisive_scores(entry: Evaluated) -> dict[str, float]:
+    """Return the scores by which an evaluation is compared with others, by name."""
+    return {name: entry[name] for name in _decisive(entry)}
 
 
 def best_evaluation(state: TrainerState) -> Evaluated | None:
-    """Return ``step``, ``epoch``, ``bleu4`` and ``chrf`` of the best evaluation, or None."""
+    """Return ``step``, ``epoch`` and the decisive scores of the best evaluation, or None."""
     return max(_scored(state), key=lambda entry: (*_quality(entry), entry["step"]), default=None)
 
 
@@ -53,7 +69,7 @@ def is_out_of_patience(state: TrainerState, config: TrainingConfig) -> bool:
 
 def warn_of_zeros(state: TrainerState) -> None:
     """Print a warning if dev BLEU-4 was 0 at every evaluation."""
-    scored = _scored(state)
+    scored = [entry for entry in _scored(state) if "bleu4" in entry]
     if scored and not any(entry["bleu4"] for entry in scored):
         logger.warning(
             f"warning: dev BLEU-4 was 0 at all {len(scored)} evaluations: chrF tells the checkpoints apart.\n"
@@ -62,11 +78,17 @@ def warn_of_zeros(state: TrainerState) -> None:
 
 
 def _scored(state: TrainerState) -> list[Evaluated]:
-    return [entry for entry in state.log_history if "bleu4" in entry]
+    return [entry for entry in state.log_history if _decisive(entry)]
 
 
-def _quality(entry: Evaluated) -> tuple[float, float]:
-    return entry["bleu4"], entry["chrf"]
+def _decisive(scores: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the names of the scores that decide, none for an evaluation that was not finished."""
+    return next((names for names in DECISIVE if names[0] in scores), ())
+
+
+def _quality(entry: Evaluated) -> list[float]:
+    """Return numbers of which higher is better."""
+    return [-entry[name] if name == LOWER_IS_BETTER else entry[name] for name in _decisive(entry)]
 
 
 def _replace(state: TrainerState, scores: dict[str, float]) -> None:

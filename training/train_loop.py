@@ -17,7 +17,7 @@ from .config import DecodingConfig, TrainingConfig
 from .evaluation import EvaluationSet
 from .model import TranslationModel
 from .processes import gather_all
-from .selection import best_evaluation, is_due, is_out_of_patience, warn_of_zeros
+from .selection import best_evaluation, decisive_scores, is_due, is_out_of_patience, warn_of_zeros
 from .trainer import StageTrainer
 from .workers import no_worker_left, worker_errors
 
@@ -33,7 +33,9 @@ class TrainingResult:
     epoch: int
     """Epoch of the selected checkpoint."""
     best_bleu4: float | None
-    """Best dev BLEU-4 (0-100, unrounded). None: no dev set."""
+    """Best dev BLEU-4 (0-100, unrounded). None: no dev set, or no translations in dev."""
+    best_scores: dict[str, float]
+    """Dev scores that selected the checkpoint, by name. Empty: no dev set."""
     unreadable: tuple[Unreadable, ...]
     """Clips that were unreadable in training or on dev, before a resume too."""
     seconds: float
@@ -112,7 +114,8 @@ def _selected(trainer: StageTrainer, *, seconds: float) -> TrainingResult:
     return TrainingResult(
         state=checkpoints.selected_file(folder),
         epoch=epoch,
-        best_bleu4=None if best is None else best["bleu4"],
+        best_bleu4=None if best is None else best.get("bleu4"),
+        best_scores={} if best is None else decisive_scores(best),
         unreadable=trainer.unreadable.clips,
         seconds=seconds,
     )

@@ -8,6 +8,7 @@ from end_to_end import features_of
 
 from fla_llm.core.sample import Sample
 from fla_llm.finetune.collate import collate as collate_features
+from fla_llm.llm.prompt import examples_key
 from fla_llm.pretrain.config import PretrainConfig
 from fla_llm.pretrain.data import EvaluationClips, TrainingClips
 from fla_llm.pretrain.data import collate as collate_clips
@@ -56,6 +57,8 @@ class FeatureClips:
         self.feature_size = self._features(0, 0).shape[1]
         self.texts = [sample.text for sample in clips.samples]
         self.languages = [sample.language for sample in clips.samples]
+        self.tasks = [sample.task for sample in clips.samples]
+        self.examples_keys = list(map(examples_key, self.languages, self.tasks))
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -90,6 +93,7 @@ def evaluation_of(batches: BatchDataset, samples: Sequence[Sample]) -> Evaluatio
         ids=[sample.id for sample in samples],
         references=[sample.text for sample in samples],
         languages=[sample.language for sample in samples],
+        tasks=[sample.task for sample in samples],
     )
 
 

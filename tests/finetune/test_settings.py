@@ -45,6 +45,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "prompt": ("Translate", {}),
     "prompt_place": ("before", {}),
     "prompt_by_language": ({"de": "Translate"}, {}),
+    "prompt_by_task": ({"isolated": "Translate"}, {}),
     "examples": (1, {}),
     "trim_vocab": (True, {}),
     "allow_lossy_tokenizer": (True, {"allow_lossy_tokenizer": False}),
@@ -104,6 +105,7 @@ def observed(
     """Return a function that observes the settings of the tests with some of them changed."""
     base = config_to_dict(config) | {"quantise": "none", "allow_lossy_tokenizer": True}
     clips = [clip | {"text": text} for clip, text in zip(draw_clips(), TEXTS, strict=True)]
+    clips[2]["task"] = "isolated"
     cache = write_clips(tmp_path_factory.mktemp("cache"), clips, splits=("train",))
     items = FeatureItems(open_caches([cache], "train"), view_seed=0)
     folder = write_clips(tmp_path_factory.mktemp("poses"), draw_pose_clips(), splits=("train",))

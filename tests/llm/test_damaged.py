@@ -171,6 +171,7 @@ def test_a_decoder_that_reads_the_future_is_refused(
 def test_a_token_without_an_embedding_is_named_with_its_sentence(
     tokenizer: PreTrainedTokenizerFast, copy: Folder
 ) -> None:
+    from fla_llm.llm.prompt import Prompts
     from fla_llm.llm.text_codec import TextCodec
 
     folder = copy("llama")
@@ -178,7 +179,7 @@ def test_a_token_without_an_embedding_is_named_with_its_sentence(
     larger.add_tokens(["schnee"])
     larger.save_pretrained(folder)
     loaded = load_llm(str(folder), quantise="none", device=CPU, dtype=torch.float32)  # nobody needs the token
-    codec = TextCodec(loaded.tokenizer, loaded.model.config, prompt=None)
+    codec = TextCodec(loaded.tokenizer, loaded.model.config, prompts=Prompts())
     assert codec.target_ids("heute regen")
     count = len(tokenizer)
     with pytest.raises(

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, MBartConfig, PreTrainedTokenizerFast
 
 from fla_llm.core.errors import ConfigError, ModelError
 from fla_llm.finetune.config import TuneConfig
-from fla_llm.llm.prompt import prompt_for
+from fla_llm.llm.prompt import Prompts, examples_key
 from fla_llm.llm.text_codec import TextCodec, draw_examples
 
 CAUSAL = LlamaConfig()
@@ -26,9 +26,35 @@ def multilingual(tokenizer: PreTrainedTokenizerFast, codes: Sequence[str]) -> An
 
 
 def test_each_language_has_its_prompt() -> None:
-    assert prompt_for("zh") == "Translate the signed Chinese sentence:"
-    assert prompt_for("en", "In {language}:") == "In English:"
-    assert prompt_for("de", "") == ""
+    assert Prompts().prompt("zh") == "Translate the signed Chinese sentence:"
+    assert Prompts(default="In {language}:").prompt("en") == "In English:"
+    assert Prompts(default="").prompt("de") == ""
+
+
+def test_each_task_has_its_prompt(tokenizer: PreTrainedTokenizerFast) -> None:
+    prompts = Prompts(
+        default="Sentence:", by_language={"de": "Satz:"}, by_task={"isolated": "{language} word:"}
+    )
+    assert prompts.prompt("zh") == "Sentence:"
+    assert prompts.prompt("de") == "Satz:"
+    # Prompts of sentences are none for glosses.
+    assert prompts.prompt("de", "recognise") == "Write the glosses of the signed German sentence:"
+    assert prompts.prompt("de", "isolated") == "German word:"
+    codec = TextCodec(tokenizer, CAUSAL, prompts=Prompts(by_task={"isolated": "wind"}))
+    codec.examples = {"de": ["im norden"], examples_key("de", "isolated"): ["regen"]}
+    assert codec.prompt_ids("de", "isolated") == tokenizer("regen wind").input_ids[:-1]
+    assert codec.prompt_ids("de")[:2] == tokenizer("im norden").input_ids[:-1]
+
+
+def test_settings_of_prompts_name_known_tasks() -> None:
+    with pytest.raises(
+        ConfigError, match="recognise, isolated as keys, but has 'isolatd'. Did you mean 'isol"
+    ):
+        TuneConfig(prompt_by_task={"isolatd": "Word:"})
+    with pytest.raises(ConfigError, match="as keys, but has 'translate'"):
+        TuneConfig(prompt_by_task={"translate": "Sentence:"})
+    with pytest.raises(ConfigError, match="no placeholder but"):
+        TuneConfig(prompt_by_task={"isolated": "{word}"})
 
 
 def test_an_unknown_placeholder_is_refused() -> None:
@@ -37,7 +63,7 @@ def test_an_unknown_placeholder_is_refused() -> None:
 
 
 def test_a_target_ends_with_the_end_token(tokenizer: PreTrainedTokenizerFast) -> None:
-    codec = TextCodec(tokenizer, CAUSAL, prompt=None)
+    codec = TextCodec(tokenizer, CAUSAL, prompts=Prompts())
     ids = codec.target_ids("wind kommt")
     assert ids[-1] == codec.eos_id
     assert codec.decode(ids) == "wind kommt"
@@ -46,7 +72,7 @@ def test_a_target_ends_with_the_end_token(tokenizer: PreTrainedTokenizerFast) ->
 
 
 def test_an_encoder_gets_its_own_end_after_the_prompt(tokenizer: PreTrainedTokenizerFast) -> None:
-    codec = TextCodec(tokenizer, MBartConfig(decoder_start_token_id=2), prompt="")
+    codec = TextCodec(tokenizer, MBartConfig(decoder_start_token_id=2), prompts=Prompts(default=""))
     assert codec.prompt_ids("de") == [tokenizer.eos_token_id]
     assert codec.decoder_prefix_ids("de") == [2]
 
@@ -67,7 +93,7 @@ def test_the_decoder_starts_from_the_language(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
     own = multilingual(tokenizer, codes)
-    codec = TextCodec(own, MBartConfig(decoder_start_token_id=start), prompt=None)
+    codec = TextCodec(own, MBartConfig(decoder_start_token_id=start), prompts=Prompts())
     assert own.convert_ids_to_tokens(codec.decoder_prefix_ids(language)) == expected
     codec.prompt_ids(language)
     assert own.src_lang == expected[-1]
@@ -75,18 +101,20 @@ def test_the_decoder_starts_from_the_language(
 
 def test_a_begin_token_leads_where_the_tokenizer_puts_it(tokenizer: PreTrainedTokenizerFast) -> None:
     own = multilingual(tokenizer, [])
-    assert TextCodec(own, CAUSAL, prompt=None).lead_ids() == []  # ends in </s> alone
+    assert TextCodec(own, CAUSAL, prompts=Prompts()).lead_ids() == []  # ends in </s> alone
     own._tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", 1)]
     )
-    codec = TextCodec(own, CAUSAL, prompt="im norden")
+    codec = TextCodec(own, CAUSAL, prompts=Prompts(default="im norden"))
     assert codec.lead_ids() == [own.bos_token_id]
     assert own.bos_token_id not in codec.prompt_ids("de") + codec.target_ids("wind")
-    assert TextCodec(own, MBartConfig(decoder_start_token_id=2), prompt=None).lead_ids() == []
+    assert TextCodec(own, MBartConfig(decoder_start_token_id=2), prompts=Prompts()).lead_ids() == []
 
 
 def test_a_language_the_model_does_not_know_is_named(tokenizer: PreTrainedTokenizerFast) -> None:
-    codec = TextCodec(multilingual(tokenizer, ["en_XX"]), MBartConfig(decoder_start_token_id=2), prompt=None)
+    codec = TextCodec(
+        multilingual(tokenizer, ["en_XX"]), MBartConfig(decoder_start_token_id=2), prompts=Prompts()
+    )
     with pytest.raises(ModelError, match="token for the language 'de', but has only en_XX"):
         codec.decoder_prefix_ids("de")
 
@@ -94,11 +122,11 @@ def test_a_language_the_model_does_not_know_is_named(tokenizer: PreTrainedTokeni
 def test_a_tokenizer_without_an_end_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
     endless = PreTrainedTokenizerFast(tokenizer_object=tokenizer._tokenizer, pad_token="<pad>")
     with pytest.raises(ModelError, match="must have an end token"):
-        TextCodec(endless, CAUSAL, prompt=None)
+        TextCodec(endless, CAUSAL, prompts=Prompts())
 
 
 def test_a_language_may_have_a_prompt_of_its_own(tokenizer: PreTrainedTokenizerFast) -> None:
-    codec = TextCodec(tokenizer, CAUSAL, prompt=None, prompts={"de": "im norden"})
+    codec = TextCodec(tokenizer, CAUSAL, prompts=Prompts(by_language={"de": "im norden"}))
     assert codec.prompt_ids("de") == tokenizer("im norden").input_ids[:-1]
     assert codec.prompt_ids("zh") == tokenizer("Translate the signed Chinese sentence:").input_ids[:-1]
     with pytest.raises(ConfigError, match=r"but is 'In \{tongue\}:'"):
@@ -108,7 +136,9 @@ def test_a_language_may_have_a_prompt_of_its_own(tokenizer: PreTrainedTokenizerF
 def test_a_decoder_starts_as_in_training_whatever_the_files_say_by_now(
     tokenizer: PreTrainedTokenizerFast,
 ) -> None:
-    codec = TextCodec(multilingual(tokenizer, ["en_XX"]), MBartConfig(decoder_start_token_id=2), prompt=None)
+    codec = TextCodec(
+        multilingual(tokenizer, ["en_XX"]), MBartConfig(decoder_start_token_id=2), prompts=Prompts()
+    )
     codec.restore_decoder_prefixes({"en": [2, 7]})
     assert codec.decoder_prefix_ids("en") == [2, 7]
 
@@ -121,7 +151,7 @@ def test_examples_stand_before_the_prompt_only_if_asked_for(tokenizer: PreTraine
         "de": ["regen", "wind kommt"],
         "en": ["sun"],
     }
-    codec = TextCodec(tokenizer, CAUSAL, prompt="im norden")
+    codec = TextCodec(tokenizer, CAUSAL, prompts=Prompts(default="im norden"))
     without = codec.prompt_ids("de")
     codec.examples = {"de": ["wind kommt", "regen"]}
     assert codec.prompt_ids("de") == [*tokenizer("wind kommt regen").input_ids[:-1], *without]

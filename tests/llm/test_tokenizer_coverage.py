@@ -10,13 +10,14 @@ from transformers import LlamaConfig, PreTrainedTokenizerFast
 
 from fla_llm.cli import fla
 from fla_llm.core.errors import ModelError
+from fla_llm.llm.prompt import Prompts
 from fla_llm.llm.text_codec import TextCodec
 from fla_llm.llm.tokenizer_coverage import check_texts, survives
 
 
 @pytest.fixture
 def codec(tokenizer: PreTrainedTokenizerFast) -> TextCodec:
-    return TextCodec(tokenizer, LlamaConfig(), prompt=None)
+    return TextCodec(tokenizer, LlamaConfig(), prompts=Prompts())
 
 
 def test_a_sentence_survives_if_it_is_decoded_to_itself(codec: TextCodec) -> None:
@@ -28,7 +29,7 @@ def test_a_sentence_that_comes_back_as_another_does_not_survive(tokenizer: PreTr
     lower = type(tokenizer._tokenizer).from_str(tokenizer._tokenizer.to_str())
     lower.normalizer = normalizers.Lowercase()
     own = PreTrainedTokenizerFast(tokenizer_object=lower, eos_token="</s>", unk_token="<unk>")
-    assert not survives(TextCodec(own, LlamaConfig(), prompt=None), "Wind kommt")
+    assert not survives(TextCodec(own, LlamaConfig(), prompts=Prompts()), "Wind kommt")
 
 
 def test_an_end_token_that_stands_for_the_unknown_too_is_no_loss(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -38,7 +39,7 @@ def test_an_end_token_that_stands_for_the_unknown_too_is_no_loss(tokenizer: PreT
         unk_token="</s>",
         clean_up_tokenization_spaces=False,
     )
-    assert survives(TextCodec(own, LlamaConfig(), prompt=None), "wind kommt")
+    assert survives(TextCodec(own, LlamaConfig(), prompts=Prompts()), "wind kommt")
 
 
 def test_one_in_a_hundred_may_get_lost_but_not_two(

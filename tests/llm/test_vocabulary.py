@@ -23,6 +23,7 @@ from fla_llm.finetune.model import StageTwoModel
 from fla_llm.finetune.store import describe_run, load_stage_two, save_stage_two
 from fla_llm.finetune.train import plan
 from fla_llm.llm.load import LanguageModel, load_llm
+from fla_llm.llm.prompt import Prompts
 from fla_llm.llm.quantised_copy import quantise_llm
 from fla_llm.llm.text_codec import TextCodec
 from fla_llm.llm.trim import trim
@@ -85,17 +86,17 @@ def test_the_tokenizer_is_as_it_was_and_its_text_comes_back(llm_folder: Folder) 
     ids = needed_ids(
         llm.tokenizer,
         config,
-        prompt=None,
-        prompts={},
+        prompts=Prompts(),
         texts=["wind regen"],
         languages=["de"],
+        tasks=["translate"],
         examples={"de": ["kommt"]},
     )
     assert {llm.tokenizer.convert_ids_to_tokens(i) for i in range(19) if i not in ids} == {
         "sonne", "morgen", "heute", "im", "norden"
     }  # fmt: skip
     trimmed = trim(llm, ids)
-    codec = TextCodec(trimmed.tokenizer, config, prompt=None)
+    codec = TextCodec(trimmed.tokenizer, config, prompts=Prompts())
     assert max(codec.target_ids("wind regen")) < len(ids) == config.vocab_size
     assert codec.decode(codec.target_ids("wind regen")) == "wind regen"
     assert trimmed.tokenizer.has_all_of("regen wind")
@@ -111,11 +112,13 @@ def test_language_codes_are_kept_and_mapped(tokenizer: PreTrainedTokenizerFast) 
     )  # fmt: skip
     own.add_tokens(["de_DE", "zh_CN"], special_tokens=True)
     config = MBartConfig(vocab_size=21, decoder_start_token_id=2)
-    ids = needed_ids(own, config, prompt=None, prompts={}, texts=["wind"], languages=["de"], examples={})
+    ids = needed_ids(
+        own, config, prompts=Prompts(), texts=["wind"], languages=["de"], tasks=["translate"], examples={}
+    )
     assert {19, 20} <= set(ids)
     assert ids == sorted(ids)
     trimmed = TrimmedTokenizer(own, ids)
-    codec = TextCodec(trimmed, config, prompt=None)
+    codec = TextCodec(trimmed, config, prompts=Prompts())
     assert [ids[i] for i in codec.decoder_prefix_ids("zh")] == [2, 20]
     codec.prompt_ids("zh")
     assert own.src_lang == trimmed.src_lang == "zh_CN"
@@ -129,7 +132,7 @@ def test_single_characters_and_bytes_are_kept() -> None:
         vocab_size=9, pad_token_id=0, bos_token_id=0, eos_token_id=0, decoder_start_token_id=0,
         forced_eos_token_id=0,
     )  # fmt: skip
-    ids = needed_ids(own, config, prompt=None, prompts={}, texts=[], languages=[], examples={})
+    ids = needed_ids(own, config, prompts=Prompts(), texts=[], languages=[], tasks=[], examples={})
     assert [names[i] for i in ids] == names[:6]
 
 
@@ -142,7 +145,7 @@ def test_a_character_of_several_bytes_is_kept() -> None:
     raw.pre_tokenizer, raw.decoder = in_bytes, decoders.ByteLevel()
     own = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="</s>")
     config = MBartConfig(vocab_size=len(names), forced_eos_token_id=None)
-    ids = needed_ids(own, config, prompt="", prompts={}, texts=[], languages=[], examples={})
+    ids = needed_ids(own, config, prompts=Prompts(default=""), texts=[], languages=[], tasks=[], examples={})
     assert {names[i] for i in range(len(names)) if i not in ids} == {"ab", rain + rain}
 
 
@@ -158,7 +161,13 @@ def test_what_was_kept_is_said_as_by_the_whole_model(
     said = whole.translate(collate(items, codec=whole.codec), greedy)
     assert any(said)
     ids = needed_ids(
-        llm.tokenizer, llm.model.config, prompt=None, prompts={}, texts=said, languages=["de"], examples={}
+        llm.tokenizer,
+        llm.model.config,
+        prompts=Prompts(),
+        texts=said,
+        languages=["de"],
+        tasks=["translate"],
+        examples={},
     )
     assert len(ids) < 19
     torch.manual_seed(2)
@@ -301,3 +310,15 @@ def test_a_damaged_list_of_kept_ids_is_refused(content: object, tmp_path: Path) 
     (tmp_path / "kept_ids.json").write_text(json.dumps(content))
     with pytest.raises(RunError, match=r"kept_ids.json must be a list of ascending token ids"):
         read_kept_ids(tmp_path)
+
+
+def test_prompts_of_the_tasks_of_the_training_are_kept(llm_folder: Folder) -> None:
+    llm = load(llm_folder("mbart"))
+    prompts, found = Prompts(by_task={"isolated": "sonne", "recognise": "norden"}), {}
+    for task in ("translate", "isolated"):
+        found[task] = needed_ids(
+            llm.tokenizer, llm.model.config, prompts=prompts, texts=["wind"], languages=["de"], tasks=[task],
+            examples={},
+        )  # fmt: skip
+    more = set(found["isolated"]) - set(found["translate"])
+    assert llm.tokenizer.convert_ids_to_tokens(sorted(more)) == ["sonne"]

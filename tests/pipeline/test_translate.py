@@ -87,7 +87,7 @@ def test_a_video_that_is_too_long_stops_no_other(run_fla: Fla, house: Path, run:
     # The corpus has no "~", so each is a token of its own.
     (run / "config.yaml").write_text(yaml.safe_dump(settings | {"prompt": "~"}))
     model = load_stage_two(run, device="cpu")
-    needed = source_positions(model, [[steps[long]]], languages=["en"])[0]
+    needed = source_positions(model, [[steps[long]]], languages=["en"], tasks=["translate"])[0]
     room = model.language_model.model.config.max_position_embeddings - needed
     (run / "config.yaml").write_text(yaml.safe_dump(settings | {"prompt": "~" * (room + 2)}))
     asked = ("--run", run, "--ckpt", house / "stage1", "--set", "num_beams=1", "--set", "max_new_tokens=2")

@@ -3,13 +3,15 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from click.testing import Result
 
-from fla_llm.core.errors import CacheError, DataError
+from fla_llm.core.errors import CacheError, ConfigError, DataError
+from fla_llm.core.files import read_json, write_json
 from fla_llm.pipeline.translator import Translator
 
 Fla = Callable[..., Result]
@@ -99,3 +101,24 @@ def test_frames_in_memory_are_translated_like_a_folder_of_pictures(
 def test_frames_of_another_form_are_refused(translator: Translator, frames: np.ndarray, words: str) -> None:
     with pytest.raises(DataError, match=words):
         translator(frames)
+
+
+def test_a_task_has_its_prompt_and_is_one_of_the_run(
+    model_folder: Path, run_fla: Fla, videos: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match="was tuned on translate alone, but is asked to recognise glosses"):
+        run_fla("translate", videos[0], "--model", model_folder, "--task", "recognise", "--device", "cpu")
+    copy = Path(shutil.copytree(model_folder, tmp_path / "copy"))
+    described = read_json(copy / "run.json")
+    write_json(copy / "run.json", described | {"tasks": ["recognise", "translate"]})
+    translator, given = Translator(copy, task="recognise", device="cpu"), []
+
+    def translate(batch: dict[str, Any], decoding: object) -> list[str]:
+        given.append(batch["prompt_ids"][0].tolist())
+        return ["RAIN"]
+
+    monkeypatch.setattr(translator.model, "translate", translate)
+    assert translator(videos[0]) == "RAIN"
+    codec, language = translator.model.codec, translator.language
+    assert given == [codec.prompt_ids(language, "recognise")]
+    assert given != [codec.prompt_ids(language)]

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from fla_llm.core.sample import TASKS
 from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.train import build_model
-from fla_llm.llm.prompt import whole_prompt
+from fla_llm.llm.prompt import Prompts
 from fla_llm.planning.batch_shapes import positions, shape_of
 from fla_llm.planning.model_shapes import read_config
 from fla_llm.planning.run_spec import run_on_clips
@@ -42,9 +43,11 @@ def test_batches_and_steps_are_those_of_the_run(
     shape: str, items: list[dict[str, Any]], write_cache: Write, tmp_path: Path, config: TuneConfig,
     llm_folder: Folder,
 ) -> None:  # fmt: skip
-    many = [{**items[n % len(items)], "id": f"clip-{n}"} for n in range(11)]
+    many = [{**items[n % len(items)], "id": f"clip-{n}", "task": TASKS[n % 3]} for n in range(11)]
     train = items_of(write_cache(tmp_path / "cache", items=many))
-    training = replace(config.training, batch_clips=3, batch_tokens=70, accumulate=2)
+    training = replace(
+        config.training, batch_clips=3, batch_tokens=70, accumulate=2, passes_by_task={"isolated": 2.0}
+    )
     tune, llm = replace(config, quantise="none", training=training, examples=1), str(llm_folder(shape))
     run = run_on_clips(train, None, llm=llm, config=read_config(llm), tune=tune, dtype=torch.float32)
     model = build_model(train, llm=llm, config=tune, device=torch.device("cpu"))
@@ -86,7 +89,7 @@ def test_examples_and_prompts_of_a_language_are_counted(
     own = replace(config, prompt_by_language={"de": "Was wird hier gesagt?"})
     assert prompts(own) == {text_tokens("Was wird hier gesagt?") + AROUND}
     every = replace(config, examples=len(items))  # as many as there are
-    text = whole_prompt("de", prompt=None, prompts={}, examples=[str(item["text"]) for item in items])
+    text = Prompts().whole("de", examples=[str(item["text"]) for item in items])
     assert prompts(every) == {text_tokens(text) + AROUND}
     assert prompts(config) != prompts(every)
 

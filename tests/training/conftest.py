@@ -151,6 +151,7 @@ def toy_evaluation(items: ToyItems) -> EvaluationSet:
         ids=[f"clip/{index}" for index in range(count)],
         references=sentences,
         languages=["en"] * count,
+        tasks=["translate"] * count,
     )
 
 

@@ -41,6 +41,7 @@ def translations_of(evaluation: EvaluationSet, hypotheses: list[str]) -> Transla
         ids=evaluation.ids,
         references=evaluation.references,
         languages=evaluation.languages,
+        tasks=evaluation.tasks,
         hypotheses=hypotheses,
     )
 
@@ -78,3 +79,18 @@ def test_predictions_are_written_by_id(toy_dev: Make, toy_items: Make, tmp_path:
     assert rows[1] == {
         "id": "clip/1", "prediction": "b", "reference": evaluation.references[1], "language": "en",
     }  # fmt: skip
+
+
+def test_each_task_is_scored_by_its_own_metric(toy_dev: Make, toy_items: Make, tmp_path: Path) -> None:
+    found = replace(
+        translations_of(toy_dev(toy_items(5)), ["a b", "A C", "B", "tea", "cup"]),
+        references=["a b", "A B", "B", "tea", "tea"],
+        tasks=["translate", "recognise", "recognise", "isolated", "isolated"],
+    )
+    scores = mean_scores(found)
+    assert scores["bleu1"] == score(["a b"], ["a b"]).bleu1  # of the translation alone
+    assert scores["recognise/wer"] == pytest.approx(100 / 3)
+    assert (scores["recognise/exact_match"], scores["isolated/top1"]) == (50, 50)
+    assert set(mean_scores(found.of_task("isolated"))) == {"isolated/top1", "isolated/top1_per_class"}
+    write_predictions(tmp_path / "predictions.jsonl", found)
+    assert [row["task"] for row in read_jsonl(tmp_path / "predictions.jsonl")] == found.tasks

@@ -9,7 +9,14 @@ import pytest
 from transformers import TrainerState
 
 from fla_llm.training.checkpoints import finished_steps, last_checkpoint
-from fla_llm.training.selection import best_evaluation, is_due, is_out_of_patience, mark_due, note_scores
+from fla_llm.training.selection import (
+    best_evaluation,
+    decisive_scores,
+    is_due,
+    is_out_of_patience,
+    mark_due,
+    note_scores,
+)
 
 from .conftest import log_rows
 
@@ -96,3 +103,32 @@ def test_an_evaluation_that_fails_leaves_its_checkpoint_and_is_made_up_for_on_re
     states = [last_checkpoint(tmp_path / name / "checkpoints") for name in ("whole", "cut")]
     texts = [(state / "trainer_state.json").read_text() for state in states if state is not None]
     assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize(
+    ("names", "rows", "best"),
+    [
+        (
+            ("recognise/wer", "recognise/exact_match", "isolated/top1"),
+            [(40, 0, 99), (30, 1, 0), (30, 0, 50)],
+            2,
+        ),
+        (("isolated/top1", "isolated/top1_per_class"), [(40, 9), (50, 1), (50, 2)], 3),
+        (("bleu4", "chrf", "recognise/wer"), [(1, 1, 90), (2, 1, 95), (1, 9, 10)], 2),  # translations decide
+    ],
+)
+def test_a_dev_set_of_several_tasks_is_judged_by_the_first_that_it_has(
+    names: tuple[str, ...], rows: list[tuple[float, ...]], best: int
+) -> None:
+    state = TrainerState()
+    for epoch, row in enumerate(rows, start=1):
+        state.global_step, state.epoch = epoch, float(epoch)
+        mark_due(state)
+        assert is_due(state)
+        note_scores(state, dict(zip(names, row, strict=True)))
+        assert not is_due(state)
+    assert state.best_global_step == best
+    assert state.best_metric == rows[best - 1][0]
+    found = best_evaluation(state)
+    assert found is not None
+    assert decisive_scores(found) == dict(zip(names[:2], rows[best - 1], strict=False))
