@@ -20,7 +20,7 @@ from ..llm.seq2seq import Seq2SeqLM
 from ..llm.text_codec import TextCodec
 from .config import TuneConfig
 from .data import FeatureItems
-from .projector import FusedProjector, Projector, StreamProjectors
+from .projector import FusedProjector, GatedProjectors, Projector, StreamProjectors
 from .streams import StreamRecord
 
 logger = logging.getLogger(__name__)
@@ -45,11 +45,12 @@ def trained_llm(base: Any, config: TuneConfig) -> Any:
 
 def make_projector(
     base: Any, streams: Sequence[StreamRecord], *, config: TuneConfig
-) -> Projector | StreamProjectors | FusedProjector:
+) -> Projector | StreamProjectors | GatedProjectors | FusedProjector:
     """Return new projectors from each stream's features to the embeddings of ``base``.
 
     Raises:
-        ConfigError: the settings name a stream that does not exist, or a projector cannot read its stream.
+        ConfigError: the settings name a stream that does not exist, a projector cannot read its stream, or
+            projectors of gated streams do not make equal numbers of embeddings.
     """
     for number in config.projector_by_stream:
         if int(number) > len(streams):
@@ -66,7 +67,17 @@ def make_projector(
         Projector(stream.feature_size, embedding_size, config=config.projector_of(number))
         for number, stream in enumerate(streams)
     ]
-    return projectors[0] if len(projectors) == 1 else StreamProjectors(projectors)
+    if len(projectors) == 1:
+        return projectors[0]
+    if config.fuse == "time":
+        return StreamProjectors(projectors)
+    if len({projector.stride for projector in projectors}) > 1:
+        raise ConfigError(
+            "Projectors must make one embedding of the same number of steps where 'fuse' is gate, but make "
+            f"one of {' and of '.join(str(projector.stride) for projector in projectors)} steps.\n"
+            "Set projector and projector_by_stream."
+        )
+    return GatedProjectors(projectors, embedding_size)
 
 
 def make_conditioned_lm(

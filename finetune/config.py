@@ -128,9 +128,10 @@ class TuneConfig:
     projector: ProjectorConfig = field(default_factory=ProjectorConfig)
     projector_by_stream: dict[str, ProjectorConfig] = field(default_factory=dict)
     """Projectors of single streams, by the number of ``--features`` (``"2"``), in place of ``projector``."""
-    fuse: Literal["time", "channels"] = "time"
-    """Join of several streams: one behind the other in time, or step by step, as in MMSLT, where all streams
-    of a clip must have the same steps."""
+    fuse: Literal["time", "channels", "gate"] = "time"
+    """Join of several streams: one behind the other in ``time``, or step by step, where all streams of a clip
+    must have the same steps. ``channels`` joins the features, as in MMSLT. ``gate`` begins with the first
+    stream alone, and learns how much of the others to add."""
     prompt: str | None = None
     """Text beside the features. ``{language}`` is the language name. None: the default. ``""``: no text."""
     prompt_place: PromptPlace = "after"

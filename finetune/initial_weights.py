@@ -1,13 +1,16 @@
 """Start of a run from the projectors of an earlier run."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from torch import Tensor
 
 from ..core.errors import RunError
 from ..core.files import sha256_file
 from ..core.weights import load_into, load_tensors, read_tensors
-from .projector import FusedProjector
+from .projector import FusedProjector, GatedProjectors
 from .run_files import PROJECTOR, check_parts
 from .streams import StreamRecord, records_of
 
@@ -26,7 +29,7 @@ def load_projectors(model: "StageTwoModel", init: Path) -> None:
     """Load the projectors of an earlier run into the first streams of the model.
 
     Raises:
-        RunError: the earlier run has more streams.
+        RunError: the earlier run has more streams, or gates without a place in the model.
         ModelError: a projector has other settings.
     """
     given = records_of(check_parts(init))
@@ -40,11 +43,26 @@ def load_projectors(model: "StageTwoModel", init: Path) -> None:
             f"{len(given)}.\nGive --features once for each stream, in the order of {init}."
         )
     tensors = read_tensors(init / PROJECTOR)
+    _load_gates(model, tensors, init)
     for number, (projector, found) in enumerate(zip(model.projectors, given, strict=False)):
         start = f"streams.{number}." if len(given) > 1 else ""
         own = {name.removeprefix(start): t for name, t in tensors.items() if name.startswith(start)}
         load_tensors(projector, own, file=init / PROJECTOR, of=f"the projector of stream {number + 1}")
         _warn_of_other_features(init, found, model.streams[number], number=number)
+
+
+def _load_gates(model: "StageTwoModel", tensors: Mapping[str, Tensor], init: Path) -> None:
+    """Load the gates of an earlier run. A run without gates leaves the new gates closed."""
+    gates = {name.removeprefix("gates."): t for name, t in tensors.items() if name.startswith("gates.")}
+    if not gates:
+        return
+    own = model.projector.gates if isinstance(model.projector, GatedProjectors) else None
+    # Without its gates a stream would be added in full, or not at all.
+    if own is None or len(own.state_dict()) != len(gates):
+        raise RunError(
+            f"{init} joins its streams by gates, and must begin a run of the same streams with fuse=gate."
+        )
+    load_tensors(own, gates, file=init / PROJECTOR, of="the gates of the streams")
 
 
 def _warn_of_other_features(init: Path, found: StreamRecord, own: StreamRecord, *, number: int) -> None:

@@ -25,7 +25,7 @@ from ..training.model import IGNORED, TranslationModel
 from .build import make_conditioned_lm, make_projector, trained_llm
 from .config import TuneConfig
 from .contrast import check_contrast, contrastive_loss
-from .projector import FusedProjector, Projector, StreamProjectors
+from .projector import GatedProjectors, Projector
 from .streams import StreamRecord, stream_names
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class StageTwoModel(TranslationModel):
         llm: the language model, wrapped by peft if LoRA layers are trained.
         feature_fingerprint: encoder fingerprint of the first stream.
         streams: record of each input stream.
-        projector: a :class:`Projector`, a :class:`StreamProjectors` or a :class:`FusedProjector`.
+        projector: a :class:`Projector` for a single stream, else the join of :mod:`.projector` by ``fuse``.
         untranslatable: counts of :func:`.untranslatable.check_sentences` for the sentences of the run. None
             before the check.
     """
@@ -191,6 +191,9 @@ class StageTwoModel(TranslationModel):
             rate = self.config.projector_of(number).learning_rate
             group = groups.setdefault(name, {"name": name, "params": [], "lr": rate})
             group["params"] += projector.parameters()
+        if isinstance(self.projector, GatedProjectors):
+            rate, gates = self.config.projector.learning_rate, list(self.projector.gates.parameters())
+            groups["gates"] = {"name": "gates", "params": gates, "lr": rate}
         return list(groups.values())
 
     def train(self, mode: bool = True) -> Self:
@@ -220,9 +223,10 @@ class StageTwoModel(TranslationModel):
 
     def output_lengths(self, lengths: Sequence[Tensor]) -> Tensor:
         """Return the embeddings of each clip (B,), for the lengths (B,) of each stream."""
-        # Streams joined along channels take the positions of one stream.
-        given = lengths[:1] if isinstance(self.projector, FusedProjector) else lengths
-        parts = [p.output_lengths(own) for p, own in zip(self.projectors, given, strict=True)]
+        # Streams joined step by step take the positions of the first stream.
+        given = lengths if self.config.fuse == "time" else lengths[:1]
+        projectors = self.projectors[: len(given)]
+        parts = [p.output_lengths(own) for p, own in zip(projectors, given, strict=True)]
         return torch.stack(parts).sum(dim=0)
 
     def _sentences(self, ids: list[list[int]], scores: list[float], *, once: bool) -> list[dict[str, Any]]:
@@ -246,7 +250,7 @@ class StageTwoModel(TranslationModel):
 
     def _projected(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the features of a batch as embeddings (B, S, D) with joined streams, and lengths (B,)."""
-        if isinstance(self.projector, StreamProjectors | FusedProjector):
+        if not isinstance(self.projector, Projector):
             names = self._stream_names()
             return self.projector([inputs[name] for name, _ in names], [inputs[steps] for _, steps in names])
         lengths = inputs["feature_lengths"]

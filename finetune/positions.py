@@ -47,7 +47,7 @@ def clip_positions(model: StageTwoModel, items: FeatureItems) -> tuple[list[int]
         DataError: a clip needs more positions than the language model has. The message names the longest clip
             and the parts of the sequence.
     """
-    if model.config.fuse == "channels":
+    if model.config.fuse != "time":
         _check_equal_steps(items)
     codec = model.codec
     starts = {language: len(codec.decoder_prefix_ids(language)) for language in set(items.languages)}
@@ -67,7 +67,7 @@ def _check_equal_steps(items: FeatureItems) -> None:
     for id, *steps in zip(items.ids, *items.stream_lengths, strict=True):
         if len(set(steps)) > 1:
             raise CacheError(
-                f"Streams joined along channels must have the same steps, but {id!r} has "
+                f"Streams joined step by step must have the same steps, but {id!r} has "
                 f"{' and '.join(map(str, steps))}.\n"
                 "Extract all with equal stride and largest number of frames, or set fuse=time."
             )

@@ -93,6 +93,47 @@ class StreamProjectors(nn.Module):
         return pad_rows(rows)[0], torch.stack(counts).sum(dim=0)
 
 
+class GatedProjectors(nn.Module):
+    """Projectors of several streams with equal steps: the first stream, and gated embeddings of the others.
+
+    The gate of a stream in a step is one number, tanh of a linear map of the embeddings of the first stream
+    and of the stream itself. All weights of the gates begin with 0, as in Flamingo (Alayrac et al., 2022).
+    The output is then that of the first stream, bit for bit, and the gates have a gradient. A projector
+    behind a closed gate has a gradient from the second step on.
+    """
+
+    def __init__(self, projectors: Sequence[Projector], embedding_size: int) -> None:
+        super().__init__()
+        self.streams = nn.ModuleList(projectors)
+        self.gates = nn.ModuleList(nn.Linear(2 * embedding_size, 1) for _ in projectors[1:])
+        for parameter in self.gates.parameters():
+            nn.init.zeros_(parameter)
+
+    @property
+    def projectors(self) -> list[Projector]:
+        """The projectors, in the order of the streams."""
+        return [cast(Projector, stream) for stream in self.streams]
+
+    def forward(self, features: Sequence[Tensor], lengths: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the embeddings of each clip (B, S, D), float32, and S_i (B,).
+
+        Args:
+            features: features (B, T, F_k) of each stream.
+            lengths: lengths (B,) of each stream, the same for all streams.
+
+        Raises:
+            DataError: a view of a clip has other steps in one stream than in another.
+        """
+        _check_steps(features)
+        given = zip(self.projectors, features, lengths, strict=True)
+        first, *others = (projector(stream, steps) for projector, stream, steps in given)
+        joined = first
+        with torch.autocast(first.device.type, enabled=False):
+            for gate, other in zip(self.gates, others, strict=True):
+                joined = joined + torch.tanh(gate(torch.cat([first, other], dim=2))) * other
+        return joined, self.projectors[0].output_lengths(lengths[0])
+
+
 class FusedProjector(nn.Module):
     """One projector of several streams with equal steps. The features of a step are joined to one vector."""
 
@@ -115,14 +156,18 @@ class FusedProjector(nn.Module):
         Raises:
             DataError: a view of a clip has other steps in one stream than in another.
         """
-        if len({stream.shape[1] for stream in features}) > 1:
-            raise DataError(
-                "Streams joined along channels must have the same steps in each view, but have "
-                f"{[stream.shape[1] for stream in features]}.\nSet fuse=time, or extract without --views."
-            )
+        _check_steps(features)
         # float32 first: streams may be stored in different number formats.
         joined = torch.cat([stream.float() for stream in features], dim=2)
         return self.joined(joined, lengths[0]), self.joined.output_lengths(lengths[0])
+
+
+def _check_steps(features: Sequence[Tensor]) -> None:
+    if len({stream.shape[1] for stream in features}) > 1:
+        raise DataError(
+            "Streams joined step by step must have the same steps in each view, but have "
+            f"{[stream.shape[1] for stream in features]}.\nSet fuse=time, or extract without --views."
+        )
 
 
 class TimeConvolution(nn.Module):

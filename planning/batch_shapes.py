@@ -79,6 +79,12 @@ def shape_of(batch: Sequence[ClipLength], *, tune: TuneConfig) -> BatchShape:
 
 def projected_steps(steps: Sequence[int], *, tune: TuneConfig) -> list[int]:
     """Return the positions of each stream for the steps of each stream, or of all streams joined."""
-    if tune.fuse == "channels":
-        steps = steps[:1]
-    return [-(-own // tune.projector_of(number).output_stride) for number, own in enumerate(steps)]
+    embeddings = projector_steps(steps, tune=tune)
+    return embeddings if tune.fuse == "time" else embeddings[:1]
+
+
+def projector_steps(steps: Sequence[int], *, tune: TuneConfig) -> list[int]:
+    """Return the embeddings that each projector makes, for the steps of each stream."""
+    # Streams joined along channels have one projector.
+    read = steps[:1] if tune.fuse == "channels" else steps
+    return [-(-own // tune.projector_of(number).output_stride) for number, own in enumerate(read)]

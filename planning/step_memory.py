@@ -1,7 +1,7 @@
 """Memory of a training step, of a beam search, and of loading a model before trimming."""
 
 from ..llm.loss import BIASED, CHUNK_TOKENS, PLAIN, SCALED, SOFT_CAPPED
-from .batch_shapes import BatchShape, projected_steps
+from .batch_shapes import BatchShape, projector_steps
 from .layer_stack import Part
 from .memory import CONTEXT_BYTES, ModelMemory, StepPhase, fullest
 from .model_shapes import layer_counts
@@ -80,8 +80,11 @@ def input_bytes(model: ModelMemory, batch: BatchShape) -> int:
     rows = model.held_bytes * width * (batch.source if "encoder" in model.stacks else batch.whole)
     projected = sum(
         steps * (_kept_bytes(model, number) + 4 * width)
-        for number, steps in enumerate(projected_steps(batch.steps, tune=model.tune))
+        for number, steps in enumerate(projector_steps(batch.steps, tune=model.tune))
     )
+    if model.tune.fuse == "gate":
+        # The input of a gate, the embeddings of two streams.
+        projected += 8 * width * batch.projected * (len(batch.steps) - 1)
     return batch.clips * (read + projected + rows)
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import PretrainedConfig
 
 from ..finetune.config import TuneConfig
-from ..finetune.projector import Projector
+from ..finetune.projector import GatedProjectors, Projector
 from ..llm.config import LoraSettings, Quantise
 from ..llm.lora import add_lora
 from ..llm.trim import cut_rows
@@ -162,7 +162,10 @@ def projector_sizes(
             Projector(size, embedding_size, config=tune.projector_of(number))
             for number, size in enumerate(feature_sizes)
         ]
-    return tuple(p.numel() for projector in projectors for p in projector.parameters())
+        parts: nn.Module = nn.ModuleList(projectors)
+        if tune.fuse == "gate":
+            parts = GatedProjectors(projectors, embedding_size)
+    return tuple(p.numel() for p in parts.parameters())
 
 
 def moment_bytes(sizes: Sequence[int], *, optimiser: Optimiser) -> tuple[int, int]:
