@@ -1,6 +1,7 @@
 """Options and printing for all commands."""
 
 import json
+import logging
 import math
 import sys
 from collections.abc import Callable, Iterable
@@ -11,6 +12,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from ..core.text import printable, printable_json
+from .hints import next_command
+
+logger = logging.getLogger(__name__)
 
 
 class FiniteRange(click.FloatRange):
@@ -99,8 +103,17 @@ def with_seed(overrides: tuple[str, ...], seed: int | None) -> tuple[str, ...]:
 
 
 def emit(as_json: bool, content: dict[str, Any], text: str) -> None:
-    """Print the result on standard output: a JSON object, or text for people."""
+    """Print the result on standard output: a JSON object, or text for people.
+
+    For people, the next command is logged too, on standard error.
+    """
     click.echo(_json(content) if as_json else printable(text))
+    context = click.get_current_context(silent=True)
+    if as_json or context is None:
+        return
+    command = context.command_path.partition(" ")[2]
+    if (words := next_command(command, {**context.params, "result": content})) is not None:
+        logger.info(f"next: {words}")
 
 
 def table(content: dict[str, Any]) -> str:

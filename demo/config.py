@@ -14,6 +14,13 @@ from .corpus import DemoConfig
 Kind = Literal["causal", "seq2seq"]
 HEAD_SIZE = 64  # also the block of NF4: widths must be whole multiples of it
 
+TINY = (
+    "corpus.train_clips=320", "corpus.single_sign_clips=120", "corpus.dev_clips=12", "corpus.test_clips=24",
+    "pretrain.training.epochs=7", "pretrain.training.evaluate_from_epoch=7", "llm.steps=80",
+    "text_sentences=1500", "tune.training.epochs=6", "tune.training.evaluate_from_epoch=6",
+)  # fmt: skip
+"""Sizes of ``fla demo --tiny``: two minutes on two cores, and too few clips to learn the language."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SmallLlmConfig:
@@ -54,12 +61,22 @@ class DemoRunConfig:
     """Seed of every stage. Overrides the seeds of the stages."""
 
 
-def load_demo_config(source: str | None = None, overrides: Sequence[str] = ()) -> DemoRunConfig:
-    """Return the demo's settings: the stages' ``demo`` presets, then a file, then single settings."""
+def load_demo_config(
+    source: str | None = None, overrides: Sequence[str] = (), *, is_tiny: bool = False
+) -> DemoRunConfig:
+    """Return the demo's settings: the stages' ``demo`` presets, then a file, then single settings.
+
+    Args:
+        source: a YAML file.
+        overrides: settings, ``key=value``.
+        is_tiny: the sizes of a first look, :data:`TINY`, in place of the sizes of the presets.
+    """
     base = DemoRunConfig(
         pretrain=load_config(PretrainConfig, presets=PRETRAIN_PRESETS, source="demo"),
         tune=load_config(TuneConfig, presets=TUNE_PRESETS, source="demo"),
     )
+    if is_tiny:
+        base = load_config(DemoRunConfig, base=base, overrides=TINY)
     config = load_config(DemoRunConfig, base=base, source=source, overrides=overrides)
     return replace(
         config,

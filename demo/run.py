@@ -58,8 +58,14 @@ def describe_plan(config: DemoRunConfig, out: Path) -> str:
     )
 
 
-def run_demo(out: Path, *, config: DemoRunConfig, device: str = "auto") -> Summary:
+def run_demo(out: Path, *, config: DemoRunConfig, device: str = "auto", is_trial: bool = False) -> Summary:
     """Run prepare, pretrain, extract, tune, evaluate and translate below ``out``.
+
+    Args:
+        out: a new or empty folder.
+        config: settings of all stages.
+        device: a name for :func:`resolve_device`.
+        is_trial: mark the scores as a trial's, whose sizes are too small to learn the language.
 
     Raises:
         RunError: ``out`` is not empty.
@@ -79,6 +85,7 @@ def run_demo(out: Path, *, config: DemoRunConfig, device: str = "auto") -> Summa
     with _step("translate", seconds):
         example = _translate_one(out, manifest, device=device)
     figures = {
+        "is_trial": is_trial,
         **score_figures(scores, manifest),
         "baselines": baselines,
         "train_clips": len(manifest.split("train")),

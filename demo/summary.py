@@ -10,6 +10,10 @@ from ..corpora.manifest import Manifest
 from ..pipeline.evaluation import Evaluation
 from ..scoring import score
 
+_TRIAL = """
+A trial: every stage ran, but on too few clips to learn the language. Run fla demo for scores that count.
+"""
+
 
 def score_signers(predictions: Path, manifest: Manifest) -> dict[str, dict[str, float]]:
     """Return clips and BLEU-4 of each test signer, by name."""
@@ -35,10 +39,11 @@ def describe_figures(out: Path, figures: dict[str, Any]) -> str:
     """Return the figures as text."""
     minutes = sum(figures["seconds"].values()) / 60
     baselines = figures["baselines"]
-    return f"""
+    trial = ", a trial" if figures["is_trial"] else ""
+    return f"""{_TRIAL if figures["is_trial"] else ""}
 Done in {minutes:.1f} minutes, {figures["peak_memory_gb"]:.1f} GB of memory at most.
 
-                               BLEU-4 on {figures["test_clips"]} test clips
+                               BLEU-4 on {figures["test_clips"]} test clips{trial}
 stage one, light translator    {figures["stage_one"]["test"]["bleu4"]:6.2f}
 stage two, 4-bit LLM + LoRA    {figures["test"]["bleu4"]:6.2f}
 the same, shuffled features    {figures["test_shuffled"]["bleu4"]:6.2f}   what the LLM scores by guessing

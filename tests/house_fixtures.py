@@ -1,9 +1,11 @@
 """One run of everything, through the real commands, on a demo corpus of a few clips: for several rooms."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -49,6 +51,25 @@ def run_fla() -> Fla:
         return result
 
     return call
+
+
+@pytest.fixture(scope="session")
+def parse_fla() -> Callable[[str], None]:
+    """Parse a line that begins with ``fla`` as the command line does, without running the command."""
+
+    def parse(line: str) -> None:
+        name, *words = shlex.split(line)
+        assert name == "fla"
+        command: click.Command = fla
+        # The settings of the group reach the commands through the context.
+        context = click.Context(fla, info_name="fla", **fla.context_settings)
+        while isinstance(command, click.Group):
+            child = command.get_command(context, name := words.pop(0))
+            assert child is not None, name
+            command = child
+        command.make_context(name, words, parent=context)
+
+    return parse
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ sys.exit("torch" in sys.modules)
 
 def test_every_command_is_one_module() -> None:
     modules = {path.stem for path in (DOCS.parent / "cli").glob("[a-z]*.py")}
-    assert modules == {*COMMANDS, "options", "sharding", "tuning"}
+    assert modules == {*COMMANDS, "hints", "options", "sharding", "tuning"}
 
 
 def test_a_command_that_is_not_there_is_the_parsers_refusal() -> None:

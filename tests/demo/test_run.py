@@ -1,18 +1,23 @@
 """The demo's summary holds every figure that is promised, at a size that teaches nothing."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from fla_llm.cli import fla
 from fla_llm.core.errors import ConfigError, RunError
 from fla_llm.core.files import write_jsonl
 from fla_llm.core.sample import Sample
 from fla_llm.corpora.manifest import Manifest
 from fla_llm.demo.config import load_demo_config
-from fla_llm.demo.run import describe_plan, run_demo
-from fla_llm.demo.summary import score_signers
+from fla_llm.demo.run import Summary, describe_plan, run_demo
+from fla_llm.demo.summary import describe_figures, score_signers
 
+NOTEBOOK = Path(__file__).parents[2] / "docs/notebooks/demo.ipynb"
 TINY = [
     "corpus={train_clips: 8, single_sign_clips: 2, dev_clips: 2, test_clips: 3, image_size: 32}",
     "pretrain.encoder={backbone: test_resnet, image_size: 32, resize_size: 32, output_stride: null}",
@@ -23,9 +28,17 @@ TINY = [
 ]  # fmt: skip
 
 
-def test_the_summary_is_whole(tmp_path: Path) -> None:
-    out = tmp_path / "demo"
-    summary = run_demo(out, config=load_demo_config(None, TINY), device="cpu")
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Summary]:
+    """A folder with a run in ``runs/demo``, as the notebook has it, and the summary of the run."""
+    folder = tmp_path_factory.mktemp("notebook")
+    config = load_demo_config(None, TINY, is_tiny=True)
+    return folder, run_demo(folder / "runs/demo", config=config, device="cpu", is_trial=True)
+
+
+def test_the_summary_is_whole(demo: tuple[Path, Summary]) -> None:
+    folder, summary = demo
+    out = folder / "runs/demo"
     figures = json.loads((out / "summary.json").read_text())
     assert figures == json.loads(json.dumps(summary.figures))
     assert (figures["train_clips"], figures["test_clips"]) == (8, 3)
@@ -42,8 +55,49 @@ def test_the_summary_is_whole(tmp_path: Path) -> None:
     steps = {"prepare", "pretrain", "extract", "llm", "tune", "evaluate", "translate"}
     assert figures["seconds"].keys() == steps
     assert str(out / "stage1" / "encoder") in summary.text
+    assert figures["is_trial"] is True
+    assert "A trial: every stage ran" in summary.text
+    assert "BLEU-4 on 3 test clips, a trial" in summary.text
+    assert "trial" not in describe_figures(out, {**figures, "is_trial": False})
     with pytest.raises(RunError, match="is not empty"):
         run_demo(out, config=load_demo_config(None, TINY), device="cpu")
+
+
+def test_the_notebook_runs_from_the_first_cell_to_the_last(
+    demo: tuple[Path, Summary],
+    parse_fla: Callable[[str], None],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(demo[0])
+    names: dict[str, Any] = {}
+    shell = []
+    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        assert (cell["outputs"], cell["execution_count"]) == ([], None)
+        lines = "".join(cell["source"]).splitlines()
+        shell += [line[1:] for line in lines if line.startswith("!")]
+        exec("\n".join(line for line in lines if not line.startswith("!")), names)
+    printed = capsys.readouterr().out
+    assert demo[1].figures["example"]["reference"] in printed
+    assert f"translated {demo[1].figures['example']['translation']}" in printed
+    assert names["strip"].height == 64
+    install, *commands = shell
+    assert install.startswith("pip install")
+    # The run of the fixture stands for that of the notebook, so the commands are parsed and not run.
+    assert [line.split()[:2] for line in commands] == [["fla", word] for word in ("doctor", "demo", "report")]
+    for line in commands:
+        parse_fla(line)
+
+
+def test_a_first_look_is_smaller_and_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    whole, tiny = load_demo_config(), load_demo_config(is_tiny=True)
+    assert tiny.corpus.train_clips < whole.corpus.train_clips
+    assert tiny.pretrain.training.epochs < whole.pretrain.training.epochs
+    shown = [CliRunner().invoke(fla, ["demo", "--dry-run", *more]).stdout for more in ([], ["--tiny"])]
+    assert shown[0].startswith("runs/demo/corpus   1200 + ")
+    assert shown[1].startswith("runs/demo-tiny/corpus   320 + ")
 
 
 def test_the_plan_says_what_would_be_done(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fla_llm.planning import doctor
+from fla_llm.planning.doctor_report import machine_report
 
 
 def test_this_machine_is_well(tmp_path: Path) -> None:
@@ -29,3 +30,17 @@ def test_a_check_that_breaks_is_a_finding(tmp_path: Path) -> None:
     assert not cache.ok
     assert str(tmp_path / "absent") in cache.fix
     assert decoding.ok
+
+
+def test_the_report_names_no_user_host_or_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / "erika"
+    (folder := home / "work").mkdir(parents=True)
+    monkeypatch.setattr("getpass.getuser", lambda: "erika")
+    monkeypatch.setattr("socket.gethostname", lambda: "gpu-7.lab")
+    monkeypatch.setattr(Path, "home", lambda: home)
+    found = f"torch 2 of {home}/lib, read in {folder} by erika on gpu-7.lab, erikas"
+    text = machine_report([doctor.Check("cache", False, found)], folder=folder)
+    assert "FAIL  cache: torch 2 of HOME/lib, read in FOLDER by USER on HOST, erikas" in text
+    assert (text[:4], text[-4:]) == ("```\n", "\n```")
+    assert str(tmp_path) not in text
+    assert all(f"{name}: " in text for name in ("processor", "memory", "disk"))
