@@ -76,7 +76,8 @@ def _packages() -> str:
 
 _TORCHVISION_FIX = (
     "torch and torchvision must be of one build (both CUDA or both CPU):\n"
-    "pip install --force-reinstall torch torchvision"
+    "pip install --force-reinstall torch torchvision\n"
+    "For a CPU alone, add: --index-url https://download.pytorch.org/whl/cpu"
 )
 
 
