@@ -82,7 +82,7 @@ def _report(given: Given) -> list[Any] | None:
 
 def _export(given: Given) -> list[Any] | None:
     # Without an encoder the folder translates features, and no videos.
-    return None if given["ckpt"] is None else ["translate", "VIDEO", "--model", given["out"]]
+    return None if not given["result"]["has_encoder"] else ["translate", "VIDEO", "--model", given["out"]]
 
 
 def _demo(given: Given) -> list[Any]:

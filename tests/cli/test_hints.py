@@ -19,7 +19,7 @@ GIVEN: dict[str, Any] = {
     "out": OUT, "manifest": MANIFEST, "poses": None, "ckpt": Path("stage1"), "encoder": None,
     "run": Path("r"), "features": (Path("c1"), Path("c2")), "source": Path("c1"), "folder": Path("c1"),
     "show": None, "set_up": False, "environment": None, "runs": (),
-    "result": {"manifest": "m.jsonl", "ok": True, "faults": [], "out": "d"},
+    "result": {"manifest": "m.jsonl", "ok": True, "has_encoder": True, "faults": [], "out": "d"},
 }  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_names_with_spaces_can_be_pasted() -> None:
         ("tune", {"dry_run": True}),
         ("doctor", {"result": {"ok": False}}),
         ("cache verify", {"result": {"faults": ["damaged"]}}),
-        ("export", {"ckpt": None}),
+        ("export", {"result": {"has_encoder": False}}),
         ("report", {}),
     ],
 )
