@@ -1,4 +1,4 @@
-"""The HTML page of a report, from templates. Every text is escaped."""
+"""HTML from templates. Every text is escaped."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +11,8 @@ from ..core.text import printable
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(content: Mapping[str, Any]) -> str:
-    """Return the page as HTML that loads nothing: styles, drawings and pictures are part of the text."""
+def render(content: Mapping[str, Any], *, template: str = "report.html") -> str:
+    """Return a template as HTML that loads nothing: styles, drawings and pictures are part of the text."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -22,7 +22,7 @@ def render(content: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["figure"] = _figure
-    return environment.get_template("report.html").render(content)
+    return environment.get_template(template).render(content)
 
 
 def _visible(value: Any) -> Any:

@@ -34,6 +34,8 @@ COMMANDS = {
     "evaluate": "score a run of either stage on a split",
     "translate": "a video -> a sentence",
     "export": "a tuned run -> a model to use elsewhere, merged if wanted",
+    "push": "a model folder -> the Hugging Face hub",
+    "app": "a web page that translates videos",
     "report": "runs -> one HTML page: scores, curves, frames, sentences, settings",
     "score": "score a file of hypotheses, or compare two",
     "cache": "look into a feature cache; verify, export or import one",

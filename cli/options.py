@@ -96,6 +96,18 @@ llm_option = click.option(
 )
 
 
+def _model_folders(ctx: click.Context, param: click.Parameter, typed: str) -> list[CompletionItem]:
+    """Return the folders with a run or an export below the typed folder."""
+    parent = Path(typed) if typed.endswith("/") else Path(typed).parent
+    return completions(typed, sorted(str(file.parent) for file in parent.glob("*/run.json")))
+
+
+model_option = click.option(
+    "--model", metavar="DIR|USER/NAME", shell_complete=_model_folders,
+    help="A folder of fla export, here or on the hub: encoder and translator.",
+)  # fmt: skip
+
+
 def with_seed(overrides: tuple[str, ...], seed: int | None) -> tuple[str, ...]:
     """Return ``overrides`` with ``--seed`` as the last word on ``seed``."""
     # Last, because later settings replace earlier ones.

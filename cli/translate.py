@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from ..core.sample import DEFAULT_TASK, TASKS
-from .options import FiniteRange, config_options, device_option, emit, json_option, llm_option
+from .options import FiniteRange, config_options, device_option, emit, json_option, llm_option, model_option
 
 if TYPE_CHECKING:
     from ..pipeline.translate import Translation
@@ -18,11 +18,7 @@ logger = logging.getLogger(__name__)
 
 @click.command()
 @click.argument("videos", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--model",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="A folder of fla export: encoder and translator.",
-)
+@model_option
 @click.option(
     "--run", type=click.Path(file_okay=False, path_type=Path), help="A stage-two run: the translator."
 )
@@ -67,7 +63,7 @@ logger = logging.getLogger(__name__)
 def command(
     ctx: click.Context,
     videos: tuple[Path, ...],
-    model: Path | None,
+    model: str | None,
     run: Path | None,
     ckpt: Path | None,
     llm: str | None,
@@ -121,14 +117,16 @@ def command(
     ctx.exit(1 if faults else 0)
 
 
-def _parts(model: Path | None, run: Path | None, ckpt: Path | None) -> tuple[Path, Path | None]:
+def _parts(model: str | None, run: Path | None, ckpt: Path | None) -> tuple[Path, Path | None]:
     """Return the folders of the run and of the encoder. None: the run holds or names its encoder."""
     from ..finetune.run_files import check_parts
     from ..pipeline.precheck import knows_encoder
+    from ..pipeline.sharing import find_model
 
     if model is not None and run is None and ckpt is None:
+        folder = find_model(model)
         # A folder without an encoder is refused by the check of the encoder, which names the file.
-        return model, None if knows_encoder(model, check_parts(model)) else model
+        return folder, None if knows_encoder(folder, check_parts(folder)) else folder
     if model is None and run is not None and (ckpt is not None or knows_encoder(run, check_parts(run))):
         return run, ckpt
     raise click.UsageError(

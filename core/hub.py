@@ -110,7 +110,9 @@ def refuse_offline(name: str, *, named: str, may_fetch: bool = True, remedy: str
     )
 
 
-def check_reachable(repo: str, *, named: str = "--llm {}", remedy: str = "") -> None:
+def check_reachable(
+    repo: str, *, named: str = "--llm {}", remedy: str = "", file: str = "config.json"
+) -> None:
     """Ask the hub once for a model, before a library sends many requests.
 
     huggingface_hub repeats failed requests for each file, for up to 75 seconds.
@@ -119,13 +121,14 @@ def check_reachable(repo: str, *, named: str = "--llm {}", remedy: str = "") -> 
         repo: the id.
         named: names the model in the error; ``{}`` stands for ``repo``.
         remedy: advice if the hub does not answer. Empty: advice to give a directory.
+        file: a file that the model has.
 
     Raises:
         ModelError: the hub has no such model, or does not answer within ten seconds.
     """
     from huggingface_hub import hf_hub_url
 
-    reason = _hub_fault(hf_hub_url(repo, "config.json"))
+    reason = _hub_fault(hf_hub_url(repo, file))
     if reason is not None:
         raise ModelError(
             f"{named.format(repo)} is not on this disk and cannot be fetched: {reason}\n"

@@ -4,11 +4,12 @@ import math
 from pathlib import Path
 from typing import Any
 
-import yaml
+from huggingface_hub import EvalResult, ModelCardData
 from safetensors import safe_open
 
 from ..core.files import atomic_write, read_json
-from ..finetune.export import ENCODER
+from ..core.sample import SPLITS
+from ..finetune.export import BASE, ENCODER
 from ..finetune.run import CLIPS
 from ..finetune.run_files import CONFIG, LLM, LORA, PROJECTOR, RUN, reads_key_points
 from .evaluation import count_clips
@@ -18,6 +19,9 @@ CARD = "README.md"
 TO_FILL_IN = "(to be filled in: what the base model's licence and the corpus's terms allow)"
 TASK_SHOWN = {"wer": "WER", "exact_match": "exact", "top1": "top-1", "top1_per_class": "top-1 per class"}
 SHOWN = {"bleu1": "BLEU-1", "bleu4": "BLEU-4", "rouge_l": "ROUGE-L", "chrf": "chrF", "wer": "WER"}
+
+METRIC_TYPES = {"bleu4": "bleu", "rouge_l": "rouge", "chrf": "chrf"}
+"""Metric in ``scores.json`` -> metric on the hub."""
 
 
 def write_card(folder: Path, *, run_scores: dict[str, Any]) -> Path:
@@ -29,7 +33,7 @@ def write_card(folder: Path, *, run_scores: dict[str, Any]) -> Path:
     """
     described = read_json(folder / RUN)
     parts = [
-        _front(described),
+        _front(folder, described),
         f"# {folder.name}\n\nA gloss-free sign language translation model: a video's features to a sentence.",
         _made_from(folder, described),
         _scores("Scores", read_scores(folder)),
@@ -55,13 +59,33 @@ def _numel(file: Path) -> int:
         return sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118  # no dict
 
 
-def _front(described: dict[str, Any]) -> str:
-    front: dict[str, Any] = {"language": described["languages"], "tags": ["sign-language-translation"]}
-    if not Path(
-        _base(described)[0]
-    ).is_absolute():  # a hub id; the path of a local folder is of no use to readers
-        front["base_model"] = _base(described)[0]
-    return f"---\nlicense:  # {TO_FILL_IN}\n{yaml.safe_dump(front, allow_unicode=True)}---"
+def _front(folder: Path, described: dict[str, Any]) -> str:
+    base = _base(described)[0]
+    # The path of a local folder is of no use to readers.
+    is_named = not Path(base).is_absolute() and base != BASE
+    results = _results(folder)
+    front = ModelCardData(
+        language=described["languages"], library_name="fla-llm", tags=["sign-language-translation"],
+        base_model=base if is_named else None, model_name=folder.name if results else None,
+        eval_results=results or None,
+    )  # fmt: skip
+    return f"---\nlicense:  # {TO_FILL_IN}\n{front.to_yaml()}\n---"
+
+
+def _results(folder: Path) -> list[EvalResult]:
+    """Return the scores of whole splits, as the hub lists them. Trials and controls are no results."""
+    clips = read_json(folder / CLIPS) if (folder / CLIPS).is_file() else {}
+    corpus = "+".join(sorted({name for split in clips.values() for name in split["corpora"]})) or "unknown"
+    return [
+        EvalResult(
+            task_type="translation", dataset_type=corpus, dataset_name=corpus, dataset_split=split,
+            metric_type=kind, metric_name=f"{SHOWN[metric]} ({protocol})", metric_value=round(row[metric], 2),
+        )
+        for split, found in read_scores(folder).items() if split in SPLITS
+        for protocol, row in found["protocols"].items() if "refused" not in row
+        # A protocol may lack a metric.
+        for metric, kind in METRIC_TYPES.items() if row.get(metric) is not None
+    ]  # fmt: skip
 
 
 def _base(described: dict[str, Any]) -> tuple[str, str]:

@@ -1,8 +1,8 @@
 """Translator that stays loaded: encoder of stage one, projector and language model of stage two."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from ..video import Clip, select_from_arrays
 from .clip_files import ClipReader
 from .evaluation import Decoding
 from .feature_recipe import recipe_of
+from .sharing import find_model
 from .stream_encoder import encoder_of
 
 if TYPE_CHECKING:
@@ -106,8 +107,19 @@ class Translator:
         language: str | None = None,
         device: str = "auto",
     ) -> Self:
-        """Load a model folder, as ``fla export --ckpt`` writes it. The arguments are those of the class."""
-        return cls(Path(folder).expanduser(), llm=llm, language=language, device=device)
+        """Load a model folder, as ``fla export`` writes it, or a model on the hub by its name.
+
+        Args:
+            folder: a folder, or ``user/name`` or ``user/name@revision`` on the hub.
+            llm: as the class.
+            language: as the class.
+            device: as the class.
+
+        Raises:
+            ModelError: as :func:`.sharing.find_model`.
+            FlaError: as the class.
+        """
+        return cls(find_model(str(folder)), llm=llm, language=language, device=device)
 
     def __call__(self, video: "Video", *, fps: float | None = None) -> str:
         """Return the sentence of one video.
@@ -134,22 +146,65 @@ class Translator:
 
     def features(self, videos: "Sequence[Video]", *, fps: float | None = None) -> list[np.ndarray]:
         """Return the features (T, F), float16, of several videos, as ``fla extract`` computes them."""
-        recipe = self.recipe
         # A generator, so that the frames of all clips are never in memory at once.
-        clips = ((number, self._frames(video, fps=fps)) for number, video in enumerate(videos))
+        return self.encode(self.frames(video, fps=fps) for video in videos)
+
+    def encode(self, clips: Iterable[np.ndarray]) -> list[np.ndarray]:
+        """Return the features (T, F), float16, of the frames of clips, as :meth:`frames` returns them."""
+        recipe = self.recipe
         encoded = encode(
-            self.encoder, clips, frame_batch=recipe.frame_batch, level=recipe.level, device=self.device,
-            dtype=recipe.dtype,
+            self.encoder, enumerate(clips), frame_batch=recipe.frame_batch, level=recipe.level,
+            device=self.device, dtype=recipe.dtype,
         )  # fmt: skip
         return [features for _, features in encoded]
 
-    @torch.no_grad()
     def sentences(self, features: Sequence[np.ndarray], *, names: Sequence[str]) -> list[str]:
         """Return the sentences of features (T, F), one per clip.
 
         Args:
             features: features of each clip.
             names: name of each clip, for errors.
+
+        Raises:
+            DataError: a clip has more steps than the language model has positions.
+        """
+        return self.model.translate(self.batch(features, names=names), self.decoding)
+
+    def candidates(self, features: np.ndarray, *, count: int, name: str = "the clip") -> list[dict[str, Any]]:
+        """Return the best sentences of a clip, best first, as ``{"text", "score"}``.
+
+        Args:
+            features: features (T, F) of the clip.
+            count: number of sentences, at most the beams of the search, if tokens are not drawn.
+            name: name of the clip, for errors.
+
+        Raises:
+            ConfigError: ``count`` is above ``num_beams``.
+            DataError: the clip has more steps than the language model has positions.
+        """
+        [found] = self.model.translate_n_best(
+            self.batch([features], names=[name]), self.decoding, count=count
+        )
+        return found
+
+    def attention(self, features: np.ndarray, text: str) -> torch.Tensor:
+        """Return the attention (L, S) of each token of a sentence, and of its end, on the steps of a clip.
+
+        Raises:
+            DataError: the clip has more steps than the language model has positions.
+        """
+        [weights] = self.model.feature_attention(self.batch([features], names=["the clip"], texts=[text]))
+        return weights
+
+    def batch(
+        self, features: Sequence[np.ndarray], *, names: Sequence[str], texts: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Return a batch of clips for the model, on its device.
+
+        Args:
+            features: features (T, F) of each clip.
+            names: name of each clip, for errors.
+            texts: sentences as labels. Empty: the clips have no sentences.
 
         Raises:
             DataError: a clip has more steps than the language model has positions.
@@ -162,19 +217,26 @@ class Translator:
             self.model, [steps] * len(self.mappers), languages=[self.language] * len(steps), tasks=tasks
         )
         check_positions(self.model, needed, ids=list(names), steps=steps, what=SOURCE)
-        given = {"id": "", "text": "", "language": self.language, "task": self.task}
-        items = [given | {"features": each} for each in streams]
-        batch = collate(items, codec=self.model.codec)
-        return self.model.translate(move_batch(batch, self.model.llm.device), self.decoding)
+        given = {"id": "", "language": self.language, "task": self.task}
+        items = [
+            given | {"features": each, "text": text}
+            for each, text in zip(streams, texts or [""] * len(steps), strict=True)
+        ]
+        return move_batch(collate(items, codec=self.model.codec), self.model.llm.device)
 
+    @torch.no_grad()
     def _streams_of(self, features: np.ndarray) -> tuple[np.ndarray, ...]:
         """Return the features of every stream, from the features of the encoder."""
         return tuple(
             features if mapper is None else apply_mapper(mapper, features) for mapper in self.mappers
         )
 
-    def _frames(self, video: "Video", *, fps: float | None) -> np.ndarray:
-        """Return the selected frames of one video as squares."""
+    def frames(self, video: "Video", *, fps: float | None = None) -> np.ndarray:
+        """Return the selected frames of one video as squares (T, S, S, 3), uint8, or key points (T, 69, 3).
+
+        Raises:
+            DataError: the video cannot be read.
+        """
         recipe, config = self.recipe, self.encoder.config
         if isinstance(video, str | Path):
             return ClipReader(config, recipe)(Clip(path=Path(video)))
