@@ -4,6 +4,7 @@ A model folder is data: only files of an allow-list go to the hub, and no others
 """
 
 import fnmatch
+import logging
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 from ..core.errors import ModelError
 from ..core.hub import check_reachable, first_line, looks_like_path, refuse_offline
 from ..finetune.run_files import RUN, check_parts
+
+logger = logging.getLogger(__name__)
 
 ALLOWED = ("*.safetensors", "*.json", "*.yaml", "*.md", "*.model", "*.txt")
 """Files of a model folder: weights, settings, the card, and tokenizers. Sentences of the corpus, which
@@ -100,25 +103,27 @@ def find_model(name: str) -> Path:
 
 
 def _fetched(repo: str, revision: str | None) -> Path:
+    """Return the folder of a model on the hub. Without the network a copy on this disk serves."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     given: dict[str, Any] = {"revision": revision, "allow_patterns": list(ALLOWED)}
-    try:
-        # Without the network first: a complete copy must load on a machine that is offline.
-        found = Path(snapshot_download(repo, local_files_only=True, **given))
-        # run.json alone does not tell that a fetch came to its end, but the check of the parts does.
-        if (found / RUN).is_file():
-            return found
-    except LocalEntryNotFoundError:
-        pass
     named = NAMED.format(repo)
-    refuse_offline(repo, named=named)
-    check_reachable(repo, named=named, file=RUN)
     try:
+        refuse_offline(repo, named=named)
+        check_reachable(repo, named=named, file=RUN)
+        # Asked each time: that completes an interrupted fetch, and takes a newer commit.
         return Path(snapshot_download(repo, **given))
     except Exception as error:  # any fault of the network or the hub
-        raise ModelError(f"{named} cannot be fetched: {first_line(error) or type(error).__name__}") from error
+        try:
+            copy = Path(snapshot_download(repo, local_files_only=True, **given))
+        except LocalEntryNotFoundError:
+            if isinstance(error, ModelError):
+                raise error from None
+            reason = first_line(error) or type(error).__name__
+            raise ModelError(f"{named} cannot be fetched: {reason}") from error
+        logger.info(f"{repo}: the hub does not answer, so the copy on this disk is used")
+        return copy
 
 
 def _files(folder: Path) -> tuple[list[str], list[str]]:
