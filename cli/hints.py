@@ -114,6 +114,7 @@ NEXT: dict[str, Callable[[Given], list[Any] | None]] = {
     "evaluate": _evaluate,
     "report": _report,
     "export": _export,
+    "push": lambda given: ["translate", "VIDEO", "--model", given["repo"]],
     "cache import": lambda given: ["cache", "info", given["out"]],
     "cache verify": lambda given: None if given["result"]["faults"] else ["cache", "info", given["folder"]],
     "cache info": lambda given: [

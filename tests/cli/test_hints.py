@@ -12,13 +12,13 @@ from fla_llm.cli.hints import NEXT, next_command
 
 from .test_help import commands
 
-ENDS = {"translate", "score", "plan", "config list", "config show", "config copy", "cache export"}
+ENDS = {"app", "translate", "score", "plan", "config list", "config show", "config copy", "cache export"}
 """Commands behind which nothing follows, or whose output names the next command itself."""
 OUT, MANIFEST = Path("my runs/x"), Path("m.jsonl")
 GIVEN: dict[str, Any] = {
     "out": OUT, "manifest": MANIFEST, "poses": None, "ckpt": Path("stage1"), "encoder": None,
     "run": Path("r"), "features": (Path("c1"), Path("c2")), "source": Path("c1"), "folder": Path("c1"),
-    "show": None, "set_up": False, "environment": None, "runs": (),
+    "show": None, "repo": "user/name", "set_up": False, "environment": None, "runs": (),
     "result": {"manifest": "m.jsonl", "ok": True, "has_encoder": True, "faults": [], "out": "d"},
 }  # fmt: skip
 
