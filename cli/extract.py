@@ -69,6 +69,11 @@ class ScalesType(click.ParamType):
 @click.option(
     "--fps", type=FiniteRange(min=0, min_open=True), help="Sample by target frame rate instead of by stride."
 )
+@click.option(
+    "--crop",
+    type=click.Choice(("hands",)),
+    help="Encode crops of both hands, around key points of pose files.",
+)
 @click.option("--keep-partial", is_flag=True, help="Keep the frames before the first decoding error.")
 @root_option
 @config_options("frame_batch=64")
@@ -83,8 +88,9 @@ def command(
     scales: str | None, manifest: Path,
     out: Path, splits: tuple[str, ...], shard: tuple[int, int] | None, num_shards: int | None,
     devices: str | None, engine: str, level: str | None, views: int | None, fps: float | None,
-    keep_partial: bool, root: str | None, config_source: str | None, overrides: tuple[str, ...],
-    seed: int | None, device: str, limit: int | None, dry_run: bool, as_json: bool,
+    crop: str | None, keep_partial: bool, root: str | None, config_source: str | None,
+    overrides: tuple[str, ...], seed: int | None, device: str, limit: int | None, dry_run: bool,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Run the frozen encoder once over every video of a manifest, and write a feature cache.
 
@@ -104,7 +110,7 @@ def command(
     from ..extract.config import ExtractConfig
 
     named = {
-        "level": level, "timm.scales": scales, "views": views, "fps": fps,
+        "level": level, "timm.scales": scales, "views": views, "fps": fps, "crop": crop,
         # Without the flag, the setting of --config counts.
         "keep_partial": keep_partial or None,
     }  # fmt: skip

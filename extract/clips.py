@@ -6,11 +6,14 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from ..core.errors import DataError
+from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
 from ..encoder.frozen import FrozenConfig
+from ..encoder.hand_crops import HANDS, check_frames, crop_hands, hand_boxes
 from ..encoder.pose_clips import read_normalised, thin_out
+from ..poses.reading import read_poses
 from ..video.frames import decode_all, read_frames
-from ..video.probing import read_timeline
+from ..video.probing import probe, read_timeline
 from ..video.timeline import choose_frames
 from .config import ExtractConfig
 from .text_clips import TextClips
@@ -70,6 +73,8 @@ class ClipDataset(Dataset[Item]):
     def _read(self, view: View) -> np.ndarray:
         if self._texts is not None:
             return self._texts.read(view.sample)
+        if self._extraction.crop == "hands":
+            return self._crop_hands(view)
         return self._read_poses(view) if self.config.medium == "poses" else self._decode(view)
 
     def _read_poses(self, view: View) -> np.ndarray:
@@ -83,6 +88,20 @@ class ClipDataset(Dataset[Item]):
             phase=view.frame_offset,
             fps=sample.fps,
         )
+
+    def _crop_hands(self, view: View) -> np.ndarray:
+        """Return pictures of both hands: (T, S, S, 3), uint8, S the image size of the encoder."""
+        sample, hands = view.sample, self._extraction.hands
+        clip, place = self._manifest.clip(sample), self._manifest.file(sample, "poses")
+        poses, info, timeline = read_poses(place), probe(clip), read_timeline(clip)
+        check_frames(poses, timeline.num_frames, origin=str(place))
+        chosen = {"sampling": self._extraction.sampling(self.config.sampling), "phase": view.frame_offset}
+        boxes = hand_boxes(
+            poses, choose_frames(timeline, **chosen), height=info.height, width=info.width, config=hands,
+            seed=derive_seed(self._extraction.seed, "hands", sample.id),
+        )  # fmt: skip
+        frames = read_frames(clip, **chosen, size=hands.source_size, fit=self.config.fit)
+        return crop_hands(frames, boxes, size=self.config.image_size // len(HANDS))
 
     def _decode(self, view: View) -> np.ndarray:
         config, clip = self.config, self._manifest.clip(view.sample)

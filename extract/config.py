@@ -7,6 +7,7 @@ from ..core.device import Precision, available_cores
 from ..core.errors import ConfigError
 from ..core.sample import Source
 from ..encoder.config import EncoderConfig, PoseConfig
+from ..encoder.hand_crops import HandsConfig
 from ..poses.normalise import Normalisation
 from ..video.augmentation import AugmentConfig
 from ..video.sampling import FrameSampling
@@ -142,12 +143,17 @@ class ExtractConfig:
     """Settings for ``--encoder poses``."""
     hf_text: HfTextConfig = HfTextConfig()
     """Settings for ``--encoder hf-text:NAME``."""
+    crop: Literal["none", "hands"] = "none"
+    """``hands``: encode crops of both hands, around the key points of pose files, in place of pictures."""
+    hands: HandsConfig = HandsConfig()
+    """Settings for ``crop: hands``."""
     views: int = 0
     """Number of augmented passes over each training video, besides the clean pass."""
     augment: AugmentConfig = AugmentConfig()
     """Limits of the augmentation of a view."""
     seed: int = 0
-    """Seed of the views, and of the random weights of a timm backbone without pretraining."""
+    """Seed of the views, of the frames drawn by ``hands.share``, and of the random weights of a timm backbone
+    without pretraining."""
 
     def __post_init__(self) -> None:
         for name in ("frame_batch", "threads"):
@@ -159,6 +165,11 @@ class ExtractConfig:
             raise ConfigError(f"phase must be 0 or more, but is {self.phase}.")
         if self.views < 0:
             raise ConfigError(f"views must be 0 or more, but is {self.views}.")
+        if self.crop == "hands" and (self.views or self.keep_partial):
+            raise ConfigError(
+                "views must be 0 and keep_partial false where crop is hands, but are "
+                f"{self.views} and {str(self.keep_partial).lower()}."
+            )
         if self.workers is not None and self.workers < 0:
             raise ConfigError(f"workers must be 0 or more, but is {self.workers}.")
 

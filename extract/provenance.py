@@ -107,6 +107,14 @@ def _preprocessing(
     preprocessing["sampling"] = config_to_dict(config.sampling(encoder.config.sampling))
     # Options that are off are left out: a cache made before an option existed stays the same.
     preprocessing |= {key: True for key in ("compile", "keep_partial") if getattr(config, key)}
+    if config.crop == "hands":
+        # With every frame cropped nothing is drawn, and the seed has no influence.
+        seed = {"seed": config.seed} if config.hands.share < 1 else {}
+        preprocessing["crop"] = {"part": "hands", **config_to_dict(config.hands), **seed}
+        # A crop is resized as a whole: these settings of the encoder do not apply.
+        preprocessing = {
+            key: value for key, value in preprocessing.items() if key not in ("fit", "resize_size")
+        }
     # Key points do not depend on the videos.
     if copies is not None and encoder.config.medium == "video":
         preprocessing["copies"] = asdict(copies)

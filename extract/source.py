@@ -1,5 +1,6 @@
 """Loading of the encoder: from a directory, from timm, or from transformers."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -7,6 +8,7 @@ import torch
 from ..core.errors import ConfigError, ModelError, did_you_mean
 from ..corpora.descriptions import Descriptions
 from ..encoder.frozen import FrozenEncoder
+from ..encoder.hand_encoder import HandEncoder
 from ..encoder.pose_encoder import PoseEncoder
 from ..encoder.store import fingerprint, fingerprint_of, load_frozen
 from .config import ExtractConfig
@@ -23,18 +25,24 @@ def load_source(
         ckpt: an encoder directory, or a run directory with an encoder directory; or
         encoder: ``timm:NAME``, ``hf-video:NAME`` or ``hf-text:NAME``, where the name may be a directory,
             or ``poses``.
-        config: settings of a timm backbone, a clip encoder, a text encoder or key points.
+        config: settings of a timm backbone, a clip encoder, a text encoder or key points, and of crops.
         descriptions: descriptions of the frames, for a text encoder.
 
     Raises:
         ModelError: the encoder does not exist or cannot be loaded.
-        ConfigError: a text encoder has no descriptions, or another encoder has some.
+        ConfigError: a text encoder has no descriptions, or another encoder has some. Hands are cropped for an
+            encoder of other input than single pictures.
     """
     if (descriptions is not None) != (encoder or "").startswith("hf-text:"):
         raise ConfigError(
             "--descriptions DIR must be given for --encoder hf-text:NAME, and for no other encoder, but is "
             f"{'not given' if descriptions is None else 'given'}."
         )
+    if config.crop == "hands":
+        plain = replace(config, crop="none")
+        pictures, _ = load_source(ckpt=ckpt, encoder=encoder, config=plain, descriptions=descriptions)
+        hands = HandEncoder(pictures, config.hands)
+        return hands, fingerprint_of(hands)
     if ckpt is not None:
         return load_frozen(ckpt), fingerprint(ckpt)
     if encoder == "poses":
