@@ -82,9 +82,9 @@ def command(
     """Translate VIDEOS, one line for each on standard output, in the order given.
 
     A video is a file, or a folder of frames (.png, .jpg). Any other folder stands for the videos and the
-    folders of frames in it, in natural order. For an encoder of poses a video is a pose file. A video that
-    cannot be translated gives an empty line, is named on standard error, and stops no other; exit code 1.
-    --config and --set give decoding, such as --set num_beams=1.
+    folders of frames in it, in natural order. An encoder of poses takes pose files, or detects key points in
+    a video. A video that cannot be translated gives an empty line, is named on standard error, and stops no
+    other; exit code 1. --config and --set give decoding, such as --set num_beams=1.
 
     With --segment a video may be of any length. Each segment is a line: video, start and end in seconds, and
     sentence, with tabs between.

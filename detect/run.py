@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ..core.errors import DataError
 from ..core.files import write_json
 from ..core.progress import progress
@@ -23,10 +21,9 @@ from ..core.signals import Interrupted
 from ..corpora.layout import place_in
 from ..corpora.manifest import Manifest, has_file, write_manifest
 from ..poses.array_files import read_npz, write_npz
-from ..poses.clip import PoseClip, make_clip
-from ..poses.layouts import LAYOUTS, MEDIAPIPE
+from ..poses.clip import PoseClip
 from ..poses.normalise import THRESHOLD, normalise
-from ..video.pictures import stream_pictures
+from .clip import find_key_points
 from .plan import RECORD, Detection, check_folder, is_written, pose_path
 from .pool import DetectorPool
 from .result import Detected, Found, count_seen
@@ -128,25 +125,15 @@ def _write(detection: Detection, pool: DetectorPool, sample: Sample, path: Path)
         DataError: the video cannot be read to its end, has another number of frames than the manifest says,
             or the detector failed.
     """
-    pictures = stream_pictures(detection.manifest.clip(sample), longest_side=detection.config.longest_side)
-    points, size = list[np.ndarray](), (0, 0)
+    source = detection.manifest.clip(sample)
     with pool.lend() as detector:
-        detector.begin_clip()
-        for picture in pictures:
-            size = (picture.shape[1], picture.shape[0])
-            points.append(detector.find(picture))
-    if len(points) != sample.num_frames:
+        clip, size = find_key_points(source, detector, config=detection.config, fps=sample.fps)
+    if len(clip) != sample.num_frames:
         raise DataError(
-            f"the manifest says {sample.num_frames} frames, but the video has {len(points)}. "
+            f"the manifest says {sample.num_frames} frames, but the video has {len(clip)}. "
             "Run fla prepare again."
         )
     # Written only now, when the video was read to its end.
-    found = np.stack(points)
-    clip = make_clip(found[..., :2], found[..., 2], origin=str(path), layout=MEDIAPIPE.name, fps=sample.fps)
-    if detection.config.layout != MEDIAPIPE.name:
-        chosen = list(MEDIAPIPE.chosen)
-        layout = LAYOUTS[detection.config.layout]
-        clip = replace(clip, points=clip.points[:, chosen], scores=clip.scores[:, chosen], layout=layout)
     write_npz(path, clip, size=size)
     return clip
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import DataError
+from ..detect.clip import detect_video
 from ..encoder.frozen import FrozenConfig
 from ..encoder.pose_clips import normalise_points, thin_out
 from ..poses.clip import PoseClip
 from ..poses.motion import hand_movement
-from ..poses.reading import read_poses
+from ..poses.reading import SUFFIXES, read_poses
 from ..video import Clip, DamagedVideoError, read_frames, read_timeline
 from ..video.motion import measure_motion
 from ..video.segments import Motion, SegmentConfig, find_segments
@@ -106,5 +107,6 @@ class ClipReader:
     def _poses(self, path: Path) -> PoseClip:
         # The segments of a file follow one another: the file is read once.
         if self._last is None or self._last[0] != path:
-            self._last = (path, read_poses(path))
+            # A video goes through the detector first.
+            self._last = (path, read_poses(path) if path.suffix in SUFFIXES else detect_video(path))
         return self._last[1]

@@ -1,0 +1,74 @@
+"""Key points of one clip, found by a detector."""
+
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from ..core.errors import DataError
+from ..poses.array_files import read_npz, write_npz
+from ..poses.clip import PoseClip, make_clip
+from ..poses.layouts import LAYOUTS, MEDIAPIPE
+from ..video.clip import Clip
+from ..video.decoding import first_frame
+from ..video.pictures import stream_pictures
+from .config import DetectConfig
+from .detector import Detector
+from .environment import default_environment, worker_command
+
+
+def find_key_points(
+    clip: Clip, detector: Detector, *, config: DetectConfig, fps: float | None
+) -> tuple[PoseClip, tuple[int, int]]:
+    """Return the key points of every frame of a clip, and the width and height of the pictures in pixels.
+
+    One picture at a time is in memory.
+
+    Args:
+        clip: a video file or a folder of pictures, or a part of a video.
+        detector: detector that no other thread uses.
+        config: settings.
+        fps: frames per second of the clip. None: unknown.
+
+    Raises:
+        DataError: the clip cannot be read to its end, or the detector failed.
+    """
+    points, size = list[np.ndarray](), (1, 1)
+    detector.begin_clip()
+    for picture in stream_pictures(clip, longest_side=config.longest_side):
+        size = (picture.shape[1], picture.shape[0])
+        points.append(detector.find(picture))
+    found = np.stack(points)
+    # Shares of the sides, which do not depend on the size of the picture.
+    poses = make_clip(found[..., :2], found[..., 2], origin=str(clip.path), layout=MEDIAPIPE.name, fps=fps)
+    if config.layout != MEDIAPIPE.name:
+        chosen, layout = list(MEDIAPIPE.chosen), LAYOUTS[config.layout]
+        poses = replace(poses, points=poses.points[:, chosen], scores=poses.scores[:, chosen], layout=layout)
+    return poses, size
+
+
+def detect_video(path: Path) -> PoseClip:
+    """Return the key points of a video file, by the detector in the usual environment with default settings.
+
+    The detector is started for this video, and ended behind it.
+
+    Raises:
+        ConfigError: the environment does not exist, or the detector does not start.
+        DataError: the path is no video file, the video cannot be read, or the detector failed.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} must be a pose file or a video file, but is none.")
+    config, clip = DetectConfig(), Clip(path=path)
+    # A damaged video is told before a missing environment.
+    fps = first_frame(clip).fps
+    command = worker_command(default_environment())
+    detector = Detector(command, settings=config.for_detector, timeout_seconds=config.timeout_seconds)
+    try:
+        poses, size = find_key_points(clip, detector, config=config, fps=fps)
+    finally:
+        detector.close()
+    # By way of a file, which rounds: the features are then those of a pose file, to the last bit.
+    with TemporaryDirectory() as folder:
+        write_npz(file := Path(folder) / "clip.npz", poses, size=size)
+        return read_npz(file)
