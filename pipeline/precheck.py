@@ -76,9 +76,12 @@ def how_named(made: Mapping[str, Any]) -> Literal["name", "weights"] | None:
 
     Returns:
         ``name``: the record names weights of timm or of the hub, ``weights``: the weights must be given.
-        None: the record describes no timm model and no clip encoder.
+        None: the record describes no timm model and no clip encoder, or crops of hands.
     """
     settings = made.get("encoder_config") or {}
+    # Crops need key points of each clip, which a video alone does not have.
+    if "crop" in settings:
+        return None
     if settings.get("source") == CLIP_SOURCE:
         return "name" if "hub_id" in made["preprocessing"] else "weights"
     # An encoder of stage one was stored, which switches pretrained off. Weights of a file are on record as
