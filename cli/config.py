@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
-from ..configs import PRETRAIN_PRESETS, TUNE_PRESETS
+from ..configs import DIFFUSION_PRESETS, PRETRAIN_PRESETS, TUNE_PRESETS
 from ..core.config import load_config
 from ..core.errors import ConfigError, RunError, did_you_mean
 from ..core.files import visible
 from ..core.settings import Setting, settings_of
 from .options import config_options, emit, json_option
 
-PRESETS = {"pretrain": PRETRAIN_PRESETS, "tune": TUNE_PRESETS}
+DIFFUSION = "tune --decoder diffusion"
+PRESETS = {"pretrain": PRETRAIN_PRESETS, "tune": TUNE_PRESETS, DIFFUSION: DIFFUSION_PRESETS}
 """Command -> folder of presets."""
 CLASSES = {
     "prepare": ("corpora.config", "PrepareConfig"),
@@ -25,6 +26,7 @@ CLASSES = {
     "describe": ("describe.config", "DescribeConfig"),
     "map": ("describe.map_config", "MapConfig"),
     "tune": ("finetune.config", "TuneConfig"),
+    DIFFUSION: ("diffusion.config", "DiffusionConfig"),
     "evaluate": ("training.config", "DecodingConfig"),
     "translate": ("training.config", "DecodingConfig"),
     "demo": ("demo.config", "load_demo_config"),
@@ -52,7 +54,7 @@ def list_presets(as_json: bool) -> None:
         for name, folder in PRESETS.items()
         for file in visible(folder.glob("*.yaml"))
     ]
-    lines = [f"{row['command']:10}{row['preset']:20}{row['about']}" for row in rows]
+    lines = [f"{row['command']:26}{row['preset']:20}{row['about']}" for row in rows]
     emit(as_json, {"presets": rows}, "\n".join(lines))
 
 

@@ -10,6 +10,7 @@ import click
 
 from ..configs import TUNE_PRESETS
 from ..core.missing import Missing, describe_missing
+from ..diffusion.config import DiffusionConfig
 from .options import (
     allow_config_change_option,
     config_options,
@@ -22,7 +23,7 @@ from .options import (
     seed_option,
     table,
 )
-from .tuning import tune_config, tuning_options
+from .tuning import diffusion_config, tune_config, tuning_options
 
 
 @click.command()
@@ -36,6 +37,10 @@ from .tuning import tune_config, tuning_options
     help="Begin with the projectors, and without --llm the language model, of RUN.",
 )  # fmt: skip
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The run directory.")
+@click.option(
+    "--decoder", type=click.Choice(["lm", "diffusion"]), default="lm", show_default=True,
+    help="The language model with LoRA, or diffusion in a text latent over a frozen encoder-decoder.",
+)  # fmt: skip
 @click.option("--in-memory", is_flag=True, help="Read all features first and keep them in memory.")
 @click.option(
     "--trim-vocab", is_flag=True, help="Keep only the tokens that the training sentences and prompts need."
@@ -58,6 +63,7 @@ def command(
     llm: str | None,
     init: Path | None,
     out: Path,
+    decoder: str,
     in_memory: bool,
     trim_vocab: bool,
     allow_lossy_tokenizer: bool,
@@ -74,7 +80,7 @@ def command(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Stage two: tune a 4-bit language model on cached features alone.
+    """Stage two: tune a 4-bit language model on cached features alone, or train a diffusion decoder.
 
     Exit code 1: clips are missing, since extraction rejected them or a stream lacks them. They are named, and
     the run is trained without them.
@@ -84,6 +90,19 @@ def command(
     from ..finetune.run_files import initial_llm
     from ..pipeline.precheck import check_features
 
+    if decoder == "diffusion":
+        if llm is None or init or trim_vocab or allow_lossy_tokenizer or train:
+            raise click.UsageError(
+                "--decoder diffusion needs --llm, and has no --init, --trim-vocab, --allow-lossy-tokenizer "
+                "and --train: its language model stays as it is."
+            )
+        _diffuse(
+            features, llm=llm, out=out, resume=resume, device=device, limit=limit, in_memory=in_memory,
+            allow_config_change=allow_config_change, dry_run=dry_run, as_json=as_json,
+            config=diffusion_config(
+                config_source, overrides, seed=seed, batch_tokens=batch_tokens, quantise=quantise
+            ),
+        )  # fmt: skip
     # An absent flag must not switch off a setting of --config.
     flags = {"trim_vocab": trim_vocab, "allow_lossy_tokenizer": allow_lossy_tokenizer}
     overrides = (*overrides, *(f"{name}=true" for name, given in flags.items() if given))
@@ -108,6 +127,39 @@ def command(
         in_memory=in_memory, allow_config_change=allow_config_change,
     )  # fmt: skip
     _finish(tuned.to_dict(), tuned.missing, as_json)
+
+
+def _diffuse(
+    features: tuple[Path, ...],
+    *,
+    llm: str,
+    config: DiffusionConfig,
+    out: Path,
+    resume: bool,
+    device: str,
+    limit: int | None,
+    dry_run: bool,
+    as_json: bool,
+    **more: bool,
+) -> NoReturn:
+    """Train a diffusion decoder, print the result, and end the command."""
+    from ..core.hub import find_source
+    from ..core.run import check_run_folder, is_first_process
+    from ..pipeline.precheck import check_features
+
+    check_features(features, "train")
+    if not dry_run and is_first_process():
+        check_run_folder(out, resume=resume)
+    find_source(llm)
+    from ..diffusion.train import plan_diffusion, tune_diffusion  # loads torch, which takes seconds
+
+    if dry_run:
+        planned = plan_diffusion(features, llm=llm, config=config, device=device, limit=limit)
+        _finish(asdict(planned), planned.missing, as_json)
+    trained = tune_diffusion(
+        features, llm=llm, config=config, out=out, resume=resume, device=device, limit=limit, **more
+    )
+    _finish(trained.to_dict(), trained.missing, as_json)
 
 
 def _finish(content: dict[str, Any], missing: Mapping[str, Missing], as_json: bool) -> NoReturn:

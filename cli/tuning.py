@@ -4,8 +4,9 @@ from typing import Any, get_args
 
 import click
 
-from ..configs import TUNE_PRESETS
+from ..configs import DIFFUSION_PRESETS, TUNE_PRESETS
 from ..core.config import load_config
+from ..diffusion.config import DiffusionConfig
 from ..finetune.config import Quantise, Train, TuneConfig
 from .options import with_seed
 
@@ -49,6 +50,26 @@ def tune_config(
         TuneConfig,
         base=TuneConfig(),
         presets=TUNE_PRESETS,
+        source=source,
+        overrides=with_seed((*overrides, *options), seed),
+    )
+
+
+def diffusion_config(
+    source: str | None,
+    overrides: tuple[str, ...],
+    *,
+    seed: int | None,
+    batch_tokens: int | None,
+    quantise: str | None,
+) -> DiffusionConfig:
+    """Return the settings of ``fla tune --decoder diffusion``, like :func:`tune_config`."""
+    given = {"training.batch_tokens": batch_tokens, "quantise": quantise}
+    options = (f"{name}={value}" for name, value in given.items() if value is not None)
+    return load_config(
+        DiffusionConfig,
+        base=DiffusionConfig(),
+        presets=DIFFUSION_PRESETS,
         source=source,
         overrides=with_seed((*overrides, *options), seed),
     )

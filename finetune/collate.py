@@ -26,18 +26,30 @@ def collate(items: Sequence[Mapping[str, Any]], *, codec: TextCodec) -> dict[str
         codec: text codec of the language model.
     """
     prompts, prompt_mask = pad_rows([_ids(codec.prompt_ids(item["language"], _task(item))) for item in items])
-    targets, target_mask = pad_rows([_ids(codec.target_ids(item["text"])) for item in items])
     return {
-        **_features(items),
+        **collate_features(items),
         "prompt_ids": prompts,
         "prompt_lengths": prompt_mask.sum(dim=1),
+        **collate_sentences(items, codec=codec),
+    }
+
+
+def collate_sentences(items: Sequence[Mapping[str, Any]], *, codec: TextCodec) -> dict[str, Tensor]:
+    """Return the sentences of clips as labels (B, L), and the first ids of the decoder (B, K).
+
+    Args:
+        items: at least ``text`` and ``language`` of each clip.
+        codec: text codec of the language model.
+    """
+    targets, target_mask = pad_rows([_ids(codec.target_ids(item["text"])) for item in items])
+    return {
         "decoder_prefix_ids": torch.stack([_ids(codec.decoder_prefix_ids(i["language"])) for i in items]),
         # The mask and not the id marks padding: many models pad with the end token, which is a label too.
         "labels": targets.masked_fill(~target_mask.bool(), IGNORED),
     }
 
 
-def _features(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+def collate_features(items: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
     """Return the padded features of each stream, with lengths."""
     given = [item["features"] for item in items]
     # Clips with a single stream, and clips made by hand, need no tuple.

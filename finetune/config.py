@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from ..core.errors import ConfigError, did_you_mean
 from ..core.sample import DEFAULT_TASK, TASKS
@@ -93,16 +93,22 @@ class ContrastiveConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneTraining(TrainingConfig):
-    """Training settings of stage two."""
+class FeatureTraining(TrainingConfig):
+    """Training settings of a run on cached features."""
 
     batch_tokens: int
     """Largest number of language model positions in a batch, padding included: projected features, prompt and
     sentence. An encoder-decoder pads encoder and decoder separately."""
+    at_least_one = (*TrainingConfig.at_least_one, "batch_tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneTraining(FeatureTraining):
+    """Training settings of stage two."""
+
     passes_by_task: dict[str, float] = field(default_factory=dict)
     """Passes over the clips of a task in an epoch, for training on several tasks. ``{isolated: 0.5}`` shows
     half of the single signs. A task without an entry has one pass."""
-    at_least_one = (*TrainingConfig.at_least_one, "batch_tokens")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -114,6 +120,20 @@ class TuneTraining(TrainingConfig):
                     f"'training.passes_by_task.{task}' must be above 0 and at most {MOST_PASSES}, but is "
                     f"{passes}."
                 )
+
+
+class FeatureRunConfig(Protocol):
+    """Settings that all runs on cached features have, whatever their decoder."""
+
+    @property
+    def training(self) -> FeatureTraining:
+        """Settings of the training on clips."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,9 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from ..core.device import resolve_dtype
 from ..core.errors import ConfigError
 from ..llm.conditioned_lm import Conditioning, label_counts
-from ..llm.load import LanguageModel, without_fp16
+from ..llm.load import LanguageModel
 from ..llm.lora import lora_groups
 from ..llm.loss import summed_cross_entropy
 from ..llm.text_codec import TextCodec
@@ -258,13 +257,7 @@ class StageTwoModel(TranslationModel):
 
     def _autocast(self) -> torch.autocast:
         """Return the autocast context of this model, for any context of the caller."""
-        device: torch.device = self.language_model.model.device
-        kind: str = self.language_model.model.config.model_type
-        # T5 overflows in fp16, also where the engine runs in fp16.
-        dtype = without_fp16(resolve_dtype(self.config.training.precision, device), kind)
-        if dtype == torch.float32:
-            return torch.autocast(device.type, enabled=False)
-        return torch.autocast(device.type, dtype=dtype)
+        return self.language_model.autocast(self.config.training.precision)
 
     def _translation_loss(self, conditioning: Conditioning, labels: Tensor, targets: Tensor) -> Tensor:
         """Return the weighted sum of the cross entropy over all labels."""

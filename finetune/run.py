@@ -19,13 +19,13 @@ from ..training.checkpoints import last_checkpoint
 from ..training.evaluation import EvaluationSet, predict, write_predictions
 from ..training.processes import is_main_process, wait_for_all
 from ..training.resuming import changed_settings, describe_batches, log_changes, refuse_other_batches
-from .config import TuneConfig
+from .config import FeatureRunConfig
 from .data import FeatureItems
 from .initial_weights import describe_init
 from .mapped_streams import copy_mappers
 from .model import StageTwoModel
 from .run_files import CONFIG
-from .store import describe_run, save_stage_two
+from .store import RunModel, describe_run, save_stage_two
 
 CLIPS = "clips.json"
 """File of a run with the training clips, compared on a resume."""
@@ -59,7 +59,7 @@ class TuneResult:
 
 def check_run(
     out: Path,
-    config: TuneConfig,
+    config: FeatureRunConfig,
     *,
     llm: str,
     init: Path | None = None,
@@ -97,13 +97,13 @@ def check_run(
     _refuse_other_llm(out, llm)
     _refuse_other_init(out, init)
     _refuse_other_clips(out, _clips(train, dev))
-    begun = config_to_dict(load_config(TuneConfig, source=str(out / CONFIG)))
+    begun = config_to_dict(load_config(type(config), source=str(out / CONFIG)))
     return changed_settings(out, begun, config_to_dict(config), allow=allow_config_change)
 
 
 def begin_run(
     out: Path,
-    model: StageTwoModel,
+    model: RunModel,
     *,
     batches: BatchDataset,
     train: FeatureItems,

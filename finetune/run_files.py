@@ -25,6 +25,8 @@ from ..llm.config import KEPT_IDS, LORA_PARTS
 from .config import Train, TuneConfig
 
 RUN_FORMAT = 1
+DIFFUSION = "diffusion"
+"""Entry ``decoder`` in ``run.json`` of a run of :mod:`fla_llm.diffusion`. Other runs have no such entry."""
 CONFIG, RUN, PROJECTOR, LORA, LLM = "config.yaml", "run.json", "projector.safetensors", "lora", "llm"
 SHARED_PARTS = (RUN, CONFIG, PROJECTOR)
 PARTS = (*SHARED_PARTS, *(f"{LORA}/{part}" for part in LORA_PARTS))
@@ -46,13 +48,17 @@ def check_parts(run: Path) -> dict[str, Any]:
     """Check the files of a finished stage-two run, and return the content of ``run.json``.
 
     Raises:
-        RunError: a part is missing, or the directory is of another kind.
+        RunError: a part is missing, or the directory is of another kind, such as a diffusion run.
         ModelError: a file of weights is cut, empty, or a Git LFS pointer.
         DataError: ``run.json`` is no JSON.
     """
     described = read_json(run / RUN) if (run / RUN).is_file() else {}
     if not isinstance(described, dict):
         raise RunError(f"{run / RUN} must describe a stage-two run, but holds {type(described).__name__}.")
+    if described.get("decoder") == DIFFUSION:
+        raise RunError(
+            f"{run} draws its sentences by diffusion, which this command cannot do.\nRun: fla evaluate {run}"
+        )
     parts = [
         *parts_of(described.get("train", "lora+projector")),
         *[KEPT_IDS] * bool(described.get("trimmed_to")),

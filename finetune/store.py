@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import torch
 from peft import PeftModel
@@ -23,7 +23,7 @@ from ..llm.quantisation import prepare_frozen
 from ..llm.trim import trim
 from ..llm.vocabulary import keep_ids, read_kept_ids
 from .build import base_dtype
-from .config import TuneConfig
+from .config import FeatureRunConfig, TuneConfig
 from .model import StageTwoModel
 from .run_files import (
     CONFIG,
@@ -39,6 +39,25 @@ from .run_files import (
     relative_to,
 )
 from .streams import StreamRecord, records_of, warn_of_other_videos
+
+
+class RunModel(Protocol):
+    """Model of a run on cached features, whatever its decoder."""
+
+    @property
+    def language_model(self) -> LanguageModel:
+        """The language model as it was loaded."""
+        ...
+
+    @property
+    def config(self) -> Any:
+        """Settings of the run, a :class:`.FeatureRunConfig`."""
+        ...
+
+    @property
+    def streams(self) -> tuple[StreamRecord, ...]:
+        """Record of each input stream."""
+        ...
 
 
 def describe_run(
@@ -79,12 +98,12 @@ class EvaluationBounds(TypedDict):
     max_tokens: int
 
 
-def evaluation_bounds(config: TuneConfig) -> EvaluationBounds:
+def evaluation_bounds(config: FeatureRunConfig) -> EvaluationBounds:
     """Return the bounds of the settings."""
     return {"max_clips": config.training.batch_clips, "max_tokens": config.training.batch_tokens}
 
 
-def recorded_bounds(run: Path, config: TuneConfig) -> EvaluationBounds:
+def recorded_bounds(run: Path, config: FeatureRunConfig) -> EvaluationBounds:
     """Return the bounds in ``run.json``, or the bounds of the settings for an older run."""
     return read_json(run / RUN).get("evaluation_batches") or evaluation_bounds(config)
 
@@ -180,7 +199,7 @@ def check_features(model: StageTwoModel, fingerprint: str) -> None:
     check_fingerprint(fingerprint, tuned_on=model.feature_fingerprint)
 
 
-def check_streams(model: StageTwoModel, given: Sequence[StreamRecord]) -> None:
+def check_streams(model: RunModel, given: Sequence[StreamRecord]) -> None:
     """Refuse features of other streams than the model was tuned on, or in another order.
 
     Raises:
@@ -194,7 +213,7 @@ def check_streams(model: StageTwoModel, given: Sequence[StreamRecord]) -> None:
             "Give --features once for each stream, in the order of fla tune."
         )
     if len(wanted) == 1:
-        check_features(model, given[0].fingerprint)
+        check_fingerprint(given[0].fingerprint, tuned_on=wanted[0].fingerprint)
     for number, (want, found) in enumerate(zip(wanted, given, strict=True), start=1):
         if found.fingerprint != want.fingerprint:
             raise CacheError(

@@ -27,7 +27,7 @@ from ..training.train_loop import fit
 from .batching import TrainBatches, feature_evaluation_set
 from .build import base_dtype, warn_of_equal_prompts
 from .collate import collate
-from .config import TuneConfig
+from .config import FeatureRunConfig, TuneConfig
 from .data import FeatureItems, open_caches
 from .initial_weights import load_projectors
 from .model import StageTwoModel
@@ -96,7 +96,7 @@ def tune(
     with report_interruption(out):
         check_tracker(config.training.report_to)
         train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
-        missing = _missing(train, dev)
+        missing = missing_by_split(train, dev)
         torch_device = local_device(resolve_device(device))
         join_processes(torch_device)
         changed: dict[str, Any] = {}
@@ -164,12 +164,12 @@ def plan(
         padding_share=data.padding_share,
         trained_parameters=model.num_trained,
         loss=loss,
-        missing=_missing(train, dev),
+        missing=missing_by_split(train, dev),
     )
 
 
 def open_clips(
-    features: Sequence[Path], *, config: TuneConfig, limit: int | None = None, in_memory: bool = False
+    features: Sequence[Path], *, config: FeatureRunConfig, limit: int | None = None, in_memory: bool = False
 ) -> tuple[FeatureItems, FeatureItems | None]:
     """Return the clips of ``train``, and of ``dev`` if a cache has this split.
 
@@ -209,7 +209,7 @@ def _check_has_part(folder: Path) -> None:
         )
 
 
-def _missing(train: FeatureItems, dev: FeatureItems | None) -> dict[str, dict[str, str]]:
+def missing_by_split(train: FeatureItems, dev: FeatureItems | None) -> dict[str, dict[str, str]]:
     """Return the missing clips of each split with reasons, without complete splits."""
     splits = {"train": train.missing, "dev": {} if dev is None else dev.missing}
     return {split: clips for split, clips in splits.items() if clips}

@@ -20,6 +20,7 @@ from transformers import (
     PreTrainedModel,
 )
 
+from ..core.device import Precision, resolve_dtype
 from ..core.errors import ModelError
 from ..core.files import read_json, sha256_file, visible
 from ..core.hub import find_source, load_pretrained
@@ -54,6 +55,15 @@ class LanguageModel:
     """Original model and settings of a copy of ``fla quantise``. None for other models."""
     kept_ids: list[int] | None = None
     """Tokenizer ids of a trimmed model, ascending. None for a whole vocabulary."""
+
+    def autocast(self, precision: Precision) -> torch.autocast:
+        """Return the autocast context of computations with this model, for any context of the caller."""
+        device = self.model.device
+        # T5 overflows in fp16, also where the engine runs in fp16.
+        dtype = without_fp16(resolve_dtype(precision, device), self.model.config.model_type)
+        if dtype == torch.float32:
+            return torch.autocast(device.type, enabled=False)
+        return torch.autocast(device.type, dtype=dtype)
 
 
 def without_fp16(dtype: torch.dtype, model_type: str) -> torch.dtype:

@@ -52,9 +52,8 @@ class Seq2SeqLM(ConditionedLM):
 
     def feature_attention(self, conditioning: Conditioning, labels: Tensor) -> list[Tensor]:
         """Return the cross-attention (L_i, T_i). The rest of a row falls on the prompt."""
-        embeds, mask = pad_rows(self.conditioning_rows(conditioning))
         with eager_attention(self.llm):
-            encoded = self.llm.get_encoder()(inputs_embeds=embeds, attention_mask=mask)
+            encoded, mask = self._encoded(conditioning)
             decoded = self.llm.get_decoder()(
                 input_ids=self._read_ids(conditioning, labels),
                 encoder_hidden_states=encoded.last_hidden_state,
@@ -76,9 +75,13 @@ class Seq2SeqLM(ConditionedLM):
         read = torch.where(labels == IGNORED, self.pad_id, labels)[:, :-1]
         return torch.cat([conditioning.decoder_prefix_ids, read], dim=1)
 
-    def _states(self, conditioning: Conditioning, decoder_input_ids: Tensor) -> Tensor:
+    def _encoded(self, conditioning: Conditioning) -> tuple[Any, Tensor]:
+        """Return the output of the encoder, and the mask (B, S) of its real positions."""
         embeds, mask = pad_rows(self.conditioning_rows(conditioning))
-        encoded = self.llm.get_encoder()(inputs_embeds=embeds, attention_mask=mask)
+        return self.llm.get_encoder()(inputs_embeds=embeds, attention_mask=mask), mask
+
+    def _states(self, conditioning: Conditioning, decoder_input_ids: Tensor) -> Tensor:
+        encoded, mask = self._encoded(conditioning)
         if self.head is None:
             inputs: dict[str, Any] = {"encoder_outputs": encoded, "attention_mask": mask}
             return self.llm(**inputs, decoder_input_ids=decoder_input_ids, use_cache=False).logits

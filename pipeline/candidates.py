@@ -8,11 +8,11 @@ import torch
 
 from ..core.errors import ConfigError
 from ..core.sample import DEFAULT_TASK
-from ..finetune.model import StageTwoModel
 from ..scoring.candidates import CandidateScores, choose, score_candidates
 from ..scoring.protocols import find_protocol
 from ..training.config import DecodingConfig
 from ..training.evaluation import EvaluationSet, Translations, translate_all
+from .cache_models import CacheModel
 from .evaluation import Request
 
 Candidates = list[list[dict[str, Any]]]
@@ -20,7 +20,7 @@ Candidates = list[list[dict[str, Any]]]
 
 
 def translate_candidates(
-    model: StageTwoModel,
+    model: CacheModel,
     evaluation: EvaluationSet,
     *,
     request: Request,

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,10 @@ from ..core.files import read_json
 from ..core.missing import log_missing
 from ..core.sample import DEFAULT_TASK, Medium, Sample, Task
 from ..corpora.manifest import Manifest, has_file, read_manifest
-from ..finetune.batching import feature_evaluation_set
 from ..finetune.data import FeatureItems
-from ..finetune.model import StageTwoModel, check_n_best
 from ..finetune.run import CLIPS
 from ..finetune.run_files import RUN as RUN_FILE
-from ..finetune.store import EvaluationBounds, check_streams, load_stage_two, recorded_bounds
+from ..finetune.store import EvaluationBounds, check_streams, recorded_bounds
 from ..llm.tokenizer_coverage import count_too_long
 from ..pretrain.config import check_search
 from ..pretrain.data import evaluation_set
@@ -32,6 +30,7 @@ from ..scoring.scorecard import Systems, score_systems
 from ..scoring.shuffle import other_sentences
 from ..training.config import DecodingConfig
 from ..training.evaluation import EvaluationSet, Translations, predict, score_tasks, write_predictions
+from .cache_models import CacheModel, decoding_of, evaluation_set_of, load_cache_model
 from .candidates import Candidates, check_choice, scores_of_candidates, translate_candidates
 from .evaluation import Coverage, Evaluation, Request
 from .results import earlier_protocols, evaluation_name, keep_scores, predictions_path, trial_settings
@@ -100,12 +99,12 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
     log_missing(request.split, items.missing)
     _one_language(items.languages, items.tasks)  # refused before the model is loaded
     _warn_of_other_tasks(run, items.tasks)
-    model = load_stage_two(run, device=device, llm=request.llm)
+    model = load_cache_model(run, device=device, llm=request.llm)
     # Features of another encoder would give sentences without an error.
     check_streams(model, items.records)
     bounds = recorded_bounds(run, model.config)
     order = _order(request, items.ids, items.texts, items.tasks)
-    evaluation = feature_evaluation_set(items, model=model, **bounds, order=order)
+    evaluation = evaluation_set_of(model, items, bounds=bounds, order=order)
     coverage = Coverage(
         clips=items.num_usable + len(items.missing),
         missing=items.missing,
@@ -158,7 +157,7 @@ def _order(
 
 
 def _evaluate(
-    model: StageOneModel | StageTwoModel,
+    model: StageOneModel | CacheModel,
     evaluation: EvaluationSet,
     *,
     run: Path,
@@ -173,7 +172,7 @@ def _evaluate(
     protocols = named_protocols(request.protocol)
     language = _one_language(evaluation.languages, evaluation.tasks)
     too_long = None
-    if isinstance(model, StageTwoModel):
+    if not isinstance(model, StageOneModel):
         too_long = count_too_long(
             model.codec, evaluation.references, split=request.split, max_new_tokens=decoding.max_new_tokens
         )
@@ -215,24 +214,19 @@ def _evaluate(
     return result
 
 
-def _decoding(model: StageOneModel | StageTwoModel, request: Request) -> DecodingConfig:
+def _decoding(model: StageOneModel | CacheModel, request: Request) -> DecodingConfig:
     """Return the search of the run with the requested changes."""
+    if not isinstance(model, StageOneModel):
+        return decoding_of(model, request)
     source, overrides = request.decoding
     decoding = load_config(DecodingConfig, base=model.config.decoding, source=source, overrides=overrides)
     # Stage one cannot do diverse beam search, which --set may request here.
-    if isinstance(model, StageOneModel):
-        check_search(decoding)
-        return decoding
-    # In diverse beam search each beam gives one hypothesis.
-    if request.n_best is not None and decoding.diversity > 0:
-        decoding = replace(decoding, num_beams=max(decoding.num_beams, request.n_best))
-    if request.n_best is not None:
-        check_n_best(request.n_best, decoding)
+    check_search(decoding)
     return decoding
 
 
 def _translate(
-    model: StageOneModel | StageTwoModel,
+    model: StageOneModel | CacheModel,
     evaluation: EvaluationSet,
     *,
     request: Request,

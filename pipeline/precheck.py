@@ -12,6 +12,7 @@ from ..core.config import load_config
 from ..core.hub import find_source
 from ..core.sample import Split
 from ..corpora.manifest import read_manifest
+from ..diffusion.run_files import check_diffusion_parts, is_diffusion_run, read_diffusion_settings
 from ..encoder.folder import CLIP_SOURCE, check_encoder, is_encoder
 from ..finetune.run_files import base_of, check_parts, reads_key_points
 from ..finetune.run_files import read_settings as read_stage_two
@@ -59,8 +60,12 @@ def precheck_stage_two(
         CacheError: a cache lacks the split.
         ConfigError: a setting is unknown or out of range.
     """
-    described = check_parts(run)
-    _check_decoding(read_stage_two(run).decoding, decoding)
+    if is_diffusion_run(run):
+        described, own = check_diffusion_parts(run), read_diffusion_settings(run).decoding
+    else:
+        described = check_parts(run)
+        own = read_stage_two(run).decoding
+    _check_decoding(own, decoding)
     find_source(base_of(run, described, llm=llm))
     # Weights of other code, for a recorded timm model or clip encoder, are checked where they are loaded.
     if ckpt is not None and (is_encoder(ckpt) or not needs_weights(described)):
@@ -117,4 +122,4 @@ def check_features(features: Sequence[Path], split: Split) -> None:
 def _check_decoding(own: DecodingConfig, decoding: Decoding) -> None:
     source, overrides = decoding
     # Loaded for the errors alone.
-    load_config(DecodingConfig, base=own, source=source, overrides=overrides)
+    load_config(type(own), base=own, source=source, overrides=overrides)

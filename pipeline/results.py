@@ -27,7 +27,8 @@ def trial_settings(request: Request, decoding: DecodingConfig, *, own: DecodingC
     """
     # Device and protocol do not count: neither changes the task of the model.
     limit = [] if request.limit is None else [f"limit={request.limit}"]
-    search = [f"{key}={value:g}" for key, value in vars(decoding).items() if value != getattr(own, key)]
+    changed = {key: value for key, value in vars(decoding).items() if value != getattr(own, key)}
+    search = [f"{key}={value if isinstance(value, str) else f'{value:g}'}" for key, value in changed.items()]
     n_best = [] if request.n_best is None else [f"n_best={request.n_best}"]
     choice = [] if request.choose == "best" else [f"choose={request.choose}"]
     # Draws of two seeds are two results.

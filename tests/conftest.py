@@ -16,7 +16,7 @@ import pytest
 
 from fla_llm.core.logs import configure_logging
 
-SHARED_FIXTURES = ["stage_two_fixtures", "device_fixtures", "house_fixtures"]
+SHARED_FIXTURES = ["stage_two_fixtures", "device_fixtures", "house_fixtures", "diffusion_fixtures"]
 SHARED_DATA = Path(__file__).parents[1].parent / "shared" / "data"
 PATIENCE_SECONDS = 120
 PRELOADED = ["fla_llm.finetune.train"]

@@ -19,9 +19,10 @@ FLOORS = {
     **dict.fromkeys(["corpora", "training", "interchange"], 3),
     **dict.fromkeys(["encoder", "llm", "detect"], 4),
     **dict.fromkeys(["pretrain", "extract", "finetune"], 5),
-    **dict.fromkeys(["pipeline", "planning", "describe"], 6),
-    **dict.fromkeys(["demo", "app"], 7),
-    "cli": 8,
+    "diffusion": 6,
+    **dict.fromkeys(["pipeline", "planning", "describe"], 7),
+    **dict.fromkeys(["demo", "app"], 8),
+    "cli": 9,
 }
 TORCH_FREE = ["core", "configs", "corpora", "poses", "detect", "scoring", "cache", "interchange", "cli"]
 
@@ -126,7 +127,9 @@ def test_rooms_without_torch_load_without_it(room: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("room", ["pretrain", "extract", "finetune", "encoder", "training", "describe"])
+@pytest.mark.parametrize(
+    "room", ["pretrain", "extract", "finetune", "encoder", "training", "describe", "diffusion"]
+)
 def test_settings_load_without_torch(room: str) -> None:
     """A typing error in them is told at once."""
     code = f"import sys, fla_llm.{room}.config; sys.exit('torch' in sys.modules)"
