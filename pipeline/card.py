@@ -74,8 +74,12 @@ def _front(folder: Path, described: dict[str, Any]) -> str:
 
 def _results(folder: Path) -> list[EvalResult]:
     """Return the scores of whole splits, as the hub lists them. Trials and controls are no results."""
+    # A run without dev has no clips of dev.
     clips = read_json(folder / CLIPS) if (folder / CLIPS).is_file() else {}
-    corpus = "+".join(sorted({name for split in clips.values() for name in split["corpora"]})) or "unknown"
+    corpus = (
+        "+".join(sorted({name for split in clips.values() if split for name in split["corpora"]}))
+        or "unknown"
+    )
     return [
         EvalResult(
             task_type="translation", dataset_type=corpus, dataset_name=corpus, dataset_split=split,
@@ -98,6 +102,7 @@ def _base(described: dict[str, Any]) -> tuple[str, str]:
 
 def _made_from(folder: Path, described: dict[str, Any]) -> str:
     source, revision = _base(described)
+    # A run without dev has no clips of dev.
     clips = read_json(folder / CLIPS) if (folder / CLIPS).is_file() else {}
     known = [clips[split] for split in ("train", "dev") if clips.get(split)]
     corpora = sorted({name for split in known for name in split["corpora"]})
