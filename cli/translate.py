@@ -119,15 +119,14 @@ def command(
 
 def _parts(model: str | None, run: Path | None, ckpt: Path | None) -> tuple[Path, Path | None]:
     """Return the folders of the run and of the encoder. None: the run holds or names its encoder."""
-    from ..finetune.run_files import check_parts
-    from ..pipeline.precheck import knows_encoder
+    from ..pipeline.precheck import check_run_parts, knows_encoder
     from ..pipeline.sharing import find_model
 
     if model is not None and run is None and ckpt is None:
         folder = find_model(model)
         # A folder without an encoder is refused by the check of the encoder, which names the file.
-        return folder, None if knows_encoder(folder, check_parts(folder)) else folder
-    if model is None and run is not None and (ckpt is not None or knows_encoder(run, check_parts(run))):
+        return folder, None if knows_encoder(folder, check_run_parts(folder)) else folder
+    if model is None and run is not None and (ckpt is not None or knows_encoder(run, check_run_parts(run))):
         return run, ckpt
     raise click.UsageError(
         "Give the translator by --model, or by --run and --ckpt.\n"

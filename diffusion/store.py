@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from ..core.config import write_config
 from ..core.device import resolve_device, resolve_dtype
 from ..core.files import atomic_write, write_json
+from ..core.sample import DEFAULT_TASK
 from ..core.weights import load_into
 from ..finetune.run_files import CONFIG, DIFFUSION, RUN, RUN_FORMAT, base_of, relative_to
 from ..finetune.store import evaluation_bounds
@@ -40,6 +41,7 @@ def describe_diffusion_run(
         "llm_type": base.model.config.model_type,
         "quantise": config.quantise,
         "languages": languages,
+        "tasks": [DEFAULT_TASK],
         "decoder_prefix_ids": {name: model.codec.decoder_prefix_ids(name) for name in languages},
         "feature_fingerprint": model.streams[0].fingerprint,
         "feature_size": model.streams[0].feature_size,

@@ -5,17 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ..core.config import load_config
-from ..diffusion.batching import clip_evaluation_set
+from ..core.sample import Task
+from ..diffusion.batching import clip_evaluation_set, collate_clips
 from ..diffusion.model import DiffusionModel
 from ..diffusion.run_files import is_diffusion_run
 from ..diffusion.store import load_diffusion
 from ..finetune.batching import feature_evaluation_set
+from ..finetune.collate import collate
 from ..finetune.data import FeatureItems
 from ..finetune.model import StageTwoModel, check_n_best
+from ..finetune.positions import SOURCE, check_positions, source_positions
 from ..finetune.store import EvaluationBounds, load_stage_two
+from ..training.batches import move_batch
 from ..training.config import DecodingConfig
 from ..training.evaluation import EvaluationSet
 from .evaluation import Request
@@ -50,6 +56,44 @@ def evaluation_set_of(
     if isinstance(model, DiffusionModel):
         return clip_evaluation_set(model, items, **bounds, order=order)
     return feature_evaluation_set(items, model=model, **bounds, order=order)
+
+
+def batch_of(
+    model: CacheModel,
+    clips: Sequence[tuple[np.ndarray, ...]],
+    *,
+    language: str,
+    task: Task,
+    names: Sequence[str],
+    texts: Sequence[str] = (),
+) -> dict[str, Tensor]:
+    """Return a batch of clips on the device of the model.
+
+    Args:
+        model: the model.
+        clips: features (T, F) of every stream, for each clip.
+        language: language of the sentences.
+        task: what to write of each clip.
+        names: name of each clip, for errors.
+        texts: sentences as labels. Empty: the clips have no sentences.
+
+    Raises:
+        DataError: a clip has more steps than the language model has positions.
+    """
+    # Without ids: the noise of a diffusion run must not depend on the name of a file.
+    given = {"id": "", "language": language, "task": task}
+    items = [
+        given | {"features": each, "text": text}
+        for each, text in zip(clips, texts or [""] * len(clips), strict=True)
+    ]
+    if isinstance(model, DiffusionModel):
+        return move_batch(collate_clips(items, codec=model.codec), model.llm.device)
+    tasks: list[Task] = [task] * len(clips)
+    lengths = [[len(stream) for stream in streams] for streams in zip(*clips, strict=True)]
+    # Too many positions end in an unclear error of the model, or in noise.
+    needed = source_positions(model, lengths, languages=[language] * len(clips), tasks=tasks)
+    check_positions(model, needed, ids=list(names), steps=lengths[0], what=SOURCE)
+    return move_batch(collate(items, codec=model.codec), model.llm.device)
 
 
 def decoding_of(model: CacheModel, request: Request) -> DecodingConfig:

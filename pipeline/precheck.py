@@ -60,17 +60,23 @@ def precheck_stage_two(
         CacheError: a cache lacks the split.
         ConfigError: a setting is unknown or out of range.
     """
-    if is_diffusion_run(run):
-        described, own = check_diffusion_parts(run), read_diffusion_settings(run).decoding
-    else:
-        described = check_parts(run)
-        own = read_stage_two(run).decoding
-    _check_decoding(own, decoding)
+    described = check_run_parts(run)
+    settings = read_diffusion_settings(run) if is_diffusion_run(run) else read_stage_two(run)
+    _check_decoding(settings.decoding, decoding)
     find_source(base_of(run, described, llm=llm))
     # Weights of other code, for a recorded timm model or clip encoder, are checked where they are loaded.
     if ckpt is not None and (is_encoder(ckpt) or not needs_weights(described)):
         check_encoder(ckpt)
     check_features(features, split)
+
+
+def check_run_parts(run: Path) -> dict[str, Any]:
+    """Check the files of a finished run of ``fla tune``, whatever its decoder. Return ``run.json``.
+
+    Raises:
+        RunError, ModelError: the run is not whole.
+    """
+    return check_diffusion_parts(run) if is_diffusion_run(run) else check_parts(run)
 
 
 def how_named(made: Mapping[str, Any]) -> Literal["name", "weights"] | None:

@@ -1,4 +1,4 @@
-"""Translator that stays loaded: encoder of stage one, projector and language model of stage two."""
+"""Translator that stays loaded: encoder of stage one, and a run of stage two with either decoder."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,18 +12,14 @@ from ..core.device import resolve_device
 from ..core.errors import ConfigError, DataError, RunError
 from ..core.files import read_json
 from ..core.sample import DEFAULT_TASK, Task
+from ..diffusion.model import DiffusionModel
 from ..encoder.encode import encode
 from ..encoder.mapper import apply_mapper
-from ..finetune.collate import collate
 from ..finetune.mapped_streams import load_mappers
-from ..finetune.model import StageTwoModel
-from ..finetune.positions import SOURCE, check_positions, source_positions
 from ..finetune.run_files import RUN, check_fingerprint
-from ..finetune.store import load_stage_two
 from ..finetune.streams import StreamRecord
-from ..training.batches import move_batch
-from ..training.config import DecodingConfig
 from ..video import Clip, select_from_arrays
+from .cache_models import CacheModel, batch_of, load_cache_model
 from .clip_files import ClipReader
 from .evaluation import Decoding
 from .feature_recipe import recipe_of
@@ -79,13 +75,13 @@ class Translator:
             ConfigError: the run was tuned on several languages, and ``language`` is None, or was tuned
                 without ``task``.
             ModelError: the encoder or the language model is missing or damaged.
-            RunError: ``run`` is no stage-two run, or was tuned on several streams.
+            RunError: ``run`` is no run of ``fla tune``, or was tuned on several streams.
         """
         run = Path(run)
         self.device = resolve_device(device)
         _check_task(run, task)
         self.task: Task = task
-        self.model = load_stage_two(run, device=self.device, llm=llm)
+        self.model = load_cache_model(run, device=self.device, llm=llm)
         _check_one_stream(run, self.model)
         stream = self.model.streams[0]
         encoder, fingerprint = encoder_of(run, None if ckpt is None else Path(ckpt), stream)
@@ -95,8 +91,9 @@ class Translator:
         self.recipe = recipe_of(run, stream, encoder=self.encoder, device=self.device)
         self.language = language or _only_language(run)
         source, overrides = decoding
-        own = self.model.config.decoding
-        self.decoding = load_config(DecodingConfig, base=own, source=source, overrides=overrides)
+        own: Any = self.model.config.decoding
+        # A diffusion run has further settings, those of its sampler.
+        self.decoding = load_config(type(own), base=own, source=source, overrides=overrides)
 
     @classmethod
     def from_pretrained(
@@ -192,7 +189,10 @@ class Translator:
 
         Raises:
             DataError: the clip has more steps than the language model has positions.
+            RunError: the run draws sentences by diffusion, whose attention is not on tokens.
         """
+        if isinstance(self.model, DiffusionModel):
+            raise RunError("A run of --decoder diffusion has no attention of tokens on the clip.")
         [weights] = self.model.feature_attention(self.batch([features], names=["the clip"], texts=[text]))
         return weights
 
@@ -210,19 +210,7 @@ class Translator:
             DataError: a clip has more steps than the language model has positions.
         """
         streams = [self._streams_of(each) for each in features]
-        steps = [len(each) for each in features]
-        # Too many positions end in an unclear error of the model, or in noise.
-        tasks: list[Task] = [self.task] * len(steps)
-        needed = source_positions(
-            self.model, [steps] * len(self.mappers), languages=[self.language] * len(steps), tasks=tasks
-        )
-        check_positions(self.model, needed, ids=list(names), steps=steps, what=SOURCE)
-        given = {"id": "", "language": self.language, "task": self.task}
-        items = [
-            given | {"features": each, "text": text}
-            for each, text in zip(streams, texts or [""] * len(steps), strict=True)
-        ]
-        return move_batch(collate(items, codec=self.model.codec), self.model.llm.device)
+        return batch_of(self.model, streams, language=self.language, task=self.task, names=names, texts=texts)
 
     @torch.no_grad()
     def _streams_of(self, features: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -248,7 +236,7 @@ class Translator:
         )  # fmt: skip
 
 
-def _check_one_stream(run: Path, model: StageTwoModel) -> None:
+def _check_one_stream(run: Path, model: CacheModel) -> None:
     # --ckpt names one encoder, which gives the features of one stream and, by mappers, of others.
     encoders = list(dict.fromkeys(stream.encoder_fingerprint for stream in model.streams))
     if len(encoders) > 1:
@@ -256,6 +244,15 @@ def _check_one_stream(run: Path, model: StageTwoModel) -> None:
             f"{run} must be tuned on one stream of features to translate videos, but was tuned on "
             f"{len(encoders)} encoders: --ckpt gives the features of one.\n"
             "Extract the videos with each encoder, and run: fla evaluate"
+        )
+    # Without this check the features of one level would be given to both projectors.
+    levels = sorted(
+        {level for stream in model.streams if stream.mapped_from is None for level in stream.levels}
+    )
+    if len(levels) > 1:
+        raise RunError(
+            f"{run} must be tuned on one level of features to translate videos, but was tuned on "
+            f"{' and '.join(levels)}.\nExtract the videos at each level, and run: fla evaluate"
         )
     # A mapper reads the steps of its own cache: other frames would shift one stream against the other.
     recipes = {str(_frames_of(stream)) for stream in model.streams}

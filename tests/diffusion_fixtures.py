@@ -130,3 +130,14 @@ def fitted(model: Any, batch: dict[str, Any], *, steps: int, rate: float) -> lis
         optimiser.step()
         losses.append(loss.item())
     return losses
+
+
+def small(config: DiffusionConfig, *, epochs: int) -> DiffusionConfig:
+    """Return the settings with another number of epochs in both trainings."""
+    return replace(
+        config,
+        training=replace(config.training, epochs=epochs, batch_clips=8),
+        autoencoder=replace(
+            config.autoencoder, training=replace(config.autoencoder.training, epochs=epochs, batch_clips=8)
+        ),
+    )
