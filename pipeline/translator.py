@@ -102,6 +102,7 @@ class Translator:
         *,
         llm: str | None = None,
         language: str | None = None,
+        task: Task = DEFAULT_TASK,
         device: str = "auto",
     ) -> Self:
         """Load a model folder, as ``fla export`` writes it, or a model on the hub by its name.
@@ -110,13 +111,14 @@ class Translator:
             folder: a folder, or ``user/name`` or ``user/name@revision`` on the hub.
             llm: as the class.
             language: as the class.
+            task: as the class.
             device: as the class.
 
         Raises:
             ModelError: as :func:`.sharing.find_model`.
             FlaError: as the class.
         """
-        return cls(find_model(str(folder)), llm=llm, language=language, device=device)
+        return cls(find_model(str(folder)), llm=llm, language=language, task=task, device=device)
 
     def __call__(self, video: "Video", *, fps: float | None = None) -> str:
         """Return the sentence of one video.

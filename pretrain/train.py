@@ -227,6 +227,8 @@ def _train_samples(manifest: Manifest) -> list[Sample]:
     samples = manifest.split("train")
     if not samples:
         raise DataError(f"The manifest of {manifest.corpus} has no clips in split train.\nRun: fla prepare")
+    if len(tasks := sorted({sample.task for sample in samples})) > 1:
+        logger.warning(f"Stage one has no prompt, so that it cannot tell {' and '.join(tasks)} apart.")
     return samples
 
 

@@ -111,7 +111,7 @@ def test_a_task_has_its_prompt_and_is_one_of_the_run(
     copy = Path(shutil.copytree(model_folder, tmp_path / "copy"))
     described = read_json(copy / "run.json")
     write_json(copy / "run.json", described | {"tasks": ["recognise", "translate"]})
-    translator, given = Translator(copy, task="recognise", device="cpu"), []
+    translator, given = Translator.from_pretrained(copy, task="recognise", device="cpu"), []
 
     def translate(batch: dict[str, Any], decoding: object) -> list[str]:
         given.append(batch["prompt_ids"][0].tolist())

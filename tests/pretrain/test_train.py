@@ -150,6 +150,14 @@ def test_a_plan_counts_and_writes_nothing(corpus: Manifest, tiny_config: Make) -
     assert (planned.train_clips, planned.dev_clips, planned.batches) == (12, 3, 3)
 
 
+def test_a_manifest_of_several_tasks_is_warned_of(
+    corpus: Manifest, tiny_config: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, *others = corpus.samples
+    plan(replace(corpus, samples=(replace(first, task="isolated"), *others)), config=tiny_config())
+    assert "it cannot tell isolated and translate apart" in caplog.text
+
+
 @pytest.mark.parametrize("preset", sorted(path.stem for path in PRETRAIN_PRESETS.glob("*.yaml")))
 def test_every_preset_is_whole(preset: str) -> None:
     config = load_config(PretrainConfig, presets=PRETRAIN_PRESETS, source=preset)
