@@ -1,8 +1,10 @@
 """Cached features as a torch Dataset, for models of your own."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -10,7 +12,11 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from ..cache.reader import FeatureCache
-from ..core.errors import CacheError
+from ..core.errors import CacheError, ConfigError
+
+if TYPE_CHECKING:
+    # The package is optional, and a checker without it knows no more than this.
+    HfDataset = Any
 
 
 class FeatureDataset(Dataset[dict[str, Any]]):
@@ -63,6 +69,38 @@ class FeatureDataset(Dataset[dict[str, Any]]):
             "features": torch.from_numpy(self._cache[number]).float(),
             "text": row.text, "id": row.id, "signer": row.signer, "language": row.language, "task": row.task,
         }  # fmt: skip
+
+    def to_hf_dataset(self) -> "HfDataset":
+        """Return the clips as a ``datasets.Dataset``, with the columns of an item. Features stay float16.
+
+        The rows are written once into the cache of ``datasets``, which finds them again for equal features.
+
+        Raises:
+            ConfigError: the package ``datasets`` is not installed.
+        """
+        try:
+            datasets = import_module("datasets")
+        except ImportError as error:
+            raise ConfigError(
+                f"to_hf_dataset must have the package datasets, but datasets cannot be imported: {error}.\n"
+                "Run: pip install datasets"
+            ) from error
+        words = {name: datasets.Value("string") for name in ("text", "id", "signer", "language")}
+        columns = {"features": datasets.Array2D(shape=(None, self.feature_size), dtype="float16"), **words}
+        return datasets.Dataset.from_generator(
+            self._rows, features=datasets.Features(columns), fingerprint=self._digest()
+        )
+
+    def _rows(self) -> Iterator[dict[str, Any]]:
+        for number in self._numbers:
+            row = self._cache.rows[number]
+            words = {"text": row.text, "id": row.id, "signer": row.signer, "language": row.language}
+            yield {"features": self._cache[number], **words}
+
+    def _digest(self) -> str:
+        """Return a digest of all rows, by which ``datasets`` recognises them."""
+        rows = [(self._cache.rows[number], int(self._cache.crc32[number])) for number in self._numbers]
+        return hashlib.sha256(repr((self._cache.fingerprint, rows)).encode()).hexdigest()
 
     @staticmethod
     def collate(items: Sequence[dict[str, Any]]) -> dict[str, Any]:

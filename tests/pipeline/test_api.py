@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,3 +81,42 @@ def test_a_dataset_has_every_clip_of_the_cache_and_pads_with_zeros(
     assert fla_llm.FeatureDataset(reject(rejected), "test").missing == [rejected]
     with pytest.raises(CacheError, match="must have view 3 of split test, but has the views 0"):
         fla_llm.FeatureDataset(house / "cache", "test", view=3)
+
+
+class Datasets(ModuleType):
+    """Stands for the package datasets where it is not installed: keeps what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__("datasets")
+        self.Dataset, self.Features = self, dict
+
+    def Value(self, dtype: str) -> str:  # noqa: N802  # names of the package
+        return dtype
+
+    def Array2D(self, *, shape: tuple[int | None, int], dtype: str) -> tuple[Any, str]:  # noqa: N802
+        return shape, dtype
+
+    def from_generator(self, rows: Any, *, features: dict[str, Any], fingerprint: str) -> Any:
+        found = [row for row in rows()]
+        assert all(row.keys() == features.keys() for row in found)
+        return found, features, fingerprint
+
+
+def test_a_dataset_becomes_one_of_hugging_face(
+    house: Path, reject: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = fla_llm.FeatureDataset(house / "cache", "test")
+    monkeypatch.setitem(sys.modules, "datasets", Datasets())
+    rows, columns, digest = clips.to_hf_dataset()
+    assert columns["features"] == ((None, clips.feature_size), "float16")
+    for row, clip in zip(rows, clips, strict=True):
+        np.testing.assert_array_equal(row["features"], clip["features"].numpy().astype(np.float16))
+        assert {name: row[name] for name in ("id", "text", "signer")} == {
+            name: clip[name] for name in ("id", "text", "signer")
+        }
+    assert digest == fla_llm.FeatureDataset(house / "cache", "test").to_hf_dataset()[2]
+    # Other rows must not be found under the name of these.
+    assert digest != fla_llm.FeatureDataset(reject(rows[0]["id"]), "test").to_hf_dataset()[2]
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ConfigError, match="Run: pip install datasets"):
+        clips.to_hf_dataset()
