@@ -59,11 +59,10 @@ def command(
     """
     from ..core.run import check_new_folder
     from ..encoder.folder import check_encoder, is_encoder
-    from ..finetune.run_files import check_parts
-    from ..pipeline.precheck import check_features, needs_weights
+    from ..pipeline.precheck import check_features, check_run_parts, needs_weights
 
     # Refuse before torch is loaded and a model is merged for minutes.
-    described = check_parts(run)
+    described = check_run_parts(run)
     check_new_folder(out)
     if ckpt is not None and (is_encoder(ckpt) or not needs_weights(described)):
         check_encoder(ckpt)

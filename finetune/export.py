@@ -5,7 +5,7 @@ reads the export. Without merging, the adapters are copied, and the base model i
 """
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,8 @@ def export_run(
     encoder: FrozenEncoder | None = None,
     with_llm: bool = False,
     device: str = "auto",
+    described: dict[str, Any] | None = None,
+    weights: Sequence[str] = (PROJECTOR,),
 ) -> ExportResult:
     """Export a run for use elsewhere.
 
@@ -92,6 +94,9 @@ def export_run(
         encoder: the encoder of the features, loaded, where it came from no encoder directory.
         with_llm: copy the base model, for a machine without the base model.
         device: device of the merge.
+        described: content of ``run.json`` of a run with another decoder, whose files were checked. None: a
+            run with a tuned language model, which is checked here.
+        weights: files of weights besides those of the language model.
 
     Raises:
         RunError: ``run`` is no finished run or holds nothing to merge, or ``out`` is not empty.
@@ -99,10 +104,10 @@ def export_run(
         ModelError: the base model does not exist, has changed, or shares a weight with an adapted head.
         ConfigError: ``llm`` is given, but the run holds a whole language model.
     """
-    described = check_parts(run)
+    described = dict(described or check_parts(run))
     if merge and not (run / LORA).is_dir():
         raise RunError(
-            f"{run} must hold adapters to be merged, but was trained with train={described['train']}.\n"
+            f"{run} must hold adapters to be merged, but was trained with train={described.get('train')}.\n"
             "Leave --merge out."
         )
     if not merge and (llm is not None or (run / described["llm"]).is_dir()):
@@ -117,14 +122,15 @@ def export_run(
     # An interrupted export may have left this folder: nothing of an earlier export may be mixed in.
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    shutil.copyfile(run / PROJECTOR, partial / PROJECTOR)
+    for name in weights:
+        shutil.copyfile(run / name, partial / name)
     for folder in visible(run.glob("mapper-*")):
         copy_mapper(folder, partial / folder.name)
     if merge:
         _merge(run, partial, precision=precision, llm=llm, device=resolve_device(device))
     else:
         _copy(run, partial, described)
-    if with_llm and described["train"] != "full" and not merge:
+    if with_llm and described.get("train") != "full" and not merge:
         _copy_base(run, partial, described)
     if ckpt is not None:
         _copy_files(find_encoder(ckpt), partial / ENCODER, names=(CONFIG_FILE, WEIGHTS_FILE))
@@ -140,7 +146,7 @@ def export_run(
 
 def _checked_base(run: Path, described: dict[str, Any], *, llm: str | None) -> str:
     """Return the base model for ``run.json`` of the export, as an id or an absolute path."""
-    if described["train"] == "full" and llm is None:
+    if described.get("train") == "full" and llm is None:
         return described["llm"]
     # A relative path of the run would point nowhere from the export.
     source, revision = identify(base_of(run, described, llm=llm))

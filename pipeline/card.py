@@ -9,6 +9,7 @@ from safetensors import safe_open
 
 from ..core.files import atomic_write, read_json
 from ..core.sample import SPLITS
+from ..diffusion.run_files import AUTOENCODER, DENOISER
 from ..finetune.export import BASE, ENCODER
 from ..finetune.run import CLIPS
 from ..finetune.run_files import CONFIG, LLM, LORA, PROJECTOR, RUN, reads_key_points
@@ -121,9 +122,14 @@ def _made_from(folder: Path, described: dict[str, Any]) -> str:
         "kind": described["llm_type"],
         "corpus": f"{', '.join(corpora)} ({', '.join(counts)} clips)" if known else "not recorded",
         "languages": ", ".join(described["languages"]),
-        "trained": f"{trained['train']}, on a base with quantise={trained['quantise']}",
+        "trained": f"{trained.get('train', 'a diffusion decoder')}, on a base with "
+        f"quantise={trained['quantise']}",
         "adapters": f"merged into the unquantised base, {merged['dtype']}" if merged else "as they are",
-        "projector": f"{count_parameters(folder / PROJECTOR):,} parameters",
+        **{
+            name: f"{count_parameters(folder / file):,} parameters"
+            for name, file in (("projector", PROJECTOR), ("autoencoder", AUTOENCODER), ("denoiser", DENOISER))
+            if (folder / file).is_file()
+        },
         "features": f"{described['feature_size']} wide, of encoder {described['feature_fingerprint']}",
     }
     for name, what in ((LLM, "language model"), (LORA, "adapters' size")):
@@ -194,7 +200,7 @@ def _missing(scores: dict[str, Any]) -> str:
 
 
 def _usage(folder: Path, described: dict[str, Any]) -> str:
-    alone = described["train"] == "full" or (folder / described["llm"]).is_dir()
+    alone = described.get("train") == "full" or (folder / described["llm"]).is_dir()
     needs = "" if alone else "The base model named above is needed too.\n\n"
     evaluate = "    fla evaluate DIR --features cache/ --split test\n"
     # Key points without training need no encoder directory.

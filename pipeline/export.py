@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from ..core.device import Precision
-from ..core.errors import FlaError
+from ..core.errors import FlaError, RunError
+from ..diffusion.run_files import AUTOENCODER, DENOISER, is_diffusion_run
 from ..encoder.folder import is_encoder
 from ..encoder.frozen import FrozenEncoder
 from ..finetune.export import ExportResult, export_run
-from ..finetune.run_files import check_parts, reads_key_points
+from ..finetune.run_files import PROJECTOR, reads_key_points
 from ..finetune.streams import StreamRecord
 from .card import write_card
 from .evaluate import evaluate_stage_two
 from .evaluation import Evaluation, Request
-from .precheck import needs_weights
+from .precheck import check_run_parts, needs_weights
 from .results import read_scores
 from .stream_encoder import made_again
 
@@ -71,10 +72,17 @@ def export(
         features: a cache to score the export on. None: no scores.
         request: split of the cache, and device.
     """
-    folder, encoder = _encoder(run, ckpt)
+    described, is_diffusion = check_run_parts(run), is_diffusion_run(run)
+    if merge and is_diffusion:
+        raise RunError(
+            f"{run} draws its sentences by diffusion over a frozen language model, so there is nothing to "
+            "merge.\nLeave --merge out."
+        )
+    folder, encoder = _encoder(run, described, ckpt)
     exported = export_run(
         run, out, merge=merge, precision=precision, llm=llm, ckpt=folder, encoder=encoder, with_llm=with_llm,
-        device=request.device,
+        device=request.device, described=described,
+        weights=(AUTOENCODER, DENOISER) if is_diffusion else (PROJECTOR,),
     )  # fmt: skip
     # The card shows the scores of the run beside the scores of the export.
     before = read_scores(run)
@@ -86,9 +94,10 @@ def export(
     )
 
 
-def _encoder(run: Path, ckpt: Path | None) -> tuple[Path | None, FrozenEncoder | None]:
+def _encoder(
+    run: Path, described: dict[str, Any], ckpt: Path | None
+) -> tuple[Path | None, FrozenEncoder | None]:
     """Return the encoder directory to copy, or the encoder to write. Both None: there is no encoder."""
-    described = check_parts(run)
     if ckpt is None and is_encoder(run):
         return run, None
     if not needs_weights(described) or (ckpt is not None and is_encoder(ckpt)):

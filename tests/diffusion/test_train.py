@@ -177,9 +177,28 @@ def test_a_resume_takes_the_sentences_it_was_begun_with(
         )  # fmt: skip
 
 
-def test_commands_for_other_runs_refuse_a_diffusion_run(run: Path, tmp_path: Path, run_fla: RunFla) -> None:
+def test_commands_for_other_runs_refuse_a_diffusion_run(
+    run: Path, cache: Path, tmp_path: Path, run_fla: RunFla
+) -> None:
+    more = ["--features", cache, "--llm", "x", "--out", tmp_path / "out", "--device", "cpu"]
     with pytest.raises(RunError, match="draws its sentences by diffusion.*\nRun: fla evaluate"):
-        run_fla("export", run, "--out", tmp_path / "out")
+        run_fla("tune", "--init", run, *more)
+    with pytest.raises(RunError, match="over a frozen language model, so there is nothing to merge"):
+        run_fla("export", run, "--merge", "--out", tmp_path / "out")
+
+
+def test_an_export_is_evaluated_like_its_run(run: Path, cache: Path, run_fla: RunFla, tmp_path: Path) -> None:
+    evaluated = ["--features", cache, "--device", "cpu", "--json"]
+    before = json.loads(run_fla("evaluate", run, *evaluated).stdout)
+    out = tmp_path / "out"
+    done = json.loads(run_fla("export", run, "--out", out, "--with-llm", *evaluated).stdout)
+    assert not (out / "checkpoints").exists()
+    assert (out / "base" / "model.safetensors").is_file()
+    shutil.rmtree(run)
+    assert done["scores"]["bleu4"] == before["bleu4"]
+    card = (out / "README.md").read_text()
+    assert "| trained | a diffusion decoder, on a base with quantise=none |" in card
+    assert "| denoiser | " in card
 
 
 def test_what_has_no_meaning_here_is_refused(run: Path, cache: Path, run_fla: RunFla, tmp_path: Path) -> None:
