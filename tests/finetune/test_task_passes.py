@@ -15,6 +15,7 @@ from fla_llm.core.errors import CacheError, ConfigError, RunError
 from fla_llm.finetune.batching import TrainBatches
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
+from fla_llm.finetune.run import _digest, describe_clips
 from fla_llm.finetune.task_passes import TaskPasses, places_of
 from fla_llm.finetune.train import build_model, tune
 from fla_llm.planning.model_shapes import read_config
@@ -146,3 +147,12 @@ def test_a_resumed_run_shows_the_clips_that_a_whole_run_shows(
     other = replace(own, training=replace(training, passes_by_task={}))
     with pytest.raises(RunError, match="must be resumed with the batches it was begun with"):
         tune([mixed], config=other, out=tmp_path / "resumed", resume=True, allow_config_change=True, **common)
+
+
+def test_other_tasks_of_the_clips_are_other_clips(mixed: Path, tmp_path: Path) -> None:
+    plain = [clip | {"task": "translate"} for clip in mixed_clips()]
+    other = items_of(write_clips(tmp_path / "other", plain))
+    assert describe_clips(items_of(mixed))["digest"] != describe_clips(other)["digest"]
+    # Translations have the digest that they had before there were tasks.
+    rows = list(zip(other.ids, other.lengths, other.texts, other.languages, strict=True))
+    assert describe_clips(other)["digest"] == _digest(rows)

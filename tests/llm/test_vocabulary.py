@@ -322,3 +322,10 @@ def test_prompts_of_the_tasks_of_the_training_are_kept(llm_folder: Folder) -> No
         )  # fmt: skip
     more = set(found["isolated"]) - set(found["translate"])
     assert llm.tokenizer.convert_ids_to_tokens(sorted(more)) == ["sonne"]
+    # A run may be asked for its task in any language: names of languages are kept too.
+    named = Prompts(default="", by_task={"isolated": "{language}"})
+    ids = needed_ids(
+        llm.tokenizer, llm.model.config, prompts=named, texts=["wind"], languages=["de"], tasks=["isolated"],
+        examples={},
+    )  # fmt: skip
+    assert llm.tokenizer.convert_tokens_to_ids("Chinese") in ids
