@@ -64,7 +64,7 @@ class LiveTranslator:
     candidates: int = 3
     """Sentences per video, at most the beams of the model's search."""
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    """Keyword arguments of :class:`.Translator`: ``llm``, ``language``, ``device``."""
+    """Keyword arguments of :class:`.Translator`: ``ckpt``, ``llm``, ``language``, ``device``."""
     _lock: Lock = field(default_factory=Lock)
     _loaded: tuple[str, Translator] | None = None
 
@@ -92,7 +92,7 @@ class LiveTranslator:
         """
         with self._lock:
             translator = self.load(model)
-            self._check(video, translator)
+            self._check(video)
             began = time.perf_counter()
             frames = translator.frames(video)
             read = time.perf_counter()
@@ -122,14 +122,13 @@ class LiveTranslator:
             return render({"fault": fault}, template="answer.html")
         return render({"fault": None, "answer": answer}, template="answer.html")
 
-    def _check(self, video: Path, translator: Translator) -> None:
+    def _check(self, video: Path) -> None:
         size, limits = video.stat().st_size, self.limits
         if size > limits.megabytes * BYTES_PER_MEGABYTE:
             raise DataError(
                 f"The video must have at most {limits.megabytes} MB, but has {size / BYTES_PER_MEGABYTE:.1f}."
             )
-        if translator.encoder.config.medium != "video":
-            return
+        # For an encoder of key points too: the detector would take minutes for a long video.
         timeline = read_timeline(Clip(path=video))
         length = timeline.end_seconds - timeline.times[0] if timeline.times is not None else 0.0
         if length > limits.seconds:

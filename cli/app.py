@@ -33,6 +33,10 @@ logger = logging.getLogger(__name__)
     "--max-megabytes", type=click.IntRange(min=1), default=200, show_default=True, metavar="MB",
     help="Largest file.",
 )  # fmt: skip
+@click.option(
+    "--ckpt", type=click.Path(path_type=Path),
+    help="The encoder of a MODEL that does not hold it, as for fla translate.",
+)  # fmt: skip
 @llm_option
 @click.option("--language", help="Language of the sentences; default: the one the model was tuned on.")
 @device_option
@@ -44,6 +48,7 @@ def command(
     n_best: int,
     max_seconds: float,
     max_megabytes: int,
+    ckpt: Path | None,
     llm: str | None,
     language: str | None,
     device: str,
@@ -64,7 +69,7 @@ def command(
     live = LiveTranslator(
         models=find_models(list(models)), candidates=n_best,
         limits=Limits(megabytes=max_megabytes, seconds=max_seconds),
-        settings={"llm": llm, "language": language, "device": device},
+        settings={"ckpt": ckpt, "llm": llm, "language": language, "device": device},
     )  # fmt: skip
     # A model that cannot be loaded is an error of the command, and not of the first visitor.
     live.load(next(iter(live.models)))
