@@ -109,6 +109,9 @@ def _windows(motion: Motion, length: float, overlap: float) -> Iterator[Span]:
 def _smoothed(motion: Motion) -> np.ndarray:
     """Return the movement averaged over ``SMOOTHING_SECONDS``, one value per frame."""
     energies = np.asarray(motion.energies, np.float64)
+    # A cut of the camera changes the whole picture, but for one frame: the median of three leaves that out.
+    sides = np.pad(energies, 1, mode="edge")
+    energies = np.median([sides[:-2], energies, sides[2:]], axis=0)
     gap = (motion.end_seconds - motion.times[0]) / len(energies)
     # An odd number of frames, so that the mean lies around its own frame.
     width = min(2 * round(SMOOTHING_SECONDS / gap / 2) + 1 if gap > 0 else 1, 2 * len(energies) - 1)

@@ -43,6 +43,15 @@ def test_pauses_divide_and_keep_a_margin() -> None:
     assert find_segments(clip, replace(PAUSES, pause_seconds=2)) == [(shorter[0][0], shorter[2][1])]
 
 
+def test_a_cut_of_the_camera_is_no_movement() -> None:
+    clip = motion((2, False), (3, True), (2, False), (3, True), (2, False))
+    energies = list(clip.energies)
+    for frame in (10, 6 * FPS, 11 * FPS):
+        energies[frame] = 50.0
+    found = find_segments(replace(clip, energies=energies), PAUSES)
+    assert close(found, find_segments(clip, PAUSES))
+
+
 def test_a_long_part_is_cut_at_its_quietest_frame() -> None:
     clip = motion((1, False), (14, True), (0.24, False), (10, True), (1, False))
     found = find_segments(clip, PAUSES)
