@@ -43,6 +43,7 @@ SYSTEMS: dict[str, tuple[str, tuple[str, ...], tuple[Choice, ...]]] = {
     "diverse beam search": ("lm", (f"num_beams={CANDIDATES}", "diversity=0.5"), ("best", "mbr")),
     "sampling": ("lm", ("temperature=1.0",), ("best", "mbr")),
     "diffusion": ("diffusion", (), ("best", "mbr")),
+    "diffusion without guidance": ("diffusion", ("guidance=1",), ("best", "mbr")),
 }
 """System -> decoder, settings of its search, choices of a candidate."""
 COLUMNS = {
