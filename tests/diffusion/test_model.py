@@ -68,6 +68,16 @@ def test_a_clip_draws_the_same_alone_and_among_longer_clips(
         torch.testing.assert_close(alone[0], together[row], rtol=1e-3, atol=1e-3)
 
 
+def test_the_noise_of_a_clip_follows_from_its_id(
+    make_model: MakeModel, clip_batch: dict[str, Any], items: list[dict[str, Any]]
+) -> None:
+    model = make_model()
+    noise = model._noise(clip_batch, 0, 0)
+    assert not any(torch.equal(noise[0], other) for other in noise[1:])
+    turned = model._noise(collate_clips(items[::-1], codec=model.codec), 0, 0)
+    assert torch.equal(turned.flip(0), noise)
+
+
 def test_guidance_0_ignores_the_video(
     make_model: MakeModel, clip_batch: dict[str, Any], items: list[dict[str, Any]]
 ) -> None:
