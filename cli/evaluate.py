@@ -126,12 +126,15 @@ def command(
     if manifest is not None:
         precheck_stage_one(run, manifest, decoding=decoding)
     else:
-        precheck_stage_two(run, decoding=decoding, llm=llm, features=features, split=split)  # type: ignore[arg-type]
+        precheck_stage_two(
+            run, decoding=decoding, llm=llm, features=features,
+            split=split,  # type: ignore[arg-type]  # click.Choice has made sure
+        )  # fmt: skip
     from ..pipeline.evaluate import evaluate_stage_one, evaluate_stage_two  # loads torch, which takes seconds
     from ..pipeline.evaluation import Request
 
     request = Request(
-        split=split,  # type: ignore[arg-type]  # click.Choice has made sure
+        split=split,  # type: ignore[arg-type]  # as above
         shuffle_features=shuffle_features,
         decoding=decoding,
         limit=limit,
@@ -141,7 +144,7 @@ def command(
         llm=llm,
         phase=phase,
         n_best=n_best,
-        choose=choose,  # type: ignore[arg-type]
+        choose=choose,  # type: ignore[arg-type]  # as above
     )
     if manifest is not None:
         result = evaluate_stage_one(run, manifest, request=request, root=Path(root) if root else None)
