@@ -119,6 +119,8 @@ def main() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # bitsandbytes asks for a package whose operation we switch off (docs/tune.md), and tells of int8 casts.
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    # transformers lists all layers of a model as "not sharded" where nothing is to be sharded.
+    logging.getLogger("transformers.distributed.tensor_parallel").setLevel(logging.ERROR)
     if not sys.stderr.isatty():  # transformers' and the hub's bars redraw their line, which a log cannot
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:

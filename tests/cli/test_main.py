@@ -88,7 +88,9 @@ except SystemExit:
     from transformers.utils import logging
     from logging import WARNING, getLogger
     # It warns at its import, on CPUs with AVX512-BF16, of a package that is not needed.
-    warns = getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(WARNING)
+    # Another list of layers comes with each model.
+    noisy = ("bitsandbytes.backends.cpu.ops", "transformers.distributed.tensor_parallel")
+    warns = any(getLogger(name).isEnabledFor(WARNING) for name in noisy)
     sys.exit(warns or logging.is_progress_bar_enabled())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
