@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError
-from .live import LiveTranslator
+from ..core.files import read_text
+from .live import BYTES_PER_MEGABYTE, LiveTranslator
 from .page import TEMPLATES, render
 
 MINUTE = 60
@@ -63,7 +64,7 @@ def serve(
                 server_name=host, server_port=port, share=False, prevent_thread_lock=True, quiet=True,
                 ssr_mode=False, inbrowser=False, show_error=False, theme=theme,
                 css=(TEMPLATES / "web.css").read_text(encoding="utf-8"),
-                max_file_size=live.limits.megabytes * 1_000_000, allowed_paths=[], footer_links=[],
+                max_file_size=live.limits.megabytes * BYTES_PER_MEGABYTE, allowed_paths=[], footer_links=[],
             )  # fmt: skip
         except OSError as error:  # gradio's own text names the ports that it tried
             raise ConfigError(f"The page cannot be served on {host}: {error}") from error
@@ -119,6 +120,4 @@ def build(gradio: Any, live: LiveTranslator, *, report: Path | None, uploads: Pa
 
 def _framed(report: Path) -> str:
     """Return a page of ``fla report`` in a frame where no script runs and nothing is loaded."""
-    from ..core.files import read_text
-
     return render({"page": read_text(report)}, template="framed.html")

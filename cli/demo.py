@@ -12,7 +12,9 @@ from .options import config_options, device_option, dry_run_option, emit, json_o
     "--out", type=click.Path(file_okay=False, path_type=Path),
     help="Where everything is written; must be empty.  [default: runs/demo, or runs/demo-tiny]",
 )  # fmt: skip
-@click.option("--tiny", is_flag=True, help="A first look of two minutes. The scores are those of a trial.")
+@click.option(
+    "--tiny", is_flag=True, help="A first look, under two minutes. The scores are those of a trial."
+)
 @config_options("tune.training.epochs=3")
 @seed_option
 @device_option

@@ -19,7 +19,7 @@ TINY = (
     "pretrain.training.epochs=7", "pretrain.training.evaluate_from_epoch=7", "llm.steps=80",
     "text_sentences=1500", "tune.training.epochs=6", "tune.training.evaluate_from_epoch=6",
 )  # fmt: skip
-"""Sizes of ``fla demo --tiny``: two minutes on two cores, and too few clips to learn the language."""
+"""Sizes of ``fla demo --tiny``: 70 s on two idle cores, and too few clips to learn the language."""
 
 
 @dataclass(frozen=True, kw_only=True)

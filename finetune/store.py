@@ -190,15 +190,6 @@ def _load_base(
     return whole if kept is None else trim(whole, kept)
 
 
-def check_features(model: StageTwoModel, fingerprint: str) -> None:
-    """Refuse features of another encoder than the model was tuned on.
-
-    Raises:
-        CacheError: the fingerprints differ. The message names both.
-    """
-    check_fingerprint(fingerprint, tuned_on=model.feature_fingerprint)
-
-
 def check_streams(model: RunModel, given: Sequence[StreamRecord]) -> None:
     """Refuse features of other streams than the model was tuned on, or in another order.
 

@@ -23,7 +23,8 @@ from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.projector import embedding_rms
 from fla_llm.finetune.run_files import PARTS
-from fla_llm.finetune.store import check_features, load_stage_two
+from fla_llm.finetune.store import check_streams, load_stage_two
+from fla_llm.finetune.streams import StreamRecord
 from fla_llm.finetune.train import build_model, plan, tune
 from fla_llm.training.evaluation import predict
 from fla_llm.training.tracking import PACKAGES
@@ -182,7 +183,7 @@ def test_a_run_is_not_written_over(config: TuneConfig, cached: Path, tmp_path: P
 
 def test_a_cache_of_another_encoder_is_refused(build: Callable, tmp_path: Path) -> None:
     with pytest.raises(CacheError, match="eeee.*come from aaaa"):
-        check_features(build("llama"), "a" * 64)
+        check_streams(build("llama"), [StreamRecord(fingerprint="a" * 64, feature_size=8)])
 
 
 def test_caches_are_put_together_if_their_ids_are_disjoint(
