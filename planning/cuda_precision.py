@@ -1,9 +1,9 @@
 """Number formats of CUDA's autocast, on tensors without memory.
 
 Autocast does not exist on the meta device, and a CPU's autocast keeps other tensors: counted on the eight
-models of docs/plan.md, 8 to 68 % more for the backward pass. Three rules make the difference: dropout keeps a
-mask of one byte a number, norms, powers and softmax run in fp32, and fused attention keeps its inputs and its
-output but no matrix of scores. The rules come from torch's documentation and source.
+models of docs/measurements/plan.md, 8 to 68 % more for the backward pass. Three rules make the difference:
+dropout keeps a mask of one byte a number, norms, powers and softmax run in fp32, and fused attention keeps
+inputs and output but no matrix of scores. The rules come from torch's documentation and source.
 """
 
 from collections.abc import Callable, Mapping, Sequence

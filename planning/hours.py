@@ -11,7 +11,8 @@ TFLOPS = {
     "T4": 65, "V100": 125, "A10": 125, "A40": 150, "A6000": 155, "A100": 312, "L4": 121, "L40S": 362,
     "RTX 3090": 71, "RTX 4090": 165, "RTX 5090": 210, "H100": 989, "H200": 989,
 }  # fmt: skip
-"""Published dense throughput in 16 bits with fp32 sums, in 10**12 a second, from the makers' data sheets."""
+"""Published dense throughput in 16 bits with fp32 sums, in 10**12 a second, from the makers' data sheets,
+rounded. The H100 and H200 are those of SXM boards."""
 
 
 @dataclass(frozen=True, kw_only=True)
