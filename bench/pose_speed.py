@@ -1,4 +1,6 @@
-"""Frames per second of an encoder of poses: python bench/pose_speed.py [--width 256 64] [--threads 2].
+"""Frames per second of an encoder of poses.
+
+    python bench/pose_speed.py [--width 256 64] [--network flat] [--threads 2]
 
 Reading (a pickle as Uni-Sign publishes it, parsed and normalised) and encoding are timed apart, each with the
 best of three passes over the same clips. Clips have random key points: the work does not depend on them.
@@ -52,6 +54,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--width", type=int, nargs="+", default=[256, 64])
+    parser.add_argument("--network", choices=["graph", "flat"], default="graph")
     parser.add_argument("--clips", type=int, default=16)
     parser.add_argument("--frames", type=int, default=120)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -65,13 +68,12 @@ def main() -> None:
         clips = [(n, read_normalised(path, config=config)) for n, path in enumerate(paths)]
     print(f"read and normalise, one process: {reading}", flush=True)
     for width in args.width:
-        encoder = PoseEncoder(
-            EncoderConfig(kind="poses", hidden_size=HIDDEN_SIZE, poses=PoseConfig(width=width))
-        )
+        network = PoseConfig(width=width, network=args.network)
+        encoder = PoseEncoder(EncoderConfig(kind="poses", hidden_size=HIDDEN_SIZE, poses=network))
         device = torch.device(args.device)
         settings = {"frame_batch": 32, "level": "sign", "device": device, "dtype": torch.float32}
         encoding = speed(lambda e=encoder, s=settings: list(encode(e, clips, **s)), frames=total)
-        print(f"width {width}, {args.device}, {args.threads} threads: {encoding}", flush=True)
+        print(f"{args.network}, width {width}, {args.device}, {args.threads} threads: {encoding}", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,10 +17,14 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True)
 class PoseConfig:
-    """Settings of an encoder of key points: the part-wise graph network of Uni-Sign, and its input."""
+    """Settings of an encoder of key points: the network, and its input."""
 
+    network: Literal["graph", "flat"] = "graph"
+    """``graph``: the part-wise graph network of Uni-Sign, ``flat``: a linear layer over all numbers of a
+    frame together, then the temporal module of the paper."""
     width: int = 256
-    """Channels of each part, a multiple of 4. Uni-Sign has 256."""
+    """Channels of each part of the graph, a multiple of 4 (Uni-Sign: 256), or outputs of the linear layer of
+    ``flat``."""
     normalisation: Normalisation = "uni-sign"
     """``uni-sign``: x and y as shares of width and height, as published, ``isotropic``: by the same unit."""
     threshold: float = 0.3
@@ -42,8 +46,9 @@ class EncoderConfig:
     """
 
     kind: Literal["pictures", "poses"] = "pictures"
-    """``pictures``: a backbone over the frames of videos, ``poses``: a graph network over key points. Of the
-    settings in this group an encoder of poses uses ``temporal``, ``hidden_size``, ``sampling``, ``poses``."""
+    """``pictures``: a backbone over the frames of videos, ``poses``: a network over key points. Of the
+    settings in this group an encoder of poses uses ``temporal``, ``hidden_size``, ``sampling`` and ``poses``,
+    and with ``poses.network=flat`` also ``kernel_size``."""
     poses: PoseConfig = PoseConfig()
     """Settings of an encoder of key points."""
     backbone: str = "resnet18"
@@ -120,7 +125,8 @@ class EncoderConfig:
     def settings(self) -> dict[str, Any]:
         """All settings of the trained encoder as JSON values, ``scales`` only if set."""
         if self.kind == "poses":
-            used = ("kind", "temporal", "hidden_size", "sampling", "poses")
+            used = {"kind", "temporal", "hidden_size", "sampling", "poses"}
+            used |= {"kernel_size"} if self.poses.network == "flat" else set()
             return {key: value for key, value in config_to_dict(self).items() if key in used}
         # The path of the initial weights says nothing about the trained encoder. Without scales the
         # fingerprint is the same as before this setting existed, and so it is without poses.

@@ -27,25 +27,27 @@ class TemporalModule(nn.Module):
         Returns:
             Sign features (B, T, D), zero past each end. T is the longest length.
         """
+        return pad_packed(self.packed(frames, lengths), lengths)[0]
+
+    def packed(self, frames: Tensor, lengths: Tensor) -> Tensor:
+        """Return the sign features of :meth:`forward` without padding: (N, F) -> (N, D)."""
         padded, valid = pad_packed(frames, lengths)
         mixed = self.conv(padded.transpose(1, 2)).transpose(1, 2)  # (B, T, F) -> (B, T, D)
-        packed = F.relu(self._normalise(mixed[valid]))  # (N, D)
-        return pad_packed(packed, lengths)[0]
+        return F.relu(normalise_packed(self.norm, mixed[valid]))
 
     def single(self, frames: Tensor) -> Tensor:
         """Return the same as :meth:`forward` of one clip, bit for bit: (T, F) -> (T, D)."""
         # Without padding there is no mask, and nothing waits for the device.
         mixed = self.conv(frames[None].transpose(1, 2))[0].T  # (1, T, F) -> (T, D)
-        return F.relu(self._normalise(mixed.contiguous()))
+        return F.relu(normalise_packed(self.norm, mixed.contiguous()))
 
-    def _normalise(self, packed: Tensor) -> Tensor:
-        norm = self.norm
-        # One step has no variance: the running statistics serve. Synchronised processes have more steps.
-        if self.training and len(packed) == 1 and not isinstance(norm, nn.SyncBatchNorm):
-            return F.batch_norm(
-                packed, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
-            )
-        return norm(packed)
+
+def normalise_packed(norm: nn.BatchNorm1d | nn.SyncBatchNorm, packed: Tensor) -> Tensor:
+    """Apply BatchNorm to the steps of all clips: (N, C) -> (N, C)."""
+    # One step has no variance: the running statistics serve. Synchronised processes have more steps.
+    if norm.training and len(packed) == 1 and not isinstance(norm, nn.SyncBatchNorm):
+        return F.batch_norm(packed, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
+    return norm(packed)
 
 
 def pad_packed(packed: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """Encoder of key points: sizes and forward pass as published, and the laws of all encoders."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,28 @@ def encoder() -> PoseEncoder:
                 nn.init.normal_(layer.bias, std=0.2)
         nn.init.normal_(made.temporal.part_bias)
     return made.eval()
+
+
+@pytest.fixture
+def flat() -> PoseEncoder:
+    """Return a small encoder without a graph, whose BatchNorm layers have statistics of their own."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        made = PoseEncoder(
+            EncoderConfig(
+                kind="poses", hidden_size=12, kernel_size=3, poses=PoseConfig(network="flat", width=8)
+            )
+        )
+        for norm in (made.temporal.norm, made.temporal.over_time.norm):
+            nn.init.normal_(norm.running_mean, std=0.2)
+            nn.init.uniform_(norm.running_var, 0.5, 1.5)
+    return made.eval()
+
+
+@pytest.fixture(params=["encoder", "flat"])
+def either(request: pytest.FixtureRequest) -> PoseEncoder:
+    """Return an encoder with each of the networks in turn."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -104,11 +127,28 @@ def test_the_forward_pass_by_its_formulas(encoder: PoseEncoder, poses: Tensor) -
     torch.testing.assert_close(encoder(clip, torch.tensor([9]))[0], expected, atol=1e-5, rtol=1e-5)
 
 
-def test_row_of_a_batch_equals_the_clip_alone(encoder: PoseEncoder, poses: Tensor) -> None:
-    together = encoder(poses, LENGTHS)
+def test_the_flat_network_by_its_formulas(flat: PoseEncoder, poses: Tensor) -> None:
+    network: Any = flat.temporal
+    clip = poses[:9]
+    hidden = functional.linear(clip.reshape(9, 207), network.points.weight, network.points.bias)
+    hidden = batch_norm(network.norm, hidden.T[..., None])[..., 0].relu().T
+    mixed = functional.conv1d(
+        hidden.T[None], network.over_time.conv.weight, network.over_time.conv.bias, padding=1
+    )
+    expected = batch_norm(network.over_time.norm, mixed[0, ..., None])[..., 0].relu().T
+    torch.testing.assert_close(flat(clip, torch.tensor([9]))[0], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_clip_of_one_frame_trains_a_flat_network(flat: PoseEncoder, poses: Tensor) -> None:
+    flat.train()(poses[:1], torch.tensor([1])).sum().backward()
+    assert all(weight.grad is not None for weight in flat.parameters())
+
+
+def test_row_of_a_batch_equals_the_clip_alone(either: PoseEncoder, poses: Tensor) -> None:
+    together = either(poses, LENGTHS)
     assert together.shape == (4, 9, 12)
     for row, part in zip(together, poses.split(LENGTHS.tolist()), strict=True):
-        alone = encoder(part, torch.tensor([len(part)]))[0]
+        alone = either(part, torch.tensor([len(part)]))[0]
         torch.testing.assert_close(row[: len(part)], alone, atol=1e-5, rtol=1e-5)
         assert not row[len(part) :].any()
 
@@ -126,29 +166,27 @@ def test_hands_do_not_train_the_spatial_weights_of_the_body(encoder: PoseEncoder
     assert not any(body)
 
 
-def test_frame_features_are_the_key_points(encoder: PoseEncoder, poses: Tensor) -> None:
+def test_frame_features_are_the_key_points(either: PoseEncoder, poses: Tensor) -> None:
     clips = list(enumerate(part.numpy() for part in poses.split(LENGTHS.tolist())))
     settings: dict[str, Any] = {"frame_batch": 3, "device": torch.device("cpu"), "dtype": torch.float32}
-    frames = dict(encode(encoder, clips, level="frame", **settings))
+    frames = dict(encode(either, clips, level="frame", **settings))
     np.testing.assert_array_equal(frames[1], clips[1][1].reshape(9, 207).astype("f2"))
-    signs = dict(encode(encoder, clips, level="sign", **settings))
+    signs = dict(encode(either, clips, level="sign", **settings))
     with torch.no_grad():
-        expected = encoder.sign_features(encoder.unit_features(torch.from_numpy(clips[1][1])))
+        expected = either.sign_features(either.unit_features(torch.from_numpy(clips[1][1])))
     np.testing.assert_array_equal(signs[1], expected.half().numpy())
 
 
-def test_a_directory_holds_the_encoder(encoder: PoseEncoder, poses: Tensor, tmp_path: Path) -> None:
-    save_encoder(encoder, tmp_path)
+def test_a_directory_holds_the_encoder(either: PoseEncoder, poses: Tensor, tmp_path: Path) -> None:
+    save_encoder(either, tmp_path)
     loaded = load_encoder(tmp_path)
     assert isinstance(loaded, PoseEncoder)
-    assert loaded.config == encoder.config
-    assert torch.equal(loaded(poses, LENGTHS), encoder(poses, LENGTHS))
-    assert fingerprint(tmp_path) == fingerprint_of(encoder)
-    other = make_encoder(
-        EncoderConfig(kind="poses", hidden_size=12, poses=PoseConfig(width=8, threshold=0.4))
-    )
-    other.load_state_dict(encoder.state_dict())
-    assert fingerprint_of(other) != fingerprint_of(encoder)
+    assert loaded.config == either.config
+    assert torch.equal(loaded(poses, LENGTHS), either(poses, LENGTHS))
+    assert fingerprint(tmp_path) == fingerprint_of(either)
+    other = make_encoder(replace(either.config, poses=replace(either.config.poses, threshold=0.4)))
+    other.load_state_dict(either.state_dict())
+    assert fingerprint_of(other) != fingerprint_of(either)
 
 
 @pytest.mark.parametrize("settings", [{"width": 6}, {"width": 0}, {"threshold": 1.0}])

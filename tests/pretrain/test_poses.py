@@ -35,6 +35,7 @@ OFF = {
     f"augment_poses__{name}": 0 for name in ("rotate_degrees", "scale", "noise", "lost_hands", "lost_frames")
 }
 CHANGES: dict[str, Any] = {
+    "encoder__poses__network": "flat",
     "encoder__poses__width": 12,
     "encoder__poses__normalisation": "isotropic",
     "encoder__poses__threshold": 0.6,
@@ -210,6 +211,14 @@ def test_a_setting_changes_something(
 ) -> None:
     changes = {**POSES, **OFF, name: CHANGES[name]}
     assert observe(pose_corpus, tiny_config(**changes)) != base
+
+
+def test_the_kernel_of_a_flat_network_changes_something(pose_corpus: Manifest, tiny_config: Make) -> None:
+    flat = {**POSES, **OFF, "encoder__poses__network": "flat"}
+    narrow, wide = (observe(pose_corpus, tiny_config(**flat, encoder__kernel_size=size)) for size in (3, 5))
+    assert narrow["weights"] != wide["weights"]
+    assert tiny_config(**flat).encoder.settings["kernel_size"] == 5
+    assert "kernel_size" not in tiny_config(**POSES).encoder.settings
 
 
 @pytest.mark.parametrize("setting", [{"training__frame_chunk": 8}, {"training__compile": True}])
