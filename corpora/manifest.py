@@ -9,13 +9,14 @@ import os
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 from ..core.config import config_from_dict
 from ..core.errors import DataError, did_you_mean
 from ..core.files import read_jsonl, write_jsonl
 from ..core.sample import SPLITS, TASKS, Medium, Sample, Split
 from ..core.text import find_unstorable
+from ..poses.detector import PoseDetector
 from ..video.clip import Clip
 from .copies import Copies
 from .layout import locate
@@ -24,13 +25,14 @@ from .release import count_splits, first_of_each_split
 
 FORMAT = "fla-manifest-1"
 _HEADER_KEYS = ("format", "corpus", "root", "counts")
-_OPTIONAL_HEADER_KEYS = ("overlaps", "copies")
+_OPTIONAL_HEADER_KEYS = ("overlaps", "copies", "detector")
 _TEXT_KEYS = ("id", "split", "text", "language")
 _MEDIA: tuple[Medium, ...] = ("video", "poses")
 _OPTIONAL_KEYS = (*_MEDIA, "references", "signer", "start_seconds", "end_seconds")
 _KEYS = (*_TEXT_KEYS, "num_frames", "fps", *_OPTIONAL_KEYS, "task")
 _CHOICES: dict[str, tuple[str, ...]] = {"split": SPLITS, "task": TASKS}
 """Keys with a few possible values."""
+Record = TypeVar("Record")
 _WORDS: dict[Medium, str] = {"video": "video", "poses": "pose file"}
 
 
@@ -46,6 +48,8 @@ class Manifest:
     """The file of the manifest. None: there is no file."""
     copies: Copies | None = None
     """Origin of the videos, if they are small copies of the released ones."""
+    detector: PoseDetector | None = None
+    """Detector of all pose files. None: unknown, or several."""
 
     @property
     def counts(self) -> dict[Split, int]:
@@ -135,6 +139,8 @@ def write_manifest(path: Path, manifest: Manifest) -> Manifest:
     }
     if manifest.copies is not None:
         header["copies"] = asdict(manifest.copies)
+    if manifest.detector is not None:
+        header["detector"] = asdict(manifest.detector)
     write_jsonl(path, [header, *(sample.to_dict() for sample in manifest.samples)])
     return replace(manifest, source=path)
 
@@ -171,7 +177,8 @@ def read_manifest(path: Path, *, root: Path | None = None, limit: int | None = N
         root=Path(os.path.abspath(root or header["root"])),
         samples=tuple(first_of_each_split(samples, limit)),
         source=path,
-        copies=_read_copies(header, f"{path}, line 1"),
+        copies=_read_record(Copies, header, "copies", place=f"{path}, line 1"),
+        detector=_read_record(PoseDetector, header, "detector", place=f"{path}, line 1"),
     )
 
 
@@ -202,12 +209,12 @@ def _read_header(path: Path, lines: list[dict[str, Any]]) -> dict[str, Any]:
     return header
 
 
-def _read_copies(header: dict[str, Any], place: str) -> Copies | None:
-    if "copies" not in header:
+def _read_record(kind: type[Record], header: dict[str, Any], key: str, *, place: str) -> Record | None:
+    if key not in header:
         return None
-    if not isinstance(header["copies"], dict):
-        raise DataError(f"{place}: 'copies' must be an object, but is {header['copies']!r}.")
-    return config_from_dict(Copies, header["copies"], origin=place)
+    if not isinstance(header[key], dict):
+        raise DataError(f"{place}: '{key}' must be an object, but is {header[key]!r}.")
+    return config_from_dict(kind, header[key], origin=place)
 
 
 def _read_sample(row: dict[str, Any], place: str) -> Sample:

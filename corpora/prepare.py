@@ -8,8 +8,10 @@ from pathlib import Path
 from ..core.errors import ConfigError, DataError, did_you_mean
 from ..core.sample import DEFAULT_TASK, SPLITS, TASKS, Sample, Split
 from ..core.text import find_unstorable
+from ..poses.detector import PoseDetector, read_detector
 from . import csl_daily, how2sign, phoenix14t, table, uni_sign
 from .config import PrepareConfig
+from .layout import locate
 from .manifest import Manifest
 from .media import LookedAt, Search, look_at_all
 from .pose_files import pose_notes
@@ -80,7 +82,12 @@ def prepare(corpus: str, source: Path, *, config: PrepareConfig, limit: int | No
     pose_frames = [frames for _, frames in kept]
     in_rows = count_splits([*samples, *rejected])
     return Prepared(
-        manifest=Manifest(corpus=corpus, root=release.root, samples=tuple(samples)),
+        manifest=Manifest(
+            corpus=corpus,
+            root=release.root,
+            samples=tuple(samples),
+            detector=_detector(samples, root=release.root, folder=_pose_folder(config.poses)),
+        ),  # fmt: skip
         rejected=tuple(rejected),
         # Rejected rows count too: usable and annotated numbers must add up.
         annotated={split: in_rows[split] for split in release.annotated},
@@ -131,6 +138,15 @@ def _pose_folder(given: str | None) -> Path | None:
     if not folder.is_dir():
         raise DataError(f"--poses must be the folder of pose files, but {folder} is none.")
     return folder
+
+
+def _detector(samples: list[Sample], *, root: Path, folder: Path | None) -> PoseDetector | None:
+    """Return the detector of all pose files, if ``fla poses`` wrote their folder."""
+    files = [locate(root, sample.poses) for sample in samples if sample.poses is not None]
+    # A row may name a pose file of its own, of which nothing is known.
+    if folder is None or not all(file.is_relative_to(folder) for file in files):
+        return None
+    return read_detector(folder)
 
 
 def _tasks(samples: list[Sample]) -> list[str]:

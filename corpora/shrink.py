@@ -123,7 +123,10 @@ def shrink(manifest: Manifest, out: Path, *, config: ShrinkConfig) -> Shrunk:
         write_json(out / RECORD, asdict(copies_by(config)))
         results, earlier = _copy_all(manifest, out, work, config=config)
     samples = tuple(result for result in results if isinstance(result, Sample))
-    copied = Manifest(corpus=manifest.corpus, root=out.absolute(), samples=samples, copies=copies_by(config))
+    copied = Manifest(
+        corpus=manifest.corpus, root=out.absolute(), samples=samples, copies=copies_by(config),
+        detector=manifest.detector,
+    )  # fmt: skip
     result = Shrunk(
         manifest=copied,
         path=out / MANIFEST,

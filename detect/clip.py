@@ -1,14 +1,17 @@
 """Key points of one clip, found by a detector."""
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ..core.errors import DataError
+from ..core.errors import ConfigError, DataError
 from ..poses.array_files import read_npz, write_npz
 from ..poses.clip import PoseClip, make_clip
+from ..poses.detector import PoseDetector
 from ..poses.layouts import LAYOUTS, MEDIAPIPE
 from ..video.clip import Clip
 from ..video.decoding import first_frame
@@ -16,6 +19,8 @@ from ..video.pictures import stream_pictures
 from .config import DetectConfig
 from .detector import Detector
 from .environment import default_environment, worker_command
+
+logger = logging.getLogger(__name__)
 
 
 def find_key_points(
@@ -48,13 +53,18 @@ def find_key_points(
     return poses, size
 
 
-def detect_video(path: Path) -> PoseClip:
+def detect_video(path: Path, *, known: Sequence[PoseDetector] = ()) -> PoseClip:
     """Return the key points of a video file, by the detector in the usual environment with default settings.
 
     The detector is started for this video, and ended behind it.
 
+    Args:
+        path: a video file.
+        known: detectors of the key points that a model was trained on. Empty: unknown.
+
     Raises:
-        ConfigError: the environment does not exist, or the detector does not start.
+        ConfigError: the environment does not exist, the detector does not start, or the model knows other
+            detectors alone.
         DataError: the path is no video file, the video cannot be read, or the detector failed.
     """
     if not path.is_file():
@@ -65,6 +75,7 @@ def detect_video(path: Path) -> PoseClip:
     command = worker_command(default_environment())
     detector = Detector(command, settings=config.for_detector, timeout_seconds=config.timeout_seconds)
     try:
+        _compare(detector.found_by, known)
         poses, size = find_key_points(clip, detector, config=config, fps=fps)
     finally:
         detector.close()
@@ -72,3 +83,18 @@ def detect_video(path: Path) -> PoseClip:
     with TemporaryDirectory() as folder:
         write_npz(file := Path(folder) / "clip.npz", poses, size=size)
         return read_npz(file)
+
+
+def _compare(own: PoseDetector, known: Sequence[PoseDetector]) -> None:
+    """Refuse another detector than those of training, and warn of another version."""
+    if not known or own in known:
+        return
+    trained = " and ".join(sorted(str(one) for one in known))
+    # The points of another detector lie elsewhere: a model would say something wrong without any sign of it.
+    if not any(own.is_like(one) for one in known):
+        raise ConfigError(
+            f"A video must go through the detector of training, {trained}, but goes through {own} here.\n"
+            "Write a pose file with that detector, and translate the pose file: fla poses --detector "
+            f"{known[0].name}"
+        )
+    logger.warning(f"The key points of training are from {trained}, those of the video from {own}.")

@@ -12,6 +12,7 @@ from typing import IO, Any, cast
 import numpy as np
 
 from ..core.errors import ConfigError, DataError
+from ..poses.detector import PoseDetector
 from ..poses.layouts import MEDIAPIPE
 
 START_SECONDS = 120.0
@@ -64,6 +65,11 @@ class Detector:
         """Whether the process can answer further frames."""
         # A late process may still be dying.
         return self._process.poll() is None and not self._is_late
+
+    @property
+    def found_by(self) -> PoseDetector:
+        """Name and version of the detector."""
+        return PoseDetector(name="mediapipe", version=self.versions["mediapipe"])
 
     def begin_clip(self) -> None:
         """Forget the frames before. The next frame is the first of a clip.

@@ -11,13 +11,11 @@ from ..core.errors import DataError
 from ..core.files import read_json, visible
 from ..core.sample import Sample
 from ..corpora.manifest import Manifest, has_file
+from ..poses.detector import FORMAT, RECORD
 from ..video.frames import FRAME_VERSION
 from .config import DetectConfig
 from .detector import Detector
 from .pool import DetectorPool
-
-RECORD = "poses.json"
-FORMAT = "fla-poses-1"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,9 +22,10 @@ from ..corpora.layout import place_in
 from ..corpora.manifest import Manifest, has_file, write_manifest
 from ..poses.array_files import read_npz, write_npz
 from ..poses.clip import PoseClip
+from ..poses.detector import RECORD, PoseDetector, detector_in
 from ..poses.normalise import THRESHOLD, normalise
 from .clip import find_key_points
-from .plan import RECORD, Detection, check_folder, is_written, pose_path
+from .plan import Detection, check_folder, is_written, pose_path
 from .pool import DetectorPool
 from .result import Detected, Found, count_seen
 
@@ -46,13 +47,14 @@ def detect(detection: Detection) -> Detected:
     # Before anything is written: a missing environment must not leave a folder behind.
     pool, begin = DetectorPool(detection.start), time.monotonic()
     try:
-        write_json(detection.out / RECORD, check_folder(detection, pool.versions))
+        record = check_folder(detection, pool.versions)
+        write_json(detection.out / RECORD, record)
         _remove_leftovers(detection.out)
         results = _detect_all(detection, pool)
     finally:
         pool.close()
     found = [result for result in results if isinstance(result, Found)]
-    awaited = _write_manifest(detection)
+    awaited = _write_manifest(detection, detector_in(record))
     return Detected(
         manifest=detection.manifest_path,
         found=found,
@@ -165,13 +167,16 @@ def _missing(samples: Sequence[Sample], results: Sequence[Found | Unreadable]) -
     return missing
 
 
-def _write_manifest(detection: Detection) -> int:
+def _write_manifest(detection: Detection, detector: PoseDetector) -> int:
     """Write the manifest with the pose files of all shards, and count the clips without a pose file."""
     manifest, out = detection.manifest, detection.out
     # Of two shards that end together, the one that comes last must see the files of both.
     with _locked(out / LOCK):
-        samples = [_with_poses(sample, manifest, out) for sample in manifest.samples]
-        write_manifest(detection.manifest_path, replace(manifest, samples=tuple(samples)))
+        samples = tuple(_with_poses(sample, manifest, out) for sample in manifest.samples)
+        # Clips without a video keep their pose files, of which nothing is known.
+        is_ours = all(sample.poses is None or is_written(out, sample) for sample in samples)
+        found = replace(manifest, samples=samples, detector=detector if is_ours else None)
+        write_manifest(detection.manifest_path, found)
     return sum(sample.poses is None for sample in samples)
 
 

@@ -127,7 +127,7 @@ class Extraction:
         provenance = provenance_of(
             self.encoder, fingerprint=self.fingerprint, config=config, device=self.device,
             corpus=self.manifest.corpus, split=split, rates={sample.fps for sample in everything},
-            copies=self.manifest.copies,
+            copies=self.manifest.copies, detector=self.manifest.detector,
             descriptions=None if self.texts is None else self.texts.descriptions.header,
         )  # fmt: skip
         frames = [

@@ -15,6 +15,7 @@ from ..encoder.clip_encoder import ClipEncoder
 from ..encoder.encode import Level
 from ..encoder.frozen import FrozenEncoder
 from ..encoder.pose_clips import POSE_VERSION
+from ..poses.detector import PoseDetector
 from ..video.frames import FRAME_VERSION
 from .config import ExtractConfig
 
@@ -34,6 +35,7 @@ def provenance_of(
     split: str,
     rates: set[float],
     copies: Copies | None = None,
+    detector: PoseDetector | None = None,
     descriptions: dict[str, Any] | None = None,
 ) -> Provenance:
     """Return the provenance of a shard.
@@ -47,6 +49,7 @@ def provenance_of(
         split: name of the split.
         rates: frames per second of all clips of the split.
         copies: origin of the videos, if they are small copies.
+        detector: detector of the key points, if known.
         descriptions: header of the description files, for a text encoder.
 
     Raises:
@@ -61,11 +64,12 @@ def provenance_of(
     if config.phase >= stride:
         raise ConfigError(f"phase must be below the encoder's stride ({stride}), but is {config.phase}.")
     settings = encoder.settings
+    preprocessing = _preprocessing(settings, encoder, config, descriptions)
     return Provenance(
         encoder_fingerprint=fingerprint,
         encoder_config=settings,
         level=level,
-        preprocessing=_preprocessing(settings, encoder, config, copies, descriptions),
+        preprocessing=preprocessing | _origins(encoder, config, copies, detector),
         frame_batch=config.frame_batch,
         compute_dtype=str(resolve_dtype(config.precision, device)).removeprefix("torch."),
         device_kind=device.type,
@@ -91,7 +95,6 @@ def _preprocessing(
     settings: dict[str, Any],
     encoder: FrozenEncoder,
     config: ExtractConfig,
-    copies: Copies | None,
     descriptions: dict[str, Any] | None,
 ) -> dict[str, Any]:
     preprocessing: dict[str, Any] = {"phase": config.phase}
@@ -115,13 +118,24 @@ def _preprocessing(
         preprocessing = {
             key: value for key, value in preprocessing.items() if key not in ("fit", "resize_size")
         }
-    # Key points do not depend on the videos.
-    if copies is not None and encoder.config.medium == "video":
-        preprocessing["copies"] = asdict(copies)
     if config.views:  # also for splits without views, because the shards of a cache agree
         augment = config_to_dict(config.augment)
         preprocessing["views"] = {"count": config.views, "seed": config.seed, "augment": augment}
     return preprocessing
+
+
+def _origins(
+    encoder: FrozenEncoder, config: ExtractConfig, copies: Copies | None, detector: PoseDetector | None
+) -> dict[str, Any]:
+    """Return what is known of the files that the encoder sees."""
+    medium, origins = encoder.config.medium, dict[str, Any]()
+    # Key points do not depend on the videos.
+    if copies is not None and medium == "video":
+        origins["copies"] = asdict(copies)
+    # Crops of the hands lie where the key points are.
+    if detector is not None and (medium == "poses" or config.crop == "hands"):
+        origins["detector"] = asdict(detector)
+    return origins
 
 
 def _step_seconds(encoder: FrozenEncoder, config: ExtractConfig, rates: set[float]) -> float | None:

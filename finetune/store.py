@@ -38,7 +38,7 @@ from .run_files import (
     read_settings,
     relative_to,
 )
-from .streams import StreamRecord, records_of, warn_of_other_videos
+from .streams import StreamRecord, records_of, warn_of_other_origins
 
 
 class RunModel(Protocol):
@@ -217,7 +217,7 @@ def check_streams(model: RunModel, given: Sequence[StreamRecord]) -> None:
                 f"Stream {number} must hold features of level {'/'.join(sorted(want.levels))}, as the run "
                 f"was tuned on, but holds those of level {'/'.join(sorted(found.levels))}."
             )
-        warn_of_other_videos(want, found)
+        warn_of_other_origins(want, found)
 
 
 def _counted(streams: int) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 from ..cache.format import CacheRow
 from ..cache.reader import FeatureCache
 from ..core.errors import CacheError
+from ..poses.detector import PoseDetector
 
 logger = logging.getLogger(__name__)
 
@@ -61,9 +62,15 @@ class StreamRecord:
         return self.mapped_from or self.fingerprint
 
     @property
-    def videos(self) -> set[str]:
-        """Origins of the videos in words: released videos, or small copies by their settings."""
-        return {_describe_videos(making["preprocessing"].get("copies")) for making in self.made_by}
+    def detectors(self) -> list[PoseDetector]:
+        """Known detectors of the key points of this stream."""
+        found = [making["preprocessing"].get("detector") for making in self.made_by]
+        return [PoseDetector(**detector) for detector in found if detector is not None]
+
+    @property
+    def origins(self) -> set[str]:
+        """Origins in words: released videos, small copies by their settings, or key points of a detector."""
+        return {_describe_origin(making["preprocessing"]) for making in self.made_by}
 
 
 def records_of(described: Mapping[str, Any]) -> list[StreamRecord]:
@@ -193,19 +200,19 @@ def missing_clips(streams: Sequence[Stream], *, clean: bool) -> dict[str, str]:
     return {id: ", and ".join(filter(None, reasons)) for id, reasons in why.items() if any(reasons)}
 
 
-def warn_of_other_videos(known: StreamRecord, given: StreamRecord) -> None:
-    """Log a warning if the features of a stream come from other kinds of videos than are known to a run."""
-    if known.made_by and given.made_by and known.videos != given.videos:
+def warn_of_other_origins(known: StreamRecord, given: StreamRecord) -> None:
+    """Log a warning if the features of a stream have other origins than those of a run."""
+    if known.made_by and given.made_by and known.origins != given.origins:
         logger.warning(
-            f"These features were made from {' and '.join(sorted(given.videos))}, those of training from "
-            f"{' and '.join(sorted(known.videos))}: scores may be lower."
+            f"These features were made from {' and '.join(sorted(given.origins))}, those of training from "
+            f"{' and '.join(sorted(known.origins))}: scores may be lower."
         )
 
 
-def warn_of_mixed_videos(stream: StreamRecord) -> None:
-    """Log a warning if the features of a stream come from several kinds of videos."""
-    if len(stream.videos) > 1:
-        logger.warning(f"These features were made from {' and from '.join(sorted(stream.videos))}.")
+def warn_of_mixed_origins(stream: StreamRecord) -> None:
+    """Log a warning if the features of a stream come from several kinds of files, or several detectors."""
+    if len(stream.origins) > 1:
+        logger.warning(f"These features were made from {' and from '.join(sorted(stream.origins))}.")
 
 
 def stream_names(stream: int) -> tuple[str, str]:
@@ -218,7 +225,11 @@ def stream_names(stream: int) -> tuple[str, str]:
     return f"features{ending}", f"feature_lengths{ending}"
 
 
-def _describe_videos(copies: Mapping[str, Any] | None) -> str:
+def _describe_origin(preprocessing: Mapping[str, Any]) -> str:
+    if "poses" in preprocessing:
+        detector = preprocessing.get("detector")
+        return f"key points of {PoseDetector(**detector) if detector else 'an unrecorded detector'}"
+    copies = preprocessing.get("copies")
     if copies is None:
         return "the prepared videos"
     return f"small copies of {copies['size']} pixels (crf {copies['crf']})"

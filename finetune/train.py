@@ -34,7 +34,7 @@ from .model import StageTwoModel
 from .projector import embedding_rms, rms
 from .run import TuneResult, begin_run, check_run, finish_run
 from .store import evaluation_bounds
-from .streams import stream_names, warn_of_mixed_videos, warn_of_other_videos
+from .streams import stream_names, warn_of_mixed_origins, warn_of_other_origins
 from .untranslatable import check_sentences
 
 logger = logging.getLogger(__name__)
@@ -186,7 +186,7 @@ def open_clips(
     caches = open_caches(features, "train", **kept)
     train = FeatureItems(caches, limit=limit, view_seed=config.seed)
     for record in train.records:
-        warn_of_mixed_videos(record)
+        warn_of_mixed_origins(record)
     if any("dev" in splits_in(folder) for folder in features):
         # Without a seed of views: scores must not depend on drawn views.
         dev = FeatureItems(open_caches(features, "dev", **kept), limit=limit)
@@ -224,7 +224,7 @@ def _check_same_streams(train: FeatureItems, dev: FeatureItems) -> None:
             "Extract dev with each encoder: fla extract --split dev"
         )
     for own, other in zip(train.records, dev.records, strict=True):
-        warn_of_other_videos(own, other)
+        warn_of_other_origins(own, other)
 
 
 def build_model(

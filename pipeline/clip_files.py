@@ -108,5 +108,10 @@ class ClipReader:
         # The segments of a file follow one another: the file is read once.
         if self._last is None or self._last[0] != path:
             # A video goes through the detector first.
-            self._last = (path, read_poses(path) if path.suffix in SUFFIXES else detect_video(path))
+            self._last = (path, self._read_poses(path))
         return self._last[1]
+
+    def _read_poses(self, path: Path) -> PoseClip:
+        if path.suffix in SUFFIXES:
+            return read_poses(path)
+        return detect_video(path, known=self._recipe.detectors)

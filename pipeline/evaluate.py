@@ -19,6 +19,7 @@ from ..finetune.run import CLIPS
 from ..finetune.run_files import RUN as RUN_FILE
 from ..finetune.store import EvaluationBounds, check_streams, recorded_bounds
 from ..llm.tokenizer_coverage import count_too_long
+from ..poses.detector import PoseDetector
 from ..pretrain.config import check_search
 from ..pretrain.data import evaluation_set
 from ..pretrain.model import StageOneModel
@@ -57,8 +58,7 @@ def evaluate_stage_one(
         raise DataError(f"{manifest} has no clips in split {request.split!r}.")
     chosen = whole[: request.limit]
     medium = model.config.encoder.medium
-    if medium == "video":
-        _warn_of_other_videos(run, samples)
+    (_warn_of_other_videos if medium == "video" else _warn_of_other_detector)(run, samples)
     samples.file(chosen[0], medium)  # an absent root gives one error here, not one per clip later
     clips = [(sample.id, sample.text, sample.task) for sample in chosen]
     order = _order(request, *zip(*clips, strict=True))
@@ -117,9 +117,22 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
     )
 
 
+def _warn_of_other_detector(run: Path, samples: Manifest) -> None:
+    """Log a warning if a run of stage one was trained on key points of another detector."""
+    detector = _trained_on(run).get("detector")
+    known, now = (None if detector is None else PoseDetector(**detector)), samples.detector
+    # Key points of other code have no record, which says nothing against them.
+    if known is not None and now is not None and known != now:
+        logger.warning(f"The run was trained on key points of {known}, and is given those of {now}.")
+
+
+def _trained_on(run: Path) -> dict[str, Any]:
+    return read_json(run / RUN).get("manifest", {}) if (run / RUN).is_file() else {}
+
+
 def _warn_of_other_videos(run: Path, samples: Manifest) -> None:
     """Log a warning if a run of stage one was trained on videos of another size than it is given now."""
-    content = read_json(run / RUN).get("manifest", {}) if (run / RUN).is_file() else {}
+    content = _trained_on(run)
     now = None if samples.copies is None else asdict(samples.copies)
     if content and content.get("copies") != now:
         trained_on = "other videos" if content.get("copies") is None else "other small copies (fla shrink)"

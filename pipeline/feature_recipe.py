@@ -15,6 +15,7 @@ from ..encoder.encode import Level
 from ..encoder.frozen import FrozenEncoder
 from ..extract.config import FRAME_BATCH, ExtractConfig
 from ..finetune.streams import StreamRecord
+from ..poses.detector import PoseDetector
 from ..video.sampling import FrameSampling
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,8 @@ class FeatureRecipe:
     """Number format of the computation."""
     keep_partial: bool = False
     """Whether to keep the frames before the first decoding error."""
+    detectors: tuple[PoseDetector, ...] = ()
+    """Known detectors of the key points in training. Empty: pictures, or unknown."""
 
 
 def recipe_of(
@@ -75,6 +78,7 @@ def recipe_of(
         frame_batch=made["frame_batch"] if same_kind else plain.frame_batch,
         dtype=getattr(torch, made["compute_dtype"]) if same_kind else plain.dtype,
         keep_partial=seen.get("keep_partial", False),
+        detectors=tuple(stream.detectors),
     )
 
 

@@ -68,7 +68,7 @@ def check_run(
     check_run_folder(out, resume=resume)
     if not resume or not (out / RUN).is_file():
         return {}
-    _refuse_other_clips(out, _trained_on(manifest))
+    _refuse_other_clips(out, _trained_on(manifest, config))
     begun = yaml.safe_load(read_text(out / CONFIG))
     return changed_settings(out, begun, config_to_dict(config), allow=allow_config_change)
 
@@ -106,7 +106,7 @@ def begin_run(
     log_changes(out, changed)
     write_config(config, out / CONFIG)
     without = {WITHOUT: [asdict(clip) for clip in unreadable]}
-    begun |= {"format": FORMAT, "manifest": _trained_on(manifest), "batches": now}
+    begun |= {"format": FORMAT, "manifest": _trained_on(manifest, config), "batches": now}
     # For fla report, and not compared on a resume: a corpus may move.
     begun |= {"read_from": {"manifest": _path(manifest.source), "root": _path(manifest.root)}}
     if initial_weights is not None:
@@ -120,8 +120,10 @@ def begun_without(out: Path) -> list[Unreadable] | None:
     return [Unreadable(**clip) for clip in begun[WITHOUT]] if WITHOUT in begun else None
 
 
-def _trained_on(manifest: Manifest) -> dict[str, Any]:
-    made_of = {} if manifest.copies is None else {"copies": asdict(manifest.copies)}
+def _trained_on(manifest: Manifest, config: PretrainConfig) -> dict[str, Any]:
+    made_of: dict[str, Any] = {} if manifest.copies is None else {"copies": asdict(manifest.copies)}
+    if manifest.detector is not None and config.encoder.medium == "poses":
+        made_of["detector"] = asdict(manifest.detector)
     return {
         "corpus": manifest.corpus,
         "counts": manifest.counts,

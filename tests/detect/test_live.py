@@ -14,6 +14,7 @@ from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.encoder.config import EncoderConfig
 from fla_llm.pipeline.clip_files import ClipReader
 from fla_llm.pipeline.feature_recipe import FeatureRecipe
+from fla_llm.poses.detector import PoseDetector
 from fla_llm.video import Clip, FrameSampling
 
 from .conftest import Run
@@ -40,23 +41,48 @@ def read() -> ClipReader:
     return ClipReader(config, FeatureRecipe(sampling=SAMPLING, dtype=torch.float32))
 
 
+@pytest.mark.usefixtures("known_environment")
 def test_a_video_gives_the_key_points_of_its_pose_file(
-    video: Path, read: ClipReader, detect: Callable[..., Run], environment: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+    video: Path, read: ClipReader, detect: Callable[..., Run], tmp_path: Path
+) -> None:
     sample = Sample(
         id="clip", split="test", video="clip.mp4", text="x", language="de", num_frames=5, fps=25.0
     )
     manifest = Manifest(corpus="own", root=tmp_path, samples=(sample,))
     write_manifest(tmp_path / "manifest.jsonl", manifest)
     assert detect(tmp_path / "manifest.jsonl").exit_code == 0
-    (tmp_path / "fla-llm").mkdir()
-    (tmp_path / "fla-llm/mediapipe").symlink_to(environment)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     live = read(Clip(path=video))
     assert live.shape == (3, 69, 3)
     assert live.any()
     np.testing.assert_array_equal(live, read(Clip(path=tmp_path / "poses/test/clip.npz")))
+
+
+@pytest.fixture
+def known_environment(environment: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the environment into the usual place."""
+    (tmp_path / "fla-llm").mkdir()
+    (tmp_path / "fla-llm/mediapipe").symlink_to(environment)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.mark.usefixtures("known_environment")
+def test_a_video_goes_through_the_detector_of_training_alone(
+    video: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def read(*known: PoseDetector) -> None:
+        recipe = FeatureRecipe(sampling=SAMPLING, dtype=torch.float32, detectors=known)
+        ClipReader(EncoderConfig(kind="poses", temporal=False, sampling=SAMPLING), recipe)(Clip(path=video))
+
+    same, older = (PoseDetector(name="mediapipe", version=version) for version in "01")
+    other = PoseDetector(name="rtmlib", version="0.0.16", weights="abc")
+    read(other, same)
+    assert not caplog.records
+    read(older)
+    assert "of training are from mediapipe 1, those of the video from mediapipe 0" in caplog.text
+    with pytest.raises(
+        ConfigError, match=r"rtmlib 0\.0\.16 with weights abc, but goes .*\n.*--detector rtmlib"
+    ):
+        read(other)
 
 
 def test_without_the_detector_a_video_is_refused_with_the_command_that_installs_it(

@@ -1,9 +1,11 @@
 """``fla poses``: every clip has a pose file with all of its frames, or is listed with the reason."""
 
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +13,12 @@ import pytest
 from PIL import Image
 
 from fla_llm import cli
+from fla_llm.cache.reader import FeatureCache
 from fla_llm.core.errors import ConfigError, DataError
-from fla_llm.corpora.manifest import read_manifest
+from fla_llm.corpora.config import PrepareConfig
+from fla_llm.corpora.manifest import read_manifest, write_manifest
+from fla_llm.corpora.prepare import prepare
+from fla_llm.poses.detector import PoseDetector, read_detector
 from fla_llm.poses.layouts import SLICES
 from fla_llm.poses.reading import read_poses
 
@@ -21,6 +27,8 @@ from .conftest import CRASH, HANG, NO_HANDS, NOBODY, Run
 Detect = Callable[..., Run]
 WriteClips = Callable[..., Path]
 PATIENCE_SECONDS = 60
+FOUND_BY = PoseDetector(name="mediapipe", version="0")
+"""The version of the stand-in."""
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -34,6 +42,7 @@ def test_every_clip_has_a_file_that_later_commands_read(
     assert (done.exit_code, done.result["missing"], done.result["awaited"]) == (0, [], 0)
     assert done.result["frames_with"] == {"body": 7, "left": 7, "right": 7, "face": 7}
     found = read_manifest(tmp_path / "poses/manifest.jsonl")
+    assert found.detector == FOUND_BY
     for sample in found.samples:
         clip = read_poses(found.file(sample, "poses"))
         assert (len(clip), clip.layout.name, clip.fps) == (sample.num_frames, "mediapipe", 25)
@@ -48,6 +57,38 @@ def test_every_clip_has_a_file_that_later_commands_read(
         "extract", "--encoder", "poses", "--manifest", tmp_path / "poses/manifest.jsonl",
         "--out", tmp_path / "cache", "--set", "workers=0",
     )  # fmt: skip
+    made = FeatureCache(tmp_path / "cache", "train").provenance.preprocessing
+    assert PoseDetector(**made["detector"]) == FOUND_BY
+
+
+def test_a_table_beside_the_pose_files_knows_their_detector(
+    manifest: Path, detect: Detect, tmp_path: Path
+) -> None:
+    detect(manifest)
+    table, poses = tmp_path / "table.csv", tmp_path / "poses"
+    table.write_text("id,split,text,poses\na,train,One.,\nc,train,Two.,\n")
+    config = PrepareConfig(poses=str(poses), fps=25)
+    assert prepare("table", table, config=config).manifest.detector == FOUND_BY
+    # A pose file from elsewhere: nothing is said of any.
+    shutil.copy(poses / "train/a.npz", tmp_path / "own.npz")
+    table.write_text("id,split,text,poses\na,train,One.,own.npz\nc,train,Two.,\n")
+    assert prepare("table", table, config=config).manifest.detector is None
+    (poses / "poses.json").write_text('{"format": "fla-poses-1", "detector": "mediapipe"}')
+    with pytest.raises(DataError, match=r"poses\.json must name the detector and its version"):
+        read_detector(poses)
+
+
+def test_clips_without_a_video_keep_pose_files_of_an_unknown_detector(
+    manifest: Path, detect: Detect, tmp_path: Path
+) -> None:
+    found = read_manifest(manifest)
+    (first, *others) = found.samples
+    np.savez(tmp_path / "own.npz", keypoints=np.ones((2, 133, 3)))
+    samples = (replace(first, video=None, poses="own.npz"), *others)
+    write_manifest(manifest, replace(found, samples=samples))
+    detect(manifest)
+    now = read_manifest(tmp_path / "poses/manifest.jsonl")
+    assert (now.detector, now.samples[0].poses) == (None, "own.npz")
 
 
 def test_a_clip_without_a_body_or_frame_is_listed_and_the_others_are_made(

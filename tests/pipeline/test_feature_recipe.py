@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,10 @@ from fla_llm.cache.reader import FeatureCache
 from fla_llm.core.errors import CacheError
 from fla_llm.encoder.model import VisualEncoder
 from fla_llm.encoder.store import load_encoder
-from fla_llm.finetune.streams import Stream, StreamRecord, warn_of_mixed_videos, warn_of_other_videos
+from fla_llm.finetune.streams import Stream, StreamRecord, warn_of_mixed_origins, warn_of_other_origins
 from fla_llm.pipeline.feature_recipe import recipe_of
 from fla_llm.pipeline.translate import encode_videos
+from fla_llm.poses.detector import PoseDetector
 from fla_llm.video import Clip
 
 Fla = Callable[..., Result]
@@ -118,6 +119,21 @@ def test_what_the_encoder_cannot_reproduce_is_refused(
     refuse(both, "made in one way to translate videos, but was tuned on phase [01] and 3")
 
 
+def test_the_detector_of_key_points_is_known_and_compared(
+    house: Path, encoder: VisualEncoder, record: StreamRecord, caplog: pytest.LogCaptureFixture
+) -> None:
+    detector = PoseDetector(name="mediapipe", version="0.10.21")
+    first = changed(record, poses={}, detector=asdict(detector))
+    assert recipe_of(house, first, encoder=encoder, device=CPU).detectors == (detector,)
+    assert recipe_of(house, record, encoder=encoder, device=CPU).detectors == ()
+    warn_of_other_origins(first, first)
+    assert not caplog.records
+    warn_of_other_origins(first, changed(record, poses={}))
+    assert (
+        "key points of an unrecorded detector, those of training from key points of mediapipe" in caplog.text
+    )
+
+
 def test_it_is_told_where_features_come_from_small_copies(
     house: Path, encoder: VisualEncoder, record: StreamRecord, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -125,12 +141,12 @@ def test_it_is_told_where_features_come_from_small_copies(
     recipe_of(house, small, encoder=encoder, device=CPU)
     assert "tuned on features of small copies (fla shrink, 256 pixels)" in caplog.text
     caplog.clear()
-    warn_of_other_videos(record, record)
-    warn_of_mixed_videos(record)
-    warn_of_other_videos(replace(record, made_by=()), small)  # an older run does not say
+    warn_of_other_origins(record, record)
+    warn_of_mixed_origins(record)
+    warn_of_other_origins(replace(record, made_by=()), small)  # an older run does not say
     recipe_of(house, record, encoder=encoder, device=CPU)
     assert not caplog.records
-    warn_of_other_videos(record, small)
+    warn_of_other_origins(record, small)
     assert "made from small copies of 256 pixels (crf 20), those of training from the prepared" in caplog.text
-    warn_of_mixed_videos(replace(record, made_by=(*record.made_by, *small.made_by)))
+    warn_of_mixed_origins(replace(record, made_by=(*record.made_by, *small.made_by)))
     assert "from small copies of 256 pixels (crf 20) and from the prepared videos" in caplog.text

@@ -11,6 +11,7 @@ import torch
 
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.core.errors import ConfigError, ModelError
+from fla_llm.core.files import read_json
 from fla_llm.core.sample import Sample, Split
 from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.encoder.pose_encoder import PoseEncoder
@@ -21,6 +22,7 @@ from fla_llm.extract.plan import Extraction
 from fla_llm.extract.source import load_source
 from fla_llm.pipeline.evaluate import evaluate_stage_one
 from fla_llm.pipeline.evaluation import Request
+from fla_llm.poses.detector import PoseDetector
 from fla_llm.pretrain.config import PretrainConfig
 from fla_llm.pretrain.data import TrainingClips, collate, evaluation_set, training_batches
 from fla_llm.pretrain.poses import open_store
@@ -55,6 +57,9 @@ CHANGES: dict[str, Any] = {
 }
 
 
+DETECTOR = PoseDetector(name="rtmlib", version="1", weights="abc")
+
+
 def make_sample(root: Path, split: Split, number: int, words: list[int]) -> Sample:
     """Write a pose file in which the wrists say the words."""
     rng = np.random.default_rng(number)
@@ -84,7 +89,7 @@ def pose_corpus(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
     samples += [make_sample(root, "dev", number, words) for number, words in enumerate(sentences[::3])]
     np.savez(root / "nobody.npz", keypoints=np.zeros((8, 133, 3)))
     nobody = replace(samples[0], id="nobody", poses="nobody.npz")
-    manifest = Manifest(corpus="wrists", root=root, samples=(*samples, nobody))
+    manifest = Manifest(corpus="wrists", root=root, samples=(*samples, nobody), detector=DETECTOR)
     write_manifest(root / "manifest.jsonl", manifest)
     return manifest
 
@@ -109,6 +114,19 @@ def test_stage_one_is_evaluated_on_poses(pose_run: PretrainResult, pose_corpus: 
     found = evaluate_stage_one(pose_run.run, pose_corpus.root / "manifest.jsonl", request=request)
     assert found.coverage.clips == 3
     assert not found.coverage.missing
+
+
+def test_a_run_knows_the_detector_of_its_key_points(
+    pose_run: PretrainResult, pose_corpus: Manifest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert PoseDetector(**read_json(pose_run.run / "run.json")["manifest"]["detector"]) == DETECTOR
+    request = Request(split="dev", device="cpu")
+    for version in ("1", "2"):
+        assert not caplog.records
+        other = replace(pose_corpus, detector=replace(DETECTOR, version=version))
+        write_manifest(tmp_path / f"{version}.jsonl", other)
+        evaluate_stage_one(pose_run.run, tmp_path / f"{version}.jsonl", request=request)
+    assert "trained on key points of rtmlib 1 with weights abc, and is given those of rtmlib 2" in caplog.text
 
 
 @pytest.mark.parametrize("level", ["sign", "frame"])
