@@ -88,6 +88,9 @@ class DiffusionDecoding(DecodingConfig):
     """Steps of the sampler, at most 1000."""
     guidance: float = 2.0
     """Weight of the features (classifier-free guidance). 0: no features, 1: no guidance. 2 as in LD4LG."""
+    noise: float = 1.0
+    """Standard deviation of the noise that a draw begins with. Above 1: more different sentences. 1 as in
+    training."""
     seed: int = 0
     """Seed of the noise. ``fla evaluate --seed`` overrides this seed."""
 
@@ -102,6 +105,9 @@ class DiffusionDecoding(DecodingConfig):
             raise ValueError(f"steps must be in 1..1000, but is {self.steps}")
         if self.guidance < 0:
             raise ValueError(f"guidance must be at least 0, but is {self.guidance}")
+        # Without noise all draws would be one sentence.
+        if self.noise <= 0:
+            raise ValueError(f"noise must be above 0, but is {self.noise}")
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, but is {self.seed}")
 

@@ -90,8 +90,9 @@ class DiffusionModel(TranslationModel):
     ) -> list[list[dict[str, Any]]]:
         """Return ``count`` drawn sentences of each clip in the order of the draws, as ``{"text", "score"}``.
 
-        The noise of a draw follows from ``decoding.seed``, the id of the clip and the number of the draw. The
-        score is that of :meth:`.TextAutoencoder.decode`. The model must be in eval mode.
+        The noise of a draw has the standard deviation ``decoding.noise``, and follows from ``decoding.seed``,
+        the id of the clip and the number of the draw. The score is that of :meth:`.TextAutoencoder.decode`.
+        The model must be in eval mode.
         """
         assert isinstance(decoding, DiffusionDecoding), "the settings of a diffusion run name a sampler"
         assert not self.training, "dropout would change the sentences"
@@ -100,7 +101,7 @@ class DiffusionModel(TranslationModel):
             condition = self._condition(batch)
         draws = []
         for number in range(count):
-            latents = self.sample(condition, self._noise(batch, decoding.seed, number), decoding)
+            latents = self.sample(condition, self._noise(batch, decoding, number), decoding)
             draws.append(self.autoencoder.decode(latents, batch["decoder_prefix_ids"], decoding))
         return [list(clip) for clip in zip(*draws, strict=True)]
 
@@ -208,15 +209,14 @@ class DiffusionModel(TranslationModel):
         # One step is enough: attention over equal steps gives the value of one.
         return self.fusion.nothing.expand(clips, 1, -1), None
 
-    def _noise(self, batch: Mapping[str, Tensor], seed: int, number: int) -> Tensor:
+    def _noise(self, batch: Mapping[str, Tensor], decoding: DiffusionDecoding, number: int) -> Tensor:
         """Return the noise (B, K, E) of a draw. A clip has the same noise in every batch."""
         shape = (self.config.autoencoder.latents, self.config.autoencoder.latent_size)
-        rows = [
-            # On the CPU, whose generator gives the same numbers on every machine.
-            torch.randn(shape, generator=torch.Generator().manual_seed(derive_seed(seed, clip, number)))
-            for clip in batch["noise_seeds"].tolist()
-        ]
-        return torch.stack(rows).to(self.llm.device)
+        seeds = [derive_seed(decoding.seed, clip, number) for clip in batch["noise_seeds"].tolist()]
+        # On the CPU, whose generator gives the same numbers on every machine.
+        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        # Draws of stronger noise than in training end further apart.
+        return decoding.noise * torch.stack(rows).to(self.llm.device)
 
     def _shares_at(self, steps: Tensor) -> Tensor:
         return self.shares[steps][:, None, None]

@@ -25,7 +25,7 @@ def drawn(model: DiffusionModel, batch: dict[str, Any], decoding: DiffusionDecod
     """Return the latents of a draw, which tell more than sentences do."""
     with torch.no_grad():
         condition = model._condition(batch)
-        return model.sample(condition, model._noise(batch, decoding.seed, number), decoding)
+        return model.sample(condition, model._noise(batch, decoding, number), decoding)
 
 
 def without(items: list[dict[str, Any]], **changed: Any) -> list[dict[str, Any]]:
@@ -72,10 +72,11 @@ def test_the_noise_of_a_clip_follows_from_its_id(
     make_model: MakeModel, clip_batch: dict[str, Any], items: list[dict[str, Any]]
 ) -> None:
     model = make_model()
-    noise = model._noise(clip_batch, 0, 0)
+    noise = model._noise(clip_batch, DiffusionDecoding(), 0)
     assert not any(torch.equal(noise[0], other) for other in noise[1:])
-    turned = model._noise(collate_clips(items[::-1], codec=model.codec), 0, 0)
+    turned = model._noise(collate_clips(items[::-1], codec=model.codec), DiffusionDecoding(), 0)
     assert torch.equal(turned.flip(0), noise)
+    assert torch.equal(model._noise(clip_batch, DiffusionDecoding(noise=1.5), 0), 1.5 * noise)
 
 
 def test_guidance_0_ignores_the_video(

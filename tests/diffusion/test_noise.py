@@ -70,6 +70,7 @@ def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"steps": 0}, "steps must be in 1..1000, but is 0"),
         ({"steps": 1001}, "steps must be in 1..1000, but is 1001"),
         ({"guidance": -1.0}, "guidance must be at least 0, but is -1.0"),
+        ({"noise": 0.0}, "noise must be above 0, but is 0.0"),
         ({"seed": -1}, "seed must be at least 0, but is -1"),
         ({"temperature": 0.5}, "temperature and diversity must be 0.*but are 0.5 and 0.0"),
         ({"num_beams": 0}, "num_beams must be at least 1"),

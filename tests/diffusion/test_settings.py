@@ -40,6 +40,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "decoding.sampler": ("dpm", {}),
     "decoding.steps": (9, {}),
     "decoding.guidance": (5.0, {}),
+    "decoding.noise": (1.5, {}),
     "decoding.seed": (7, {}),
     "seed": (7, {}),
 }
@@ -97,7 +98,7 @@ def observed(
             ]
             model.eval()
             with torch.no_grad():
-                noise = model._noise(batch, config.decoding.seed, 0)
+                noise = model._noise(batch, config.decoding, 0)
                 latents = model.sample(model._condition(batch), noise, config.decoding)
             known[str(changed)] = {
                 "weights": {name: (tuple(p.shape), str(p.dtype)) for name, p in model.named_parameters()},
