@@ -56,6 +56,8 @@ class DenoiserConfig:
     """Width of denoiser and fusion, an even number."""
     fusion_layers: int = 2
     """Layers of self-attention over the features of all streams before the denoiser. 0: none."""
+    pseudo_glosses: int = 0
+    """Number of words that are predicted from the features and join them as conditions. 0: none."""
     dropout: float = 0.1
     """Dropout in denoiser and fusion."""
     condition_dropout: float = 0.1
@@ -66,8 +68,9 @@ class DenoiserConfig:
     def __post_init__(self) -> None:
         if self.layers < 1:
             raise ConfigError(f"'denoiser.layers' must be at least 1, but is {self.layers}.")
-        if self.fusion_layers < 0:
-            raise ConfigError(f"'denoiser.fusion_layers' must be at least 0, but is {self.fusion_layers}.")
+        for name in ("fusion_layers", "pseudo_glosses"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"'denoiser.{name}' must be at least 0, but is {getattr(self, name)}.")
         # Half of the width holds sines, half cosines.
         if self.hidden_size < 2 or self.hidden_size % 2:
             raise ConfigError(f"'denoiser.hidden_size' must be an even number, but is {self.hidden_size}.")

@@ -14,6 +14,7 @@ from ..finetune.config import ProjectorConfig
 from ..finetune.projector import Projector
 from .config import AutoencoderConfig, DenoiserConfig
 from .layers import Block, sinusoids
+from .pseudo_glosses import PseudoGlosses
 
 NEW_STD = 0.02
 """Standard deviation of new vectors of streams and latents, as of embeddings in BERT and BART."""
@@ -24,11 +25,15 @@ class Fusion(nn.Module):
 
     The guidance fusion of DiffSLT reads two levels of features. Its form is not published, so this form is a
     guess.
+
+    Attributes:
+        glosses: head of the pseudo-glosses. None without pseudo-glosses.
     """
 
     def __init__(
-        self, feature_sizes: Sequence[int], *, config: DenoiserConfig, projector: ProjectorConfig
-    ) -> None:
+        self, feature_sizes: Sequence[int], *, config: DenoiserConfig, projector: ProjectorConfig,
+        words: Sequence[int],
+    ) -> None:  # fmt: skip
         super().__init__()
         width = config.hidden_size
         self.projectors = nn.ModuleList(Projector(size, width, config=projector) for size in feature_sizes)
@@ -37,9 +42,15 @@ class Fusion(nn.Module):
         self.norm = nn.LayerNorm(width)
         # In place of all features, where a clip has none (Ho and Salimans, 2022).
         self.nothing = nn.Parameter(torch.randn(width) * NEW_STD)
+        count = config.pseudo_glosses
+        self.glosses = PseudoGlosses(width, words=words, count=count) if count else None
 
-    def forward(self, features: Sequence[Tensor], lengths: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Return conditions (B, S, W), and the mask of real steps (B, S).
+    def forward(
+        self, features: Sequence[Tensor], lengths: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return conditions (B, S, W), the mask of real steps (B, S), and the logits of pseudo-glosses.
+
+        Predicted pseudo-glosses are the last of the conditions. Without pseudo-glosses there are no logits.
 
         Args:
             features: features (B, T_k, F_k) of each stream.
@@ -57,7 +68,12 @@ class Fusion(nn.Module):
         x, mask = torch.cat(parts, dim=1), torch.cat(masks, dim=1)
         for block in self.blocks:
             x = block(x, mask=mask)
-        return self.norm(x), mask
+        x = self.norm(x)
+        if self.glosses is None:
+            return x, mask, None
+        logits = self.glosses.predict(x, mask)
+        words = self.glosses(logits).to(x.dtype)
+        return torch.cat([x, words], dim=1), torch.cat([mask, mask.new_ones(words.shape[:2])], dim=1), logits
 
 
 class Denoiser(nn.Module):

@@ -30,13 +30,21 @@ class DiffusionModel(TranslationModel):
     Attributes:
         autoencoder: the autoencoder, trained and frozen before the denoiser is trained.
         streams: record of each input stream.
+        words: token ids of the pseudo-glosses.
     """
 
     unit = "tokens"
     shares: Tensor
 
-    def __init__(self, autoencoder: TextAutoencoder, *, streams: Sequence[StreamRecord]) -> None:
+    def __init__(
+        self, autoencoder: TextAutoencoder, *, streams: Sequence[StreamRecord], words: Sequence[int] = ()
+    ) -> None:
         """Build denoiser and fusion for streams of features.
+
+        Args:
+            autoencoder: the trained autoencoder.
+            streams: record of each input stream.
+            words: token ids of the pseudo-glosses, which ``denoiser.pseudo_glosses`` needs.
 
         Raises:
             ConfigError: the package ``diffusers`` is not installed.
@@ -45,10 +53,11 @@ class DiffusionModel(TranslationModel):
         self.config = autoencoder.config
         self.autoencoder = autoencoder
         self.language_model, self.codec = autoencoder.language_model, autoencoder.codec
-        self.streams = tuple(streams)
+        self.streams, self.words = tuple(streams), list(words)
         config, device = self.config, autoencoder.llm.device
         sizes = [stream.feature_size for stream in streams]
-        self.fusion = Fusion(sizes, config=config.denoiser, projector=config.projector).to(device)
+        self.fusion = Fusion(sizes, config=config.denoiser, projector=config.projector, words=words)
+        self.fusion.to(device)
         self.denoiser = Denoiser(config.denoiser, config.autoencoder).to(device)
         # Not saved: the schedule is no setting.
         self.register_buffer("shares", signal_shares().to(device), persistent=False)
@@ -63,6 +72,8 @@ class DiffusionModel(TranslationModel):
     ) -> dict[str, Tensor]:
         """Return the mean square error of the velocity, summed over clips and divided by a count of clips.
 
+        The loss of the pseudo-glosses is added.
+
         Args:
             labels: one entry for each clip (B, 1), which the engine counts.
             num_items_in_batch: number of clips of the step. None: the clips of the batch.
@@ -73,11 +84,14 @@ class DiffusionModel(TranslationModel):
         steps = torch.randint(len(self.shares), (len(latents),), device=latents.device)
         noised, velocity = add_noise(latents, torch.randn_like(latents), self._shares_at(steps))
         with self._autocast():
-            condition = self._dropped(self._condition(inputs))
+            features, mask, logits = self._fused(inputs)
+            condition = self._dropped((features, mask))
             known = self._known(noised, steps, condition)
             found = self.denoiser(noised, known, steps, *condition)
         # A clip counts once, however many latents it has: the engine divides by clips.
         total = (found - velocity).square().mean(dim=(1, 2)).sum()
+        if self.fusion.glosses is not None and logits is not None:
+            total = total + self.fusion.glosses.loss(logits, inputs["sentence_ids"])
         return {"loss": total / (len(labels) if num_items_in_batch is None else num_items_in_batch)}
 
     def translate(self, batch: Mapping[str, Any], decoding: DecodingConfig) -> list[str]:
@@ -122,7 +136,8 @@ class DiffusionModel(TranslationModel):
     def condition_lengths(self, lengths: Sequence[Tensor]) -> Tensor:
         """Return the conditions of each clip (B,), for the lengths (B,) of each stream."""
         stride = self.config.projector.output_stride
-        return torch.stack([(steps + stride - 1) // stride for steps in lengths]).sum(dim=0)
+        features = torch.stack([(steps + stride - 1) // stride for steps in lengths]).sum(dim=0)
+        return features + (0 if self.fusion.glosses is None else self.fusion.glosses.count)
 
     def halve(self, batch: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """Return the first and the second half of the clips."""
@@ -194,6 +209,10 @@ class DiffusionModel(TranslationModel):
         return unit_variance(without_noise(noised, velocity, self._shares_at(steps)))
 
     def _condition(self, inputs: Mapping[str, Tensor]) -> Condition:
+        return self._fused(inputs)[:2]
+
+    def _fused(self, inputs: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return what :class:`.Fusion` makes of the features of a batch, and of nothing else."""
         names = self._stream_names()
         return self.fusion([inputs[name] for name, _ in names], [inputs[steps] for _, steps in names])
 

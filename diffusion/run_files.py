@@ -49,6 +49,10 @@ def check_diffusion_parts(run: Path) -> dict[str, Any]:
         )
     needed = {"llm": str, "llm_revision": str, "streams": list, "decoder_prefix_ids": dict}
     lacking = [name for name, kind in needed.items() if not isinstance(described.get(name), kind)]
+    # Earlier runs have no words. The weights are loaded into tables as long as this list.
+    words = described.get("pseudo_glosses", [])
+    if not isinstance(words, list) or not all(type(word) is int and 0 <= word < 2**31 for word in words):
+        lacking.append("pseudo_glosses")
     if lacking or described.get("format") != RUN_FORMAT:
         raise RunError(
             f"{run / RUN} must say {', '.join(lacking) or f'format {RUN_FORMAT}'}, but does not.\n"

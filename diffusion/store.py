@@ -1,5 +1,6 @@
 """Save and load a diffusion run. :mod:`.run_files` names the files."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..llm.load import load_llm
 from .autoencoder import TextAutoencoder
 from .config import DiffusionConfig
 from .model import DiffusionModel
+from .pseudo_glosses import content_words
 from .run_files import AUTOENCODER, DENOISER, check_diffusion_parts, read_diffusion_settings
 
 
@@ -46,6 +48,7 @@ def describe_diffusion_run(
         "feature_fingerprint": model.streams[0].fingerprint,
         "feature_size": model.streams[0].feature_size,
         "streams": [stream.to_dict() for stream in model.streams],
+        "pseudo_glosses": model.words,
         "reconstruction": reconstruction,
         "decoding": vars(config.decoding),
         "evaluation_batches": evaluation_bounds(config),
@@ -95,7 +98,7 @@ def load_diffusion(
     source, revision = base_of(run, described, llm=llm), described["llm_revision"]
     model = build_diffusion(
         source, [StreamRecord.from_dict(stream) for stream in described["streams"]], config=config,
-        device=torch_device, revision=revision,
+        device=torch_device, revision=revision, words=described.get("pseudo_glosses", ()),
     )  # fmt: skip
     load_autoencoder(model.autoencoder, run)
     load_into(model.trained, run / DENOISER, of=f"{run / CONFIG} and its streams")
@@ -111,6 +114,8 @@ def build_diffusion(
     config: DiffusionConfig,
     device: torch.device,
     revision: str | None = None,
+    words: Sequence[int] | None = None,
+    texts: Sequence[str] = (),
 ) -> DiffusionModel:
     """Return an untrained model. The seed of the config draws the weights.
 
@@ -120,17 +125,22 @@ def build_diffusion(
         config: settings of the run.
         device: device of the model.
         revision: commit or digest that the language model must have. None accepts every revision.
+        words: token ids of the pseudo-glosses. None finds the words of ``texts``, where settings need words.
+        texts: sentences of the training clips.
 
     Raises:
         ModelError: the language model is missing, damaged, or has no encoder.
-        ConfigError: the package ``diffusers`` is not installed.
+        ConfigError: the package ``diffusers`` is not installed, or ``texts`` have no pseudo-glosses.
     """
     # Nothing of the language model is trained, so its weights may have the format of the computation.
     dtype = resolve_dtype(config.training.precision, device)
     base = load_llm(llm, quantise=config.quantise, device=device, dtype=dtype, revision=revision)
     # Just before the new weights: loading a model may draw random numbers too.
     torch.manual_seed(config.seed)
-    return DiffusionModel(TextAutoencoder(base, config=config), streams=streams)
+    autoencoder = TextAutoencoder(base, config=config)
+    if words is None:
+        words = content_words(texts, codec=autoencoder.codec) if config.denoiser.pseudo_glosses else ()
+    return DiffusionModel(autoencoder, streams=streams, words=words)
 
 
 def _save(tensors: dict[str, torch.Tensor], path: Path) -> None:

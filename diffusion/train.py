@@ -119,7 +119,7 @@ def tune_diffusion(
             )  # fmt: skip
         # The other processes wait until the main process has accepted the run directory.
         wait_for_all()
-        model = build_diffusion(llm, train.records, config=config, device=torch_device)
+        model = build_diffusion(llm, train.records, config=config, device=torch_device, texts=train.texts)
         data = clip_batches(model, train, **evaluation_bounds(config))
         sentences = read_sentences(train, config.autoencoder.text)
         if is_main_process():
@@ -166,7 +166,7 @@ def plan_diffusion(
     train, dev = open_clips(features, config=config, limit=limit)
     _check_tasks(train, dev)
     torch_device = local_device(resolve_device(device))
-    model = build_diffusion(llm, train.records, config=config, device=torch_device).eval()
+    model = build_diffusion(llm, train.records, config=config, device=torch_device, texts=train.texts).eval()
     sentences = read_sentences(train, config.autoencoder.text)
     data, texts = (
         clip_batches(model, train, **evaluation_bounds(config)),

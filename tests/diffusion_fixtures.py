@@ -14,6 +14,7 @@ from fla_llm.diffusion.autoencoder import TextAutoencoder
 from fla_llm.diffusion.batching import collate_clips
 from fla_llm.diffusion.config import AutoencoderConfig, DenoiserConfig, DiffusionConfig, DiffusionDecoding
 from fla_llm.diffusion.model import DiffusionModel
+from fla_llm.diffusion.pseudo_glosses import content_words
 from fla_llm.finetune.collate import collate_sentences
 from fla_llm.finetune.config import FeatureTraining, ProjectorConfig
 from fla_llm.finetune.streams import StreamRecord
@@ -102,7 +103,8 @@ def make_model(trained_autoencoder: TextAutoencoder) -> Callable[..., DiffusionM
         config = trained_autoencoder.config
         trained_autoencoder.config = replace(config, denoiser=replace(config.denoiser, **denoiser))
         torch.manual_seed(4)
-        model = DiffusionModel(trained_autoencoder, streams=[STREAM] * streams)
+        words = content_words(TEXTS, codec=trained_autoencoder.codec)
+        model = DiffusionModel(trained_autoencoder, streams=[STREAM] * streams, words=words)
         trained_autoencoder.config = config
         # A new denoiser predicts nothing, whatever it sees.
         torch.nn.init.normal_(model.denoiser.out.weight, std=0.3)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from diffusion_fixtures import STREAM
+from stage_two_fixtures import TEXTS
 
 from fla_llm.core.config import config_from_dict, config_to_dict
 from fla_llm.diffusion.batching import collate_clips
@@ -31,6 +32,7 @@ CHANGES: dict[str, tuple[Any, dict[str, Any]]] = {
     "denoiser.layers": (1, {}),
     "denoiser.hidden_size": (16, {}),
     "denoiser.fusion_layers": (0, {}),
+    "denoiser.pseudo_glosses": (3, {}),
     "denoiser.dropout": (0.5, {}),
     "denoiser.condition_dropout": (0.9, {}),
     "denoiser.self_condition": (1.0, {"denoiser": {"self_condition": 0.0}}),
@@ -85,7 +87,7 @@ def observed(
         if str(changed) not in known:
             mapping = merged(config_to_dict(diffusion_config), changed)
             config = config_from_dict(DiffusionConfig, mapping, origin="test")
-            model = build_diffusion(str(copying_llm), [STREAM], config=config, device=CPU)
+            model = build_diffusion(str(copying_llm), [STREAM], config=config, device=CPU, texts=TEXTS)
             # A new denoiser predicts nothing, whatever it sees.
             torch.manual_seed(1)
             torch.nn.init.normal_(model.denoiser.out.weight, std=0.3)

@@ -245,6 +245,7 @@ def test_parts_of_other_settings_and_damaged_parts_are_named(run: Path, cache: P
         (AutoencoderConfig, {"latent_noise": -1.0}, "'autoencoder.latent_noise' must be at least 0"),
         (DenoiserConfig, {"layers": 0}, "'denoiser.layers' must be at least 1, but is 0"),
         (DenoiserConfig, {"fusion_layers": -1}, "'denoiser.fusion_layers' must be at least 0, but is -1"),
+        (DenoiserConfig, {"pseudo_glosses": -1}, "'denoiser.pseudo_glosses' must be at least 0, but is -1"),
         (DenoiserConfig, {"hidden_size": 33}, "'denoiser.hidden_size' must be an even number, but is 33"),
         (DenoiserConfig, {"condition_dropout": 1.5}, "'denoiser.condition_dropout' must be at least 0"),
         (DenoiserConfig, {"self_condition": 2.0}, "'denoiser.self_condition' must be in 0..1, but is 2.0"),
