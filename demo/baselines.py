@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from ..scoring import score
 from .corpus import ClipPlan
-from .grammar import sentence_of
+from .language import LANGUAGES, LanguageName
 
 ORDERS = (1, 2, 3, 4)
 
@@ -18,13 +18,24 @@ def baseline_figures(plans: Sequence[ClipPlan]) -> dict[str, float]:
     """
     test = [plan for plan in plans if plan.split == "test"]
     references = [plan.text for plan in test]
-    # Sorted: nothing of the order is left.
-    unordered = [sentence_of(sorted(plan.signs)).text for plan in test]
+    unordered = [best_without_order(plan.signs, language=plan.language) for plan in test]
     nearest = nearest_training_sentences(references, [plan.text for plan in plans if plan.split == "train"])
     return {
         "bag_of_signs": score(unordered, references).bleu4,
         "nearest_training_sentence": score(nearest, references).bleu4,
     }
+
+
+def best_without_order(signs: Sequence[str], *, language: LanguageName) -> str:
+    """Return the sentence that is most like all sentences with these signs, whatever their order.
+
+    Likeness is the number of common n-grams, n from 1 to 4. All readings count alike, since the order of the
+    same signs has no influence on the frequency of a sentence.
+    """
+    # Sorted: nothing of the order is left.
+    texts = [reading.text for reading in LANGUAGES[language].readings(sorted(signs))]
+    holders = Counter(gram for text in texts for gram in set(_grams(text)))
+    return max(texts, key=lambda text: sum(holders[gram] for gram in set(_grams(text))))
 
 
 def nearest_training_sentences(references: Sequence[str], training: Sequence[str]) -> list[str]:

@@ -27,7 +27,9 @@ class SmallLlmConfig:
     """Shape and training of the small language model."""
 
     kind: Kind = "causal"
-    """``causal`` continues text, ``seq2seq`` restores sentences from some tokens in random order."""
+    """``causal`` continues text, ``seq2seq`` restores sentences from some of their tokens."""
+    keep_order: bool = False
+    """``seq2seq``: give the tokens to restore a sentence from in their order. False: in random order."""
     hidden_size: int = 128
     """Width, a multiple of 64."""
     layers: int = 4

@@ -3,9 +3,9 @@
     OUT/annotations.jsonl         one row per clip: id, split, video, text, signer
     OUT/videos/<split>/<n>.mp4    H.264
 
-The corpus has properties of recorded corpora: words and signs have different orders (:mod:`.grammar`), signs
-have a few parameters and run into one another (:mod:`.signs`), signers differ, and one signer is new in the
-test split (:mod:`.signers`). The seed determines everything.
+The corpus has properties of recorded corpora: signs have a few parameters (:mod:`.sign_forms`) and run into
+one another (:mod:`.signs`), signers differ (:mod:`.signers`), and the test split has new signers. There are
+two languages (:mod:`.language`). The seed determines everything.
 """
 
 import os
@@ -28,25 +28,27 @@ from ..core.sample import Sample, Split
 from ..core.seeds import derive_seed
 from ..corpora.manifest import Manifest
 from .figure import draw_clip
-from .grammar import draw_sentences, single_sign_texts
+from .language import LANGUAGES, LanguageName, SignedSentence
 from .signers import SIGNERS, Signer, jitter
 from .signs import BodyPose, sentence_poses
+from .splits import SentenceDrawing
 
 Utterance = tuple[tuple[str, ...], tuple[str, ...]]
 """Wordings, and signs in signing order."""
 CORPUS = "demo"
 LANGUAGE = "en"
 ANNOTATIONS = "annotations.jsonl"
-NEW_SIGNER_EVERY = 5
-"""Distance between test clips of the signer who is in no other split."""
 ENCODING = {"crf": "16", "preset": "veryfast", "g": "12", "x264-params": "mbtree=0"}
 """Options of x264. Macroblock-tree is off: on small pictures the bytes would differ from run to run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoConfig:
-    """Size of the demo corpus and of the pictures."""
+    """Language and size of the demo corpus, and size of the pictures."""
 
+    language: LanguageName = "roles"
+    """``roles``: each word has one role, and signs tell the sentence in any order. ``order``: the order of
+    signs carries the meaning."""
     train_clips: int = 1200
     """Number of training clips, including clips of a single sign."""
     single_sign_clips: int = 360
@@ -84,6 +86,7 @@ class ClipPlan:
     signs: tuple[str, ...]
     signer: int
     seed: int
+    language: LanguageName = "roles"
     references: tuple[str, ...] = ()
     """Other wordings of a dev or test clip."""
 
@@ -117,7 +120,14 @@ def write_demo_corpus(out: Path, *, config: DemoConfig, seed: int, workers: int 
     return Manifest(corpus=CORPUS, root=out, samples=samples)
 
 
-def demo_text(*, count: int, seed: int, exclude: Collection[str], paraphrases: bool = False) -> list[str]:
+def demo_text(
+    *,
+    count: int,
+    seed: int,
+    exclude: Collection[str],
+    paraphrases: bool = False,
+    language: LanguageName = "roles",
+) -> list[str]:
     """Return ``count`` distinct sentences of the demo language without a wording in ``exclude``.
 
     Args:
@@ -125,9 +135,10 @@ def demo_text(*, count: int, seed: int, exclude: Collection[str], paraphrases: b
         seed: seed of the sentences.
         exclude: sentences of the corpus.
         paraphrases: draw one of the wordings of each meaning.
+        language: the demo language.
     """
     excluded = frozenset(exclude)
-    sentences = draw_sentences(random.Random(derive_seed(seed, "text")))
+    sentences = LANGUAGES[language].draw_sentences(random.Random(derive_seed(seed, "text")))
     new = (sentence for sentence in sentences if excluded.isdisjoint(sentence.wordings))
     wordings = random.Random(derive_seed(seed, "text wordings"))
     drawn = (wordings.choice(one.wordings) if paraphrases else one.text for one in new)
@@ -136,36 +147,45 @@ def demo_text(*, count: int, seed: int, exclude: Collection[str], paraphrases: b
 
 def plan_clips(config: DemoConfig, *, seed: int) -> list[ClipPlan]:
     """Return the clips of all splits. No sentence is in two splits."""
-    sentences = draw_sentences(random.Random(derive_seed(seed, "sentences")))
-    long_sentences = (sentence for sentence in sentences if len(sentence.text.split()) >= 4)
-    drawn = (((*s.wordings,) if config.paraphrases else (s.text,), s.signs) for s in long_sentences)
-    single = list(islice(_single_signs(), config.single_sign_clips))
-    train = chain(single, islice(drawn, config.train_clips - config.single_sign_clips))
-    # dev and test are drawn first: their sentences stay the same if train_clips changes.
+    drawing = SentenceDrawing(LANGUAGES[config.language], seed=seed)
+    held_out = drawing.held_out()
+    dev, test = list(islice(held_out, config.dev_clips)), list(islice(held_out, config.test_clips))
+    single = islice(_single_signs(config.language), config.single_sign_clips)
+    train = islice(drawing.train(), config.train_clips - config.single_sign_clips)
     return [
-        *_plan_split("dev", islice(drawn, config.dev_clips), seed=seed),
-        *_plan_split("test", islice(drawn, config.test_clips), seed=seed),
-        *_plan_split("train", train, seed=seed),
+        *_plan_split("dev", _utterances(dev, config), config=config, seed=seed),
+        *_plan_split("test", _utterances(test, config), config=config, seed=seed),
+        *_plan_split("train", chain(single, _utterances(train, config)), config=config, seed=seed),
     ]
 
 
-def _single_signs() -> Iterator[Utterance]:
+def _utterances(sentences: Iterable[SignedSentence], config: DemoConfig) -> Iterator[Utterance]:
+    for sentence in sentences:
+        yield (*sentence.wordings,) if config.paraphrases else (sentence.text,), sentence.signs
+
+
+def _single_signs(language: LanguageName) -> Iterator[Utterance]:
     """Yield one-sign utterances in an endless cycle over all signs."""
-    texts = single_sign_texts()
+    texts = LANGUAGES[language].single_sign_texts()
     while True:
         yield from (((text,), (sign,)) for sign, text in texts.items())
 
 
-def _plan_split(split: Split, utterances: Iterable[Utterance], *, seed: int) -> Iterator[ClipPlan]:
-    known = len(SIGNERS) - 1  # the last signer shows how well a model does with an unknown person
+def _plan_split(
+    split: Split, utterances: Iterable[Utterance], *, config: DemoConfig, seed: int
+) -> Iterator[ClipPlan]:
+    language = LANGUAGES[config.language]
+    known = language.signers - language.new_signers
     for index, (wordings, signs) in enumerate(utterances):
         # A seed per clip: the order of rendering, in any number of processes, changes nothing.
         clip_seed = derive_seed(seed, split, index)
-        is_new = split == "test" and index % NEW_SIGNER_EVERY == 0
+        # New signers show how well a model does with unknown people.
+        is_new = split == "test" and index % language.new_signer_every == 0
         said = derive_seed(clip_seed, "wording") % len(wordings)
         yield ClipPlan(
             id=f"{split}-{index:04d}", split=split, text=wordings[said], signs=signs,
-            signer=known if is_new else clip_seed % known, seed=clip_seed,
+            signer=known + clip_seed % language.new_signers if is_new else clip_seed % known,
+            seed=clip_seed, language=config.language,
             # A training clip has one target.
             references=() if split == "train" else wordings[:said] + wordings[said + 1 :],
         )  # fmt: skip
@@ -184,9 +204,12 @@ def _render_all(plans: list[ClipPlan], out: Path, config: DemoConfig, *, workers
 
 def clip_poses(plan: ClipPlan) -> tuple[Signer, list[BodyPose]]:
     """Return the signer of a clip with the looks of the day, and the true pose of both hands per frame."""
-    rng = random.Random(plan.seed)
-    signer = jitter(SIGNERS[plan.signer], rng)
-    return signer, sentence_poses(plan.signs, tempo=signer.tempo, rng=rng)
+    rng, language = random.Random(plan.seed), LANGUAGES[plan.language]
+    signer = jitter(SIGNERS[plan.signer], rng, manner=language.manner)
+    poses = sentence_poses(
+        plan.signs, tempo=signer.tempo, rng=rng, forms=language.forms, manner=language.manner
+    )
+    return signer, poses
 
 
 def _render(plan: ClipPlan, out: Path, config: DemoConfig) -> int:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
+from .sign_forms import Handshape
 from .signers import Colour, Signer, shade
-from .signs import BodyPose, HandPose, Handshape
+from .signs import BodyPose, HandPose
 
 Point = tuple[float, float]
 
@@ -84,7 +85,7 @@ class _Figure:
     def _draw_arm(self, hand: HandPose, *, side: int) -> None:
         """Draw sleeve and forearm from the shoulder (``side`` -1: the viewer's left) to the wrist."""
         shoulder = (side * 0.46, 0.14)
-        wrist = wrist_of(hand)
+        wrist = wrist_of(hand, size=self.signer.hand_size)
         elbow = elbow_of(shoulder, wrist, side=side)
         # Darker than the trunk, so that an arm before the body is visible.
         sleeve = shade(self.signer.clothing, 0.84)
@@ -94,24 +95,25 @@ class _Figure:
     def _draw_hand(self, hand: HandPose, *, thumb: int) -> None:
         """Draw a hand. ``thumb`` is the sense of rotation toward the thumb."""
         # Lighter than the face, which the hands often cover.
-        skin, centre = shade(self.signer.skin, 1.25), (hand.x, hand.y)
+        skin, centre, size = shade(self.signer.skin, 1.25), (hand.x, hand.y), self.signer.hand_size
+        palm, finger, width = size * PALM_RADIUS, size * FINGER_LENGTH, size * FINGER_WIDTH
         edge = shade(self.signer.skin, 0.3)
         fingers = [(hand.degrees + thumb * degrees, length) for degrees, length in FINGERS[hand.handshape]]
-        self._dot(centre, PALM_RADIUS + OUTLINE_WIDTH, edge)
-        tips = [towards(centre, degrees, PALM_RADIUS + length * FINGER_LENGTH) for degrees, length in fingers]
+        self._dot(centre, palm + OUTLINE_WIDTH, edge)
+        tips = [towards(centre, degrees, palm + length * finger) for degrees, length in fingers]
         # All outlines before all fingers: an outline must not cross a finger.
         for tip in tips:
-            self._limb(centre, tip, width=FINGER_WIDTH + 2 * OUTLINE_WIDTH, colour=edge)
+            self._limb(centre, tip, width=width + 2 * OUTLINE_WIDTH, colour=edge)
         for tip in tips:
-            self._limb(centre, tip, width=FINGER_WIDTH, colour=skin)
-        self._dot(centre, PALM_RADIUS, skin)
+            self._limb(centre, tip, width=width, colour=skin)
+        self._dot(centre, palm, skin)
         if hand.handshape == "ring":
-            self._draw_ring(towards(centre, hand.degrees, 0.8 * PALM_RADIUS), skin=skin, edge=edge)
+            self._draw_ring(towards(centre, hand.degrees, 0.8 * palm), palm=palm, skin=skin, edge=edge)
 
-    def _draw_ring(self, centre: Point, *, skin: Colour, edge: Colour) -> None:
-        self._dot(centre, 1.35 * PALM_RADIUS + OUTLINE_WIDTH, edge)
-        self._dot(centre, 1.35 * PALM_RADIUS, skin)
-        self._dot(centre, 0.75 * PALM_RADIUS, edge)
+    def _draw_ring(self, centre: Point, *, palm: float, skin: Colour, edge: Colour) -> None:
+        self._dot(centre, 1.35 * palm + OUTLINE_WIDTH, edge)
+        self._dot(centre, 1.35 * palm, skin)
+        self._dot(centre, 0.75 * palm, edge)
 
     def _at(self, point: Point) -> Point:
         return self.origin[0] + point[0] * self.unit, self.origin[1] + point[1] * self.unit
@@ -132,9 +134,9 @@ class _Figure:
             self._dot(point, width / 2, colour)
 
 
-def wrist_of(hand: HandPose) -> Point:
-    """Return the position of the wrist, at the edge of the palm."""
-    return towards((hand.x, hand.y), hand.degrees, -0.8 * PALM_RADIUS)
+def wrist_of(hand: HandPose, *, size: float) -> Point:
+    """Return the position of the wrist, at the edge of a palm of ``size`` times the usual radius."""
+    return towards((hand.x, hand.y), hand.degrees, -0.8 * size * PALM_RADIUS)
 
 
 def elbow_of(shoulder: Point, wrist: Point, *, side: int) -> Point:

@@ -14,8 +14,9 @@ from ..poses.array_files import write_npz
 from ..poses.clip import PoseClip, make_clip
 from .corpus import DemoConfig, clip_poses, plan_clips
 from .figure import FINGER_LENGTH, FINGERS, PALM_RADIUS, Point, elbow_of, towards, wrist_of
+from .sign_forms import Handshape
 from .signers import Signer
-from .signs import BodyPose, HandPose, Handshape
+from .signs import BodyPose, HandPose
 
 SCORE = 0.9
 _LEFT_HAND, _RIGHT_HAND, _FACE = 91, 112, 23
@@ -64,25 +65,26 @@ def _frame(signer: Signer, pose: BodyPose) -> np.ndarray:
     for hand, side, thumb, joint, start in (
         (pose[1], 1, -1, 5, _LEFT_HAND), (pose[0], -1, 1, 6, _RIGHT_HAND),
     ):  # fmt: skip
-        shoulder, wrist = (side * 0.46, 0.14), wrist_of(hand)
+        shoulder, wrist = (side * 0.46, 0.14), wrist_of(hand, size=signer.hand_size)
         points[joint], points[joint + 2] = shoulder, elbow_of(shoulder, wrist, side=side)
         points[joint + 4] = wrist
-        points[start : start + 21] = [wrist, *_fingers(hand, thumb=thumb)]
+        points[start : start + 21] = [wrist, *_fingers(hand, thumb=thumb, size=signer.hand_size)]
     points[_FACE : _FACE + 68] = _face(middle, radius)
     return points
 
 
-def _fingers(hand: HandPose, *, thumb: int) -> list[Point]:
+def _fingers(hand: HandPose, *, thumb: int, size: float) -> list[Point]:
     """Return four points of each finger, from thumb to little finger, from palm to tip."""
-    reach = {finger: (angle, _FOLDED_LENGTH * PALM_RADIUS) for finger, angle in enumerate(_FOLDED)}
+    palm = size * PALM_RADIUS
+    reach = {finger: (angle, _FOLDED_LENGTH * palm) for finger, angle in enumerate(_FOLDED)}
     for finger, (angle, length) in zip(_STRETCHED[hand.handshape], FINGERS[hand.handshape], strict=True):
-        reach[finger] = angle, PALM_RADIUS + length * FINGER_LENGTH
+        reach[finger] = angle, palm + size * length * FINGER_LENGTH
     points = []
     for finger in range(5):
         angle, length = reach[finger]
         shares = (0.4, 0.6, 0.8, 1.0)
         if hand.handshape == "ring" and finger < 2:
-            points += _half_ring(hand, side=thumb if finger == 0 else -thumb)
+            points += _half_ring(hand, side=thumb if finger == 0 else -thumb, palm=palm)
         else:
             points += [
                 towards((hand.x, hand.y), hand.degrees + thumb * angle, share * length) for share in shares
@@ -90,11 +92,11 @@ def _fingers(hand: HandPose, *, thumb: int) -> list[Point]:
     return points
 
 
-def _half_ring(hand: HandPose, *, side: int) -> list[Point]:
+def _half_ring(hand: HandPose, *, side: int, palm: float) -> list[Point]:
     """Return the points of the thumb or the index finger, which meet in a ring."""
-    centre = towards((hand.x, hand.y), hand.degrees, 0.8 * PALM_RADIUS)
+    centre = towards((hand.x, hand.y), hand.degrees, 0.8 * palm)
     angles = (135.0, 90.0, 45.0, 0.0)
-    return [towards(centre, hand.degrees + side * angle, 1.35 * PALM_RADIUS) for angle in angles]
+    return [towards(centre, hand.degrees + side * angle, 1.35 * palm) for angle in angles]
 
 
 def _face(middle: Point, radius: float) -> np.ndarray:

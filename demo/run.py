@@ -124,7 +124,7 @@ def _train(
         own = {sample.text for sample in manifest.samples}
         sentences = demo_text(
             count=config.text_sentences, seed=config.seed, exclude=own,
-            paraphrases=config.corpus.paraphrases,
+            paraphrases=config.corpus.paraphrases, language=config.corpus.language,
         )  # fmt: skip
         make_small_llm(sentences, out / "llm", config=config.llm, seed=config.seed, device=device)
     with _step("tune", seconds):

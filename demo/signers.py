@@ -3,6 +3,8 @@
 import random
 from dataclasses import dataclass, replace
 
+from .signs import PLAIN, Manner
+
 Colour = tuple[int, int, int]
 
 
@@ -22,6 +24,8 @@ class Signer:
     centre: tuple[float, float]
     """Base of the neck, as shares of the picture's side."""
     tempo: float
+    hand_size: float = 1.0
+    """Factor of the size of palms and fingers."""
 
 
 SIGNERS = (
@@ -57,20 +61,62 @@ SIGNERS = (
         name="hal", skin=(206, 152, 112), hair=(110, 110, 112), clothing=(84, 74, 120),
         background=(206, 196, 220), shoulder_width=0.44, head=0.32, centre=(0.51, 0.48), tempo=1.02,
     ),
+    Signer(
+        name="ivo", skin=(214, 164, 128), hair=(52, 36, 28), clothing=(150, 150, 160),
+        background=(140, 168, 150), shoulder_width=0.42, head=0.31, centre=(0.49, 0.48), tempo=0.98,
+    ),
+    Signer(
+        name="jin", skin=(236, 196, 158), hair=(24, 22, 26), clothing=(70, 110, 140),
+        background=(214, 198, 176), shoulder_width=0.45, head=0.32, centre=(0.52, 0.46), tempo=1.05,
+    ),
+    Signer(
+        name="kay", skin=(120, 78, 54), hair=(40, 26, 20), clothing=(170, 90, 110),
+        background=(190, 196, 206), shoulder_width=0.41, head=0.33, centre=(0.47, 0.47), tempo=0.94,
+    ),
+    Signer(
+        name="lou", skin=(244, 204, 176), hair=(168, 110, 60), clothing=(60, 60, 96),
+        background=(172, 184, 140), shoulder_width=0.46, head=0.30, centre=(0.50, 0.46), tempo=1.10,
+    ),
+    Signer(
+        name="mia", skin=(160, 108, 76), hair=(34, 24, 20), clothing=(220, 200, 180),
+        background=(130, 150, 170), shoulder_width=0.43, head=0.32, centre=(0.51, 0.48), tempo=1.00,
+    ),
+    Signer(
+        name="nik", skin=(228, 182, 148), hair=(120, 84, 50), clothing=(110, 40, 50),
+        background=(200, 208, 190), shoulder_width=0.44, head=0.31, centre=(0.48, 0.46), tempo=0.95,
+    ),
+    Signer(
+        name="oya", skin=(88, 58, 42), hair=(18, 16, 18), clothing=(120, 140, 90),
+        background=(210, 190, 170), shoulder_width=0.42, head=0.33, centre=(0.53, 0.47), tempo=1.06,
+    ),
+    Signer(
+        name="pia", skin=(250, 216, 194), hair=(210, 180, 120), clothing=(50, 90, 120),
+        background=(170, 150, 160), shoulder_width=0.45, head=0.31, centre=(0.49, 0.49), tempo=1.02,
+    ),
 )  # fmt: skip
-"""Signers. The last signer is in the test split only."""
+"""Signers. A language takes the first of these (:mod:`.language`)."""
 
 
-def jitter(signer: Signer, rng: random.Random) -> Signer:
-    """Return the signer with small changes of distance, position, light and tempo, as on another day."""
+def jitter(signer: Signer, rng: random.Random, *, manner: Manner = PLAIN) -> Signer:
+    """Return the signer with small changes of distance, position, light and tempo, as on another day.
+
+    Args:
+        signer: the signer.
+        rng: source of the changes.
+        manner: manner of the language: hands, and the range of the tempo.
+    """
     x, y = signer.centre
-    return replace(
+    jittered = replace(
         signer,
         centre=(x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.02, 0.02)),
         shoulder_width=signer.shoulder_width * rng.uniform(0.95, 1.05),
         background=shade(signer.background, rng.uniform(0.9, 1.08)),
         tempo=signer.tempo * rng.uniform(0.95, 1.05),
+        hand_size=signer.hand_size * manner.hand_size,
     )
+    if manner.tempo == PLAIN.tempo:
+        return jittered
+    return replace(jittered, tempo=jittered.tempo * rng.uniform(*manner.tempo))
 
 
 def shade(colour: Colour, factor: float) -> Colour:

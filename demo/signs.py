@@ -1,7 +1,4 @@
-"""Form of each demo sign, and path of the two hands through a signed sentence.
-
-A sign has a handshape, a direction of the fingers, a location on the body, a movement, and a role of the
-other hand. Some pairs of signs differ in a single parameter.
+"""Path of the two hands through a signed sentence.
 
 Positions are in *body units*: the origin is the base of the neck, a unit is the signer's shoulder width, x
 grows to the viewer's right and y downward. The dominant hand is the signer's right hand, on the viewer's left
@@ -10,12 +7,11 @@ grows to the viewer's right and y downward. The dominant hand is the signer's ri
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from itertools import pairwise
 
-Handshape = Literal["fist", "flat", "point", "vee", "spread", "ring", "ell", "horns"]
-OtherHand = Literal["rests", "mirrors", "holds"]
+from .sign_forms import ROLE_FORMS, Handshape, SignForm
 
 LOCATIONS = {
     "forehead": (-0.12, -0.66), "temple": (-0.46, -0.62), "cheek": (-0.36, -0.34), "mouth": (-0.04, -0.28),
@@ -31,57 +27,6 @@ SIGN_FRAMES = 4.2
 TRANSITION_FRAMES = 1.5
 REACH = 0.30
 """Length of a movement in body units."""
-
-
-@dataclass(frozen=True)
-class SignForm:
-    """Parameters of a sign."""
-
-    handshape: Handshape
-    pointing: str
-    location: str
-    movement: str
-    other: OtherHand = "rests"
-
-
-SIGN_FORMS: dict[str, SignForm] = {
-    "boy": SignForm("ell", "in", "forehead", "tap"),
-    "girl": SignForm("point", "up", "cheek", "down"),
-    "man": SignForm("spread", "up", "chest", "tap"),
-    "woman": SignForm("ring", "up", "cheek", "tap"),
-    "teacher": SignForm("flat", "up", "temple", "out", "mirrors"),
-    "doctor": SignForm("vee", "in", "chest", "tap", "holds"),
-    "old": SignForm("fist", "up", "mouth", "down"),
-    "young": SignForm("flat", "up", "side", "up", "mirrors"),
-    "happy": SignForm("flat", "in", "chest", "circle"),
-    "apple": SignForm("fist", "up", "cheek", "shake"),
-    "bread": SignForm("flat", "down", "chest", "down", "holds"),
-    "soup": SignForm("vee", "in", "belly", "up", "holds"),
-    "milk": SignForm("fist", "up", "side", "shake"),
-    "tea": SignForm("ring", "down", "chest", "circle", "holds"),
-    "water": SignForm("spread", "up", "mouth", "tap"),
-    "book": SignForm("flat", "up", "belly", "out", "mirrors"),
-    "letter": SignForm("fist", "in", "belly", "tap", "holds"),
-    "dog": SignForm("flat", "down", "low", "tap"),
-    "cat": SignForm("ring", "in", "cheek", "out", "mirrors"),
-    "bird": SignForm("ell", "in", "mouth", "tap"),
-    "eat": SignForm("flat", "slanted", "mouth", "tap"),
-    "drink": SignForm("horns", "up", "mouth", "up"),
-    "read": SignForm("vee", "down", "belly", "shake", "holds"),
-    "see": SignForm("vee", "up", "forehead", "out"),
-    "buy": SignForm("flat", "in", "belly", "arc", "holds"),
-    "red": SignForm("point", "up", "mouth", "down"),
-    "white": SignForm("spread", "in", "chest", "out"),
-    "big": SignForm("ell", "up", "chest", "out", "mirrors"),
-    "house": SignForm("flat", "slanted", "forehead", "roof", "mirrors"),
-    "garden": SignForm("spread", "up", "belly", "up", "mirrors"),
-    "school": SignForm("flat", "in", "chest", "tap", "mirrors"),
-    "today": SignForm("horns", "in", "belly", "tap", "mirrors"),
-    "yesterday": SignForm("horns", "up", "cheek", "arc"),
-    "tomorrow": SignForm("point", "up", "temple", "arc"),
-    "morning": SignForm("flat", "up", "low", "up", "holds"),
-    "not": SignForm("point", "up", "high", "shake"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,37 +46,94 @@ class HandPose:
 BodyPose = tuple[HandPose, HandPose]
 """Poses of the dominant hand and the other hand."""
 
+Offset = tuple[float, float]
+"""Movement in body units."""
+
 RESTING = HandPose(x=REST[0], y=REST[1], degrees=90.0, handshape="fist")
 RESTING_BODY: BodyPose = (RESTING, RESTING.mirrored())
 
 
-def sentence_poses(signs: Sequence[str], *, tempo: float, rng: random.Random) -> list[BodyPose]:
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """Manner of signing that all signers of a language share."""
+
+    bend: float = 0.0
+    """Coarticulation: share of the way to the neighbouring sign that the begin and the end of a sign move."""
+    dropped: float = 0.0
+    """Share of two-handed signs that are signed with the dominant hand alone."""
+    tempo: tuple[float, float] = (1.0, 1.0)
+    """Lowest and highest factor of a clip's tempo."""
+    hand_size: float = 1.0
+    """Factor of the size of palms and fingers."""
+
+
+PLAIN = Manner()
+
+
+def sentence_poses(
+    signs: Sequence[str],
+    *,
+    tempo: float,
+    rng: random.Random,
+    forms: Mapping[str, SignForm] = ROLE_FORMS,
+    manner: Manner = PLAIN,
+) -> list[BodyPose]:
     """Return the poses of both hands per frame: rest, each sign with a transition before it, rest.
 
     Args:
-        signs: keys of SIGN_FORMS, in signing order.
+        signs: keys of ``forms``, in signing order.
         tempo: factor of the speed. 1 gives SIGN_FRAMES per sign.
         rng: source of random durations and positions.
+        forms: signs of the language.
+        manner: manner of signing.
     """
     poses: list[BodyPose] = [RESTING_BODY]
-    for sign in signs:
-        performed = _sign_poses(SIGN_FORMS[sign], tempo=tempo, rng=rng)
-        poses += _transition(poses[-1], performed[0], frames=_draw_frames(TRANSITION_FRAMES / tempo, rng))
-        poses += performed
+    performed = [_performed(forms[sign], dropped=manner.dropped, rng=rng) for sign in signs]
+    for form, bend in zip(performed, _bends(performed, manner.bend), strict=True):
+        sign_poses = _sign_poses(form, tempo=tempo, rng=rng, bend=bend)
+        poses += _transition(poses[-1], sign_poses[0], frames=_draw_frames(TRANSITION_FRAMES / tempo, rng))
+        poses += sign_poses
     poses += _transition(poses[-1], RESTING_BODY, frames=_draw_frames(TRANSITION_FRAMES / tempo, rng))
     return [*poses, RESTING_BODY]
+
+
+def _performed(form: SignForm, *, dropped: float, rng: random.Random) -> SignForm:
+    """Return the form as signed: sometimes without the other hand."""
+    # No draw without a share, so that languages without it keep their clips.
+    if dropped and form.other != "rests" and rng.random() < dropped:
+        return replace(form, other="rests")
+    return form
+
+
+def _bends(forms: Sequence[SignForm], share: float) -> list[tuple[Offset, Offset]]:
+    """Return the offsets of the begin and the end of each sign, towards the signs before and after."""
+    steps = [(0.0, 0.0)]
+    for one, other in pairwise(forms):
+        (x, y), (next_x, next_y) = LOCATIONS[one.location], LOCATIONS[other.location]
+        steps.append((share * (next_x - x), share * (next_y - y)))
+    steps.append((0.0, 0.0))  # a sign beside the rest is not bent
+    return [((-before[0], -before[1]), after) for before, after in pairwise(steps)]
 
 
 def _draw_frames(mean: float, rng: random.Random) -> int:
     return max(1, math.floor(mean + rng.uniform(-0.3, 0.3) + rng.random()))
 
 
-def _sign_poses(form: SignForm, *, tempo: float, rng: random.Random) -> list[BodyPose]:
+def _sign_poses(
+    form: SignForm, *, tempo: float, rng: random.Random, bend: tuple[Offset, Offset]
+) -> list[BodyPose]:
     # With fewer than three frames, a movement would show only its ends.
     frames = max(3, _draw_frames(SIGN_FRAMES / tempo, rng))
     # No two performances of a sign are equal: a model must not learn exact positions.
     dx, dy, turn = rng.gauss(0, 0.03), rng.gauss(0, 0.03), rng.gauss(0, 6)
-    return [_body_pose(form, index / (frames - 1), dx=dx, dy=dy, turn=turn) for index in range(frames)]
+    (begin_x, begin_y), (end_x, end_y) = bend
+    poses: list[BodyPose] = []
+    for index in range(frames):
+        share = index / (frames - 1)
+        bent_x = dx + (1 - share) * begin_x + share * end_x
+        bent_y = dy + (1 - share) * begin_y + share * end_y
+        poses.append(_body_pose(form, share, dx=bent_x, dy=bent_y, turn=turn))
+    return poses
 
 
 def _body_pose(form: SignForm, share: float, *, dx: float, dy: float, turn: float) -> BodyPose:

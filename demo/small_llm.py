@@ -79,12 +79,15 @@ def make_small_llm(
         train,
         tokenizer,
         kind=config.kind,
+        keep_order=config.keep_order,
         steps=config.steps,
         batch_tokens=config.batch_tokens,
         seed=seed,
     )
     _train(model, texts, config=config, device=resolve_device(device), seed=seed)
-    perplexity = math.exp(held_out_loss(model, tokenizer, held_out, kind=config.kind))
+    perplexity = math.exp(
+        held_out_loss(model, tokenizer, held_out, kind=config.kind, keep_order=config.keep_order)
+    )
     logger.info(
         f"{out}: {model.num_parameters():,} parameters, "
         f"perplexity {perplexity:.2f} on {len(held_out)} held-out sentences"
@@ -96,12 +99,14 @@ def make_small_llm(
 
 
 @torch.no_grad()
-def held_out_loss(model: Any, tokenizer: Any, sentences: Sequence[str], *, kind: Kind) -> float:
+def held_out_loss(
+    model: Any, tokenizer: Any, sentences: Sequence[str], *, kind: Kind, keep_order: bool = False
+) -> float:
     """Return the mean cross-entropy per token in nats. An encoder-decoder reads noisy sentences."""
     model.eval()
     rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in sentences]
     if kind == "seq2seq":
-        batch = denoising_batch(rows, tokenizer, draw=random.Random(0))
+        batch = denoising_batch(rows, tokenizer, draw=random.Random(0), keep_order=keep_order)
     else:
         whole = [torch.tensor([tokenizer.bos_token_id, *row, tokenizer.eos_token_id]) for row in rows]
         ids = pad_sequence(whole, batch_first=True, padding_value=tokenizer.pad_token_id)

@@ -26,6 +26,7 @@ class TextBatches(Dataset[dict[str, Tensor]]):
         tokenizer: Any,
         *,
         kind: Kind,
+        keep_order: bool = False,
         steps: int,
         batch_tokens: int,
         seed: int,
@@ -35,7 +36,7 @@ class TextBatches(Dataset[dict[str, Tensor]]):
             tokenizer(text, add_special_tokens=False)["input_ids"] for text in sentences
         ]
         self.tokenizer = tokenizer
-        self.kind = kind
+        self.kind, self.keep_order = kind, keep_order
         self.steps = steps
         self.batch_tokens = batch_tokens
         self.seed = seed
@@ -52,7 +53,7 @@ class TextBatches(Dataset[dict[str, Tensor]]):
         # +1: each sentence has an end token.
         mean = sum(map(len, self.rows)) / len(self.rows) + 1
         chosen = draw.choices(self.rows, k=max(1, round(self.batch_tokens / mean)))
-        return denoising_batch(chosen, self.tokenizer, draw=draw)
+        return denoising_batch(chosen, self.tokenizer, draw=draw, keep_order=self.keep_order)
 
     def _packed(self, draw: random.Random) -> dict[str, Tensor]:
         """Return rows of sentences with begin and end tokens. The last sentence of a row is cut off."""
@@ -69,7 +70,7 @@ class TextBatches(Dataset[dict[str, Tensor]]):
 
 
 def denoising_batch(
-    rows: Sequence[Sequence[int]], tokenizer: Any, *, draw: random.Random
+    rows: Sequence[Sequence[int]], tokenizer: Any, *, draw: random.Random, keep_order: bool = False
 ) -> dict[str, Tensor]:
     """Return noisy sentences for the encoder, and whole sentences for the decoder.
 
@@ -77,9 +78,11 @@ def denoising_batch(
         rows: token ids without special tokens.
         tokenizer: tokenizer with pad and end tokens.
         draw: source of the noise, see :func:`add_noise`.
+        keep_order: leave the tokens of a noisy sentence in their order.
     """
     end = tokenizer.eos_token_id
-    sources = [torch.tensor([*add_noise(row, draw=draw), end]) for row in rows]
+    noisy = (add_noise(row, draw=draw, keep_order=keep_order) for row in rows)
+    sources = [torch.tensor([*row, end]) for row in noisy]
     targets = [torch.tensor([*row, end]) for row in rows]
     reads = [torch.tensor([end, *row]) for row in rows]  # the decoder starts from the end token, as mBART-50
     ids = pad_sequence(sources, batch_first=True, padding_value=tokenizer.pad_token_id)
@@ -91,8 +94,8 @@ def denoising_batch(
     }
 
 
-def add_noise(row: Sequence[int], *, draw: random.Random) -> list[int]:
-    """Return some tokens of a sentence in random order, some of them repeated.
+def add_noise(row: Sequence[int], *, draw: random.Random, keep_order: bool = False) -> list[int]:
+    """Return some tokens of a sentence, some of them repeated, in random order unless ``keep_order``.
 
     Deletion and permutation are the noise of BART (Lewis et al. 2020, section 2.2).
     """
@@ -100,5 +103,7 @@ def add_noise(row: Sequence[int], *, draw: random.Random) -> list[int]:
     # Signs come in another order than words, and each lasts for several frames.
     share = draw.uniform(LEAST_KEPT_SHARE, 1.0)
     kept = [token for token in row if draw.random() < share]
-    draw.shuffle(kept)
+    # Where order carries meaning, a model that reads any order confuses subject and object for good.
+    if not keep_order:
+        draw.shuffle(kept)
     return [token for token in kept for _ in range(draw.randint(1, LONGEST_STRETCH))]

@@ -11,8 +11,9 @@ from fla_llm.corpora.manifest import Manifest
 from fla_llm.demo.corpus import DemoConfig, clip_poses, plan_clips
 from fla_llm.demo.figure import draw_clip
 from fla_llm.demo.key_points import key_points, write_key_points
+from fla_llm.demo.sign_forms import ROLE_FORMS as SIGN_FORMS
 from fla_llm.demo.signers import SIGNERS, Signer
-from fla_llm.demo.signs import SIGN_FORMS, HandPose, sentence_poses
+from fla_llm.demo.signs import HandPose, sentence_poses
 from fla_llm.poses.layouts import SLICES
 from fla_llm.poses.normalise import normalise
 from fla_llm.poses.reading import read_poses
