@@ -14,10 +14,10 @@ FRAMES_PER_WORD, FRAMES_PER_SECOND = 3.5, 5.0
 LONGEST = 256
 """Largest number of kept frames of a clip."""
 IMAGE_SIZE, RESIZE_SIZE = 64, 72
-EPOCHS, MOST_EPOCHS, SEEN = 12, 40, 400
+EPOCHS, MOST_EPOCHS, SEEN = 20, 40, 400
 """A word that an epoch shows ``SEEN`` times needs ``EPOCHS``. Rarer words need more, by the square root."""
 MOST_FRAMES = 500_000
-"""Frames of all epochs, unless ``EPOCHS`` show more: about 50 minutes of one core."""
+"""Frames of all epochs, unless ``EPOCHS`` show more: about 20 minutes of one idle core."""
 TUNE_STEPS, MOST_TUNE_EPOCHS = {"small": 700, "pretrained": 280}, 80
 """Least number of steps of stage two by the kind of language model. Small sets get more epochs for them."""
 OFTEN = 5

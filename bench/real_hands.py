@@ -49,7 +49,10 @@ class Options:
     """Single settings of stage one, as for ``--set``: a trial."""
     tune_settings: Sequence[str] = ()
     """The same for stage two."""
-    small_llm: SmallLlmConfig = field(default_factory=lambda: SmallLlmConfig(kind="seq2seq", layers=2))
+    # Features come in the order of the signs. A model that restored random order would lose that order.
+    small_llm: SmallLlmConfig = field(
+        default_factory=lambda: SmallLlmConfig(kind="seq2seq", layers=2, keep_order=True)
+    )
     fla: Call = call_fla
 
 

@@ -157,11 +157,11 @@ def test_rules_follow_words_and_frame_rate(bench: Callable[[str], Any]) -> None:
     # Slower signs allow a longer stride, but each second keeps its frames.
     assert rules.frame_stride([clip("a b c", 60)]) == 5
     assert rules.frame_stride([clip("a b c", 60, fps=12.5)]) == 2
-    often, rarely = [clip("a b", 20)] * 400, [clip("a b", 20)] * 100
-    assert (rules.epochs(often), rules.epochs(rarely), rules.epochs(rarely[:1])) == (12, 24, 40)
+    often, rarely = [clip("a b", 20)] * 400, [clip("a b", 20)] * 200
+    assert (rules.epochs(often), rules.epochs(rarely), rules.epochs(rarely[:1])) == (20, 28, 40)
     # A large set is not trained on longer than the frames of all epochs allow.
     assert rules.epochs([clip("a b", 1100)] * 100) == 22  # 500,000 of 22,000
-    assert rules.epochs([clip("a b", 1100)] * 400) == 12
+    assert rules.epochs([clip("a b", 1100)] * 400) == 20
 
 
 def test_small_sets_have_as_many_steps_of_stage_two_as_large_ones(bench: Callable[[str], Any]) -> None:
