@@ -36,8 +36,10 @@ def _shrink(given: Given) -> list[Any] | None:
 
 def _poses(given: Given) -> list[Any]:
     if given["set_up"]:
-        place = given["environment"]
-        return ["poses", "manifest.jsonl", "--out", "poses", *(["--environment", place] if place else [])]
+        place, detector = given["environment"], given["detector"]
+        own = [] if detector == "mediapipe" else ["--detector", detector, "--weights", "DIR"]
+        where = ["--environment", place] if place else []
+        return ["poses", "manifest.jsonl", "--out", "poses", *own, *where]
     return [
         "extract",
         "--encoder",

@@ -5,19 +5,27 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import config_options, dry_run_option, emit, json_option, limit_option, root_option
 from .sharding import shard_option, split_option
 
+if TYPE_CHECKING:
+    from ..detect.local import LocalDetector
+
 
 @click.command()
 @click.argument("manifest", required=False, type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder of pose files.")
 @click.option(
-    "--detector", type=click.Choice(["mediapipe"]), default="mediapipe", show_default=True,
-    help="MediaPipe Holistic 0.10.21, on the CPU.",
+    "--detector", type=click.Choice(["mediapipe", "rtmlib"]), default="mediapipe", show_default=True,
+    help="MediaPipe Holistic 0.10.21, or RTMPose and RTMW with weights of yours; on the CPU.",
+)  # fmt: skip
+@click.option(
+    "--weights", type=click.Path(path_type=Path), metavar="DIR|FILE",
+    help="For rtmlib: ONNX files of persons and of 133 points, or of the points alone.",
 )  # fmt: skip
 @click.option("--set-up", is_flag=True, help="Install the detector into its environment, and stop.")
 @click.option(
@@ -36,7 +44,8 @@ from .sharding import shard_option, split_option
 @json_option
 @click.pass_context
 def command(
-    context: click.Context, manifest: Path | None, out: Path | None, detector: str, set_up: bool,
+    context: click.Context, manifest: Path | None, out: Path | None, detector: str,
+    weights: Path | None, set_up: bool,
     environment: Path | None, python: str | None, splits: tuple[str, ...], shard: tuple[int, int] | None,
     root: str | None, config_source: str | None, overrides: tuple[str, ...], limit: int | None,
     dry_run: bool, as_json: bool,
@@ -46,13 +55,16 @@ def command(
     Needs the detector's environment, once: fla poses --set-up. After a kill at any point the same command
     continues. Exit code 1: some clips could not be read, or show no body. The result lists these clips.
     """
-    from ..detect.environment import default_environment, worker_command
+    from ..detect.environment import default_environment
+    from ..detect.kinds import KINDS
+    from ..detect.local import LocalDetector, find_weights
 
-    place = (environment or default_environment()).absolute()
+    kind = KINDS[detector]
+    place = (environment or default_environment(kind)).absolute()
     if set_up:
-        if manifest is not None or out is not None:
-            raise click.UsageError("--set-up stands alone, or with --environment and --python.")
-        _set_up(place, python or sys.executable, as_json=as_json)
+        if manifest is not None or out is not None or weights is not None:
+            raise click.UsageError("--set-up stands alone, or with --detector, --environment and --python.")
+        _set_up(LocalDetector(kind=kind, environment=place), python or sys.executable, as_json=as_json)
         return
     if manifest is None or out is None or python is not None:
         raise click.UsageError("Give MANIFEST and --out DIR; or --set-up, alone with --python.")
@@ -66,7 +78,8 @@ def command(
     shards, _ = assign(shard=shard, count=None, environment=os.environ)
     detection = Detection(
         manifest=read_manifest(manifest, root=Path(root) if root else None, limit=limit), out=out,
-        splits=splits, shard=shards[0], command=worker_command(place), limit=limit,
+        splits=splits, shard=shards[0], limit=limit,
+        detector=LocalDetector(kind=kind, environment=place, weights=find_weights(kind, weights)),
         config=load_config(DetectConfig, source=config_source, overrides=overrides),
     )  # fmt: skip
     if dry_run:
@@ -78,19 +91,15 @@ def command(
     context.exit(int(bool(result.missing)))
 
 
-def _set_up(environment: Path, python: str, *, as_json: bool) -> None:
+def _set_up(local: LocalDetector, python: str, *, as_json: bool) -> None:
     """Make the environment, start the detector once, and print the versions."""
     from ..detect.config import DetectConfig
-    from ..detect.detector import Detector
-    from ..detect.environment import set_up, worker_command
+    from ..detect.environment import set_up
 
-    set_up(environment, python=python)
-    config = DetectConfig()
+    set_up(local.kind, local.environment, python=python)
     # Only a start shows that every library can be loaded on this machine.
-    started = Detector(
-        worker_command(environment), settings=config.for_detector, timeout_seconds=config.timeout_seconds
-    )
+    started = local.start(DetectConfig())
     started.close()
     words = ", ".join(f"{name} {version}" for name, version in started.versions.items())
-    content = {"environment": str(environment), "versions": started.versions}
-    emit(as_json, content, f"{environment}: {words}")
+    content = {"environment": str(local.environment), "versions": started.versions}
+    emit(as_json, content, f"{local.environment}: {words}")

@@ -12,19 +12,20 @@ from ..core.errors import ConfigError, DataError
 from ..poses.array_files import read_npz, write_npz
 from ..poses.clip import PoseClip, make_clip
 from ..poses.detector import PoseDetector
-from ..poses.layouts import LAYOUTS, MEDIAPIPE
 from ..video.clip import Clip
 from ..video.decoding import first_frame
 from ..video.pictures import stream_pictures
 from .config import DetectConfig
 from .detector import Detector
-from .environment import default_environment, worker_command
+from .environment import default_environment
+from .kinds import MEDIAPIPE, DetectorKind
+from .local import LocalDetector
 
 logger = logging.getLogger(__name__)
 
 
 def find_key_points(
-    clip: Clip, detector: Detector, *, config: DetectConfig, fps: float | None
+    clip: Clip, detector: Detector, *, kind: DetectorKind, config: DetectConfig, fps: float | None
 ) -> tuple[PoseClip, tuple[int, int]]:
     """Return the key points of every frame of a clip, and the width and height of the pictures in pixels.
 
@@ -33,6 +34,7 @@ def find_key_points(
     Args:
         clip: a video file or a folder of pictures, or a part of a video.
         detector: detector that no other thread uses.
+        kind: kind of the detector.
         config: settings.
         fps: frames per second of the clip. None: unknown.
 
@@ -46,15 +48,16 @@ def find_key_points(
         points.append(detector.find(picture))
     found = np.stack(points)
     # Shares of the sides, which do not depend on the size of the picture.
-    poses = make_clip(found[..., :2], found[..., 2], origin=str(clip.path), layout=MEDIAPIPE.name, fps=fps)
-    if config.layout != MEDIAPIPE.name:
-        chosen, layout = list(MEDIAPIPE.chosen), LAYOUTS[config.layout]
+    poses = make_clip(found[..., :2], found[..., 2], origin=str(clip.path), layout=kind.layout.name, fps=fps)
+    layout = config.layout_of(kind)
+    if layout != kind.layout:
+        chosen = list(kind.layout.chosen)
         poses = replace(poses, points=poses.points[:, chosen], scores=poses.scores[:, chosen], layout=layout)
     return poses, size
 
 
 def detect_video(path: Path, *, known: Sequence[PoseDetector] = ()) -> PoseClip:
-    """Return the key points of a video file, by the detector in the usual environment with default settings.
+    """Return the key points of a video file, by MediaPipe in the usual environment with default settings.
 
     The detector is started for this video, and ended behind it.
 
@@ -72,11 +75,11 @@ def detect_video(path: Path, *, known: Sequence[PoseDetector] = ()) -> PoseClip:
     config, clip = DetectConfig(), Clip(path=path)
     # A damaged video is told before a missing environment.
     fps = first_frame(clip).fps
-    command = worker_command(default_environment())
-    detector = Detector(command, settings=config.for_detector, timeout_seconds=config.timeout_seconds)
+    local = LocalDetector(kind=MEDIAPIPE, environment=default_environment(MEDIAPIPE))
+    detector = local.start(config)
     try:
-        _compare(detector.found_by, known)
-        poses, size = find_key_points(clip, detector, config=config, fps=fps)
+        _compare(local.found_by(detector.versions), known)
+        poses, size = find_key_points(clip, detector, kind=MEDIAPIPE, config=config, fps=fps)
     finally:
         detector.close()
     # By way of a file, which rounds: the features are then those of a pose file, to the last bit.

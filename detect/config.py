@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..core.errors import ConfigError
+from ..poses.layouts import LAYOUTS, Layout
+from .kinds import KINDS, DetectorKind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +19,9 @@ class DetectConfig:
     searches the person again."""
     longest_side: int = 1280
     """Larger pictures are scaled down to this longer side, in pixels, before the detector."""
-    layout: Literal["mediapipe", "uni-sign"] = "mediapipe"
-    """Points in the files: all 543 of MediaPipe (6.5 kB a frame), or the 69 points of Uni-Sign (0.8 kB)."""
+    layout: Literal["all", "uni-sign"] = "all"
+    """Points in the files: all of the detector (MediaPipe 543, 6.5 kB a frame), or the 69 points of Uni-Sign
+    (0.8 kB)."""
     workers: int = 1
     """Number of detector processes. Each takes 1 to 2 cores and 0.4 GB of memory."""
     timeout_seconds: float = 60.0
@@ -34,15 +37,25 @@ class DetectConfig:
         if not self.timeout_seconds > 0:
             raise ConfigError(f"timeout_seconds must be above 0, but is {self.timeout_seconds}.")
 
-    @property
-    def for_detector(self) -> dict[str, float]:
-        """Settings of the child process."""
-        # Exactly the arguments of MediaPipe: the worker passes all of them on.
-        names = ("min_detection_confidence", "min_tracking_confidence")
-        return {name: getattr(self, name) for name in names}
+    def for_detector(self, kind: DetectorKind) -> dict[str, float]:
+        """Return the settings of the child process.
 
-    @property
-    def for_record(self) -> dict[str, Any]:
-        """Settings with an effect on the content of a pose file."""
+        Raises:
+            ConfigError: a setting was changed that only another detector has.
+        """
+        foreign = {name for other in KINDS.values() for name in other.settings} - {*kind.settings}
+        usual = DetectConfig()
+        # A setting that is silently ignored would look like one that was tried.
+        if changed := sorted(name for name in foreign if getattr(self, name) != getattr(usual, name)):
+            raise ConfigError(f"{' and '.join(changed)} must not be set: {kind.name} has no such setting.")
+        return {name: getattr(self, name) for name in kind.settings}
+
+    def layout_of(self, kind: DetectorKind) -> Layout:
+        """Return the layout of the pose files of a detector."""
+        return kind.layout if self.layout == "all" else LAYOUTS[self.layout]
+
+    def for_record(self, kind: DetectorKind) -> dict[str, Any]:
+        """Return the settings with an effect on the content of a pose file."""
         # Not workers and timeout: a run may go on with more cores or more patience.
-        return {**self.for_detector, "longest_side": self.longest_side, "layout": self.layout}
+        layout = self.layout_of(kind).name
+        return {**self.for_detector(kind), "longest_side": self.longest_side, "layout": layout}

@@ -12,8 +12,6 @@ from typing import IO, Any, cast
 import numpy as np
 
 from ..core.errors import ConfigError, DataError
-from ..poses.detector import PoseDetector
-from ..poses.layouts import MEDIAPIPE
 
 START_SECONDS = 120.0
 """Time for the start of the detector. A cold disk needs tens of seconds for the libraries."""
@@ -25,7 +23,7 @@ _PATIENCE_SECONDS = 2.0
 class Detector:
     """Child process for the key points of frames, frame by frame.
 
-    The protocol stands in ``mediapipe_worker.py``. The process ends with this object, and also when this
+    The protocol stands in ``worker.py``. The process ends with this object, and also when this
     process is killed, because its input ends then.
 
     Attributes:
@@ -34,13 +32,22 @@ class Detector:
 
     versions: dict[str, str]
 
-    def __init__(self, command: Sequence[str], *, settings: dict[str, float], timeout_seconds: float) -> None:
+    def __init__(
+        self, command: Sequence[str], *, settings: dict[str, Any], num_points: int, timeout_seconds: float
+    ) -> None:
         """Start the process, and wait until the libraries are loaded.
 
+        Args:
+            command: start command, without the settings.
+            settings: settings of the process, as JSON values.
+            num_points: number of points of a frame.
+            timeout_seconds: longest time for a frame.
+
         Raises:
-            ConfigError: the process cannot be started, or ends before its first answer.
+            ConfigError: the process cannot be started, refuses the settings, or ends before its first answer.
         """
         self._timeout, self._is_late, self._frames = timeout_seconds, False, 0
+        self._num_points = num_points
         try:
             self._process = subprocess.Popen(
                 [*command, json.dumps(settings)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -66,11 +73,6 @@ class Detector:
         # A late process may still be dying.
         return self._process.poll() is None and not self._is_late
 
-    @property
-    def found_by(self) -> PoseDetector:
-        """Name and version of the detector."""
-        return PoseDetector(name="mediapipe", version=self.versions["mediapipe"])
-
     def begin_clip(self) -> None:
         """Forget the frames before. The next frame is the first of a clip.
 
@@ -88,7 +90,7 @@ class Detector:
             frame: picture (H, W, 3), uint8, RGB.
 
         Returns:
-            Points (543, 3), float32: x as a share of the width, y of the height, and the score.
+            Points (P, 3), float32: x as a share of the width, y of the height, and the score.
 
         Raises:
             DataError: the process ends, or takes too long. The error has the number of the frame and the
@@ -99,9 +101,9 @@ class Detector:
             self._send(struct.pack("<II", height, width))
             self._send(np.ascontiguousarray(frame).data)
             # The size is fixed: a library that printed between two answers would shift all that follow.
-            answer = self._read(MEDIAPIPE.num_points * 3 * 4)
+            answer = self._read(self._num_points * 3 * 4)
         self._frames += 1
-        return np.frombuffer(answer, "<f4").reshape(MEDIAPIPE.num_points, 3)
+        return np.frombuffer(answer, "<f4").reshape(self._num_points, 3)
 
     def kill(self) -> None:
         """End the process. A call of :meth:`find` in another thread then fails."""
@@ -121,12 +123,17 @@ class Detector:
             # Bounded: a wrong program may write without an end of a line.
             line = self._output.readline(_LINE_BYTES)
         try:
-            return dict(json.loads(line)["versions"])
+            content = json.loads(line)
+            # What a user can mend, such as a file of weights that is none.
+            if "error" in content:
+                self.close()
+                raise ConfigError(str(content["error"]))
+            return dict(content["versions"])
         except (ValueError, LookupError, TypeError) as error:
             raise ConfigError(
                 f"The detector must start, but: {self._failure()}\n"
                 f"The command was: {' '.join(command)}\n"
-                "Make its environment again: fla poses --set-up"
+                "Make its environment again: fla poses --set-up, with the same --detector"
             ) from error
 
     def _send(self, data: Any) -> None:

@@ -1,4 +1,4 @@
-"""The Python environment of MediaPipe, which needs older packages than fla."""
+"""Python environments of the detectors, which need other packages than fla."""
 
 import logging
 import os
@@ -8,36 +8,21 @@ from pathlib import Path
 
 from ..core.errors import ConfigError
 from ..core.files import visible
+from .kinds import FIRST_PYTHON, MEDIAPIPE, DetectorKind, Version
 
 logger = logging.getLogger(__name__)
 
-MEDIAPIPE = "mediapipe==0.10.21"
-"""The last release with ``solutions`` and with models in the wheel. Later releases
-(0.10.30) download models."""
-PACKAGES = (
-    "numpy==1.26.4",
-    "protobuf==4.25.9",
-    "opencv-python-headless==4.11.0.86",
-    "matplotlib==3.11.2",
-    "absl-py==2.5.1",
-    "attrs==26.1.0",
-    "flatbuffers==25.12.19",
-)
-"""Imports of MediaPipe Holistic. The wheel also asks for jax and sounddevice, which are not used, and for
-OpenCV with windows, which needs libraries of a desktop."""
-FIRST_PYTHON, LAST_PYTHON = (3, 11), (3, 12)
-"""Versions of Python with wheels of all of these packages."""
-WORKER = Path(__file__).with_name("mediapipe_worker.py")
+WORKER = Path(__file__).with_name("worker.py")
 
 
-def default_environment() -> Path:
-    """Return the usual place of the environment, in the user's cache folder."""
+def default_environment(kind: DetectorKind) -> Path:
+    """Return the usual place of the environment of a detector, in the user's cache folder."""
     # The variable of the XDG base directory specification.
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "fla-llm" / "mediapipe"
+    return Path(cache) / "fla-llm" / kind.name
 
 
-def worker_command(environment: Path) -> tuple[str, ...]:
+def worker_command(kind: DetectorKind, environment: Path) -> tuple[str, ...]:
     """Return the start command of the detector, without the settings.
 
     Raises:
@@ -47,17 +32,18 @@ def worker_command(environment: Path) -> tuple[str, ...]:
     python = environment / "bin" / "python"
     if not python.is_file():
         raise ConfigError(
-            f"The environment of MediaPipe must be in {environment}, but is not there.\n"
-            f"{_remedy(environment)}"
+            f"The environment of {kind.name} must be in {environment}, but is not there.\n"
+            f"{_remedy(kind, environment)}"
         )
     # -I: variables and folders of fla's own environment must not reach the other one.
-    return str(python), "-I", str(WORKER)
+    return str(python), "-I", str(WORKER), kind.name
 
 
-def set_up(environment: Path, *, python: str) -> None:
-    """Make the environment and install MediaPipe, or finish an earlier attempt.
+def set_up(kind: DetectorKind, environment: Path, *, python: str) -> None:
+    """Make the environment and install the detector, or finish an earlier attempt.
 
     Args:
+        kind: the detector.
         environment: folder of the environment.
         python: the Python to make the environment with.
 
@@ -65,40 +51,44 @@ def set_up(environment: Path, *, python: str) -> None:
         ConfigError: ``python`` cannot be started or has the wrong version, the folder holds other files, or
             the installation fails.
     """
-    _check_version(python)
+    _check_version(kind, python)
     # pip would otherwise write thousands of files beside photos or a thesis.
     if environment.is_dir() and visible(environment.iterdir()) and not _is_environment(environment):
         raise ConfigError(f"{environment} must be an environment of Python or empty, but holds other files.")
-    logger.info(f"installing {MEDIAPIPE} into {environment} (about 400 MB)")
+    logger.info(f"installing {kind.requirement} into {environment} (about {kind.megabytes} MB)")
     _run(python, "-m", "venv", str(environment))
     pip = (str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet")
-    # Without its dependencies: the wheel asks for jax and for OpenCV with windows.
-    _run(*pip, "--disable-pip-version-check", "--no-deps", MEDIAPIPE)
-    _run(*pip, "--disable-pip-version-check", *PACKAGES)
+    # Without its dependencies: the wheels ask for OpenCV with windows, and for more that is not used.
+    _run(*pip, "--disable-pip-version-check", "--no-deps", kind.requirement)
+    _run(*pip, "--disable-pip-version-check", *kind.packages)
 
 
 def _is_environment(folder: Path) -> bool:
     return (folder / "pyvenv.cfg").is_file()
 
 
-def _remedy(environment: Path) -> str:
-    place = "" if environment == default_environment() else f" --environment {environment}"
-    return f"Run: fla poses --set-up{place}"
+def _remedy(kind: DetectorKind, environment: Path) -> str:
+    place = "" if environment == default_environment(kind) else f" --environment {environment}"
+    return f"Run: {_set_up_command(kind)}{place}"
 
 
-def _check_version(python: str) -> None:
+def _set_up_command(kind: DetectorKind) -> str:
+    return "fla poses --set-up" if kind is MEDIAPIPE else f"fla poses --detector {kind.name} --set-up"
+
+
+def _check_version(kind: DetectorKind, python: str) -> None:
     # The version is asked of the program: a name such as python3 does not tell.
     shown = _run(python, "-c", "import sys; print(*sys.version_info[:2])")
     found = tuple(map(int, re.findall(r"\d+", shown)))
-    if not FIRST_PYTHON <= found <= LAST_PYTHON:
-        last = _dotted(LAST_PYTHON)
+    if not FIRST_PYTHON <= found <= kind.last_python:
+        first, last = _dotted(FIRST_PYTHON), _dotted(kind.last_python)
         raise ConfigError(
-            f"{MEDIAPIPE} needs Python {_dotted(FIRST_PYTHON)} to {last}, but {python} is {_dotted(found)}.\n"
-            f"Give another Python: fla poses --set-up --python python{last}"
+            f"{kind.requirement} needs Python {first} to {last}, but {python} is {_dotted(found)}.\n"
+            f"Give another Python: {_set_up_command(kind)} --python python{last}"
         )
 
 
-def _dotted(version: tuple[int, ...]) -> str:
+def _dotted(version: Version | tuple[int, ...]) -> str:
     return ".".join(map(str, version))
 
 

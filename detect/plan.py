@@ -15,6 +15,7 @@ from ..poses.detector import FORMAT, RECORD
 from ..video.frames import FRAME_VERSION
 from .config import DetectConfig
 from .detector import Detector
+from .local import LocalDetector
 from .pool import DetectorPool
 
 
@@ -29,8 +30,7 @@ class Detection:
     """Splits to work on. Empty: all."""
     shard: tuple[int, int] = (0, 1)
     """(i, n): every n-th clip of a split, from the i-th."""
-    command: tuple[str, ...]
-    """Command that starts the detector, without the settings."""
+    detector: LocalDetector
     config: DetectConfig = DetectConfig()
     limit: int | None = None
     """Number of clips taken from each split, in a trial."""
@@ -62,8 +62,7 @@ class Detection:
         Raises:
             ConfigError: the detector does not start.
         """
-        config = self.config
-        return Detector(self.command, settings=config.for_detector, timeout_seconds=config.timeout_seconds)
+        return self.detector.start(self.config)
 
 
 def check_detection(detection: Detection) -> int:
@@ -114,10 +113,12 @@ def check_folder(detection: Detection, versions: dict[str, str]) -> dict[str, An
         manifest.clip(first)  # raises the more exact error
         raise DataError(f"{manifest.path(first)} must exist, but no video does.\n{manifest.remedy(first)}")
     # Everything with an effect on the numbers in a pose file.
+    kind, digest = detection.detector.kind, detection.detector.weights_digest
     record = {
-        "format": FORMAT, "detector": "mediapipe", "corpus": manifest.corpus,
-        "settings": detection.config.for_record,
+        "format": FORMAT, "detector": kind.name, "corpus": manifest.corpus,
+        "settings": detection.config.for_record(kind),
         "versions": versions | {"av": version("av")}, "frame_version": FRAME_VERSION,
+        **({"weights": digest} if digest else {}),
     }  # fmt: skip
     if not (out / RECORD).exists():
         if out.exists() and visible(out.iterdir()):

@@ -129,7 +129,9 @@ def _write(detection: Detection, pool: DetectorPool, sample: Sample, path: Path)
     """
     source = detection.manifest.clip(sample)
     with pool.lend() as detector:
-        clip, size = find_key_points(source, detector, config=detection.config, fps=sample.fps)
+        clip, size = find_key_points(
+            source, detector, kind=detection.detector.kind, config=detection.config, fps=sample.fps
+        )
     if len(clip) != sample.num_frames:
         raise DataError(
             f"the manifest says {sample.num_frames} frames, but the video has {len(clip)}. "

@@ -18,7 +18,8 @@ OUT, MANIFEST = Path("my runs/x"), Path("m.jsonl")
 GIVEN: dict[str, Any] = {
     "out": OUT, "manifest": MANIFEST, "poses": None, "ckpt": Path("stage1"), "encoder": None,
     "run": Path("r"), "features": (Path("c1"), Path("c2")), "source": Path("c1"), "folder": Path("c1"),
-    "show": None, "repo": "user/name", "set_up": False, "environment": None, "runs": (),
+    "show": None, "repo": "user/name", "set_up": False, "environment": None, "detector": "mediapipe",
+    "runs": (),
     "result": {"manifest": "m.jsonl", "ok": True, "has_encoder": True, "faults": [], "out": "d"},
 }  # fmt: skip
 
@@ -79,6 +80,7 @@ def test_without_a_result_there_is_no_next_command(name: str, changed: dict[str,
         ("extract", {"encoder": "poses"}, "fla tune --config uni-sign"),
         ("evaluate", {"manifest": None}, "fla report r"),
         ("poses", {"set_up": True, "environment": Path("e")}, "--out poses --environment e"),
+        ("poses", {"set_up": True, "detector": "rtmlib"}, "--detector rtmlib --weights DIR"),
     ],
 )  # fmt: skip
 def test_the_next_command_follows_the_options(name: str, changed: dict[str, Any], words: str) -> None:

@@ -74,10 +74,7 @@ class Run(NamedTuple):
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an environment with a package ``mediapipe``."""
     folder = tmp_path_factory.mktemp("environment")
-    venv.create(folder, with_pip=False, symlinks=True)
-    (folder / "pids").mkdir()
-    (packages,) = folder.glob("lib/python*/site-packages")
-    (packages / "numpy.pth").write_text(str(Path(np.__file__).parents[1]))
+    packages = make_environment(folder)
     solutions = packages / "mediapipe/python/solutions"
     solutions.mkdir(parents=True)
     for package in (solutions, solutions.parent):
@@ -85,6 +82,15 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages / "mediapipe/__init__.py").write_text("__version__ = '0'")
     (solutions / "holistic.py").write_text(HOLISTIC)
     return folder
+
+
+def make_environment(folder: Path) -> Path:
+    """Make an environment with numpy, and return the folder of its packages."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    (folder / "pids").mkdir()
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (packages / "numpy.pth").write_text(str(Path(np.__file__).parents[1]))
+    return packages
 
 
 @pytest.fixture
@@ -120,7 +126,10 @@ def manifest(write_clips: Callable[..., Path]) -> Path:
 def detect(environment: Path, tmp_path: Path) -> Callable[..., Run]:
     """Run ``fla poses`` in this process."""
 
-    def run(manifest: Path, *options: str, out: Path = tmp_path / "poses", **settings: object) -> Run:
+    def run(
+        manifest: Path, *options: str, out: Path = tmp_path / "poses", environment: Path = environment,
+        **settings: object,
+    ) -> Run:  # fmt: skip
         given = [str(manifest), "--out", str(out), "--environment", str(environment), "--json", *options]
         chosen = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
         done = CliRunner().invoke(fla, ["poses", *given, *chosen], catch_exceptions=False)
