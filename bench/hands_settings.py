@@ -18,7 +18,7 @@ EPOCHS, MOST_EPOCHS, SEEN = 20, 40, 400
 """A word that an epoch shows ``SEEN`` times needs ``EPOCHS``. Rarer words need more, by the square root."""
 MOST_FRAMES = 500_000
 """Frames of all epochs, unless ``EPOCHS`` show more: about 20 minutes of one idle core."""
-TUNE_STEPS, MOST_TUNE_EPOCHS = {"small": 700, "pretrained": 280}, 80
+TUNE_STEPS, MOST_TUNE_EPOCHS = {"small": 2000, "pretrained": 280}, 200
 """Least number of steps of stage two by the kind of language model. Small sets get more epochs for them."""
 OFTEN = 5
 """Occurrences of a word that may become one token."""
