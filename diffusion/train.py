@@ -1,8 +1,8 @@
 """Training of a diffusion run: first the text autoencoder, then the denoiser, from caches alone."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,14 @@ import torch
 
 from ..core.device import resolve_device
 from ..core.errors import CacheError
-from ..core.missing import log_missing
 from ..core.sample import DEFAULT_TASK
 from ..finetune.data import FeatureItems
-from ..finetune.run import begin_run, check_run
+from ..finetune.opening import missing_by_split, open_clips, open_run
+from ..finetune.run import finish_run
 from ..finetune.store import evaluation_bounds
-from ..finetune.train import missing_by_split, open_clips
 from ..training.batches import move_batch
-from ..training.evaluation import EvaluationSet, predict, write_predictions
 from ..training.interruption import report_interruption
-from ..training.processes import is_main_process, join_processes, local_device, wait_for_all
+from ..training.processes import is_main_process, local_device
 from ..training.tracking import check_tracker
 from ..training.train_loop import fit
 from .autoencoder_training import (
@@ -31,14 +29,7 @@ from .autoencoder_training import (
 )
 from .batching import clip_batches, clip_evaluation_set, read_sentences, sentence_batches
 from .config import DiffusionConfig
-from .model import DiffusionModel
-from .store import (
-    build_diffusion,
-    describe_diffusion_run,
-    save_diffusion,
-)
-
-logger = logging.getLogger(__name__)
+from .store import build_diffusion, describe_diffusion_run, save_diffusion
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,28 +96,18 @@ def tune_diffusion(
     """
     # A signal is reported with the checkpoints of the training that it ends.
     with report_interruption(out / FOLDER):
-        check_tracker(config.training.report_to)
-        train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
-        missing = missing_by_split(train, dev)
+        opened = open_run(
+            features, llm=llm, config=config, out=out, resume=resume, device=device, limit=limit,
+            allow_config_change=allow_config_change, in_memory=in_memory,
+        )  # fmt: skip
+        train, dev = opened.train, opened.dev
         _check_tasks(train, dev)
-        torch_device = local_device(resolve_device(device))
-        join_processes(torch_device)
-        changed: dict[str, Any] = {}
-        if is_main_process():
-            changed = check_run(
-                out, config, llm=llm, train=train, dev=dev, resume=resume,
-                allow_config_change=allow_config_change,
-            )  # fmt: skip
-        # The other processes wait until the main process has accepted the run directory.
-        wait_for_all()
-        model = build_diffusion(llm, train.records, config=config, device=torch_device, texts=train.texts)
+        model = build_diffusion(llm, train.records, config=config, device=opened.device, texts=train.texts)
         data = clip_batches(model, train, **evaluation_bounds(config))
         sentences = read_sentences(train, config.autoencoder.text)
         if is_main_process():
-            for split, clips in missing.items():
-                log_missing(split, clips)
             check_sentences(out, sentences)
-            begin_run(out, model, batches=data, train=train, dev=dev, changed=changed)
+            opened.begin(model, data)
             record_sentences(out, sentences)
         reconstruction = train_autoencoder(
             model.autoencoder, sentences, checked_sentences(sentences, dev), run=out, resume=resume
@@ -135,11 +116,15 @@ def tune_diffusion(
         dev_set = None if dev is None else clip_evaluation_set(model, dev, **evaluation_bounds(config))
         fitted = fit(
             model, train=data, dev=dev_set, config=config.training, decoding=config.decoding, run=out,
-            resume=resume, seed=config.seed, device=torch_device,
+            resume=resume, seed=config.seed, device=opened.device,
         )  # fmt: skip
         languages = sorted(set(train.languages))
         description = describe_diffusion_run(model, languages=languages, reconstruction=reconstruction)
-        _finish(model, out, dev=dev_set, description=description | {"missing": missing})
+        description |= {"missing": opened.missing}
+        finish_run(
+            model, out, dev=dev_set, decoding=config.decoding, device=opened.device,
+            save=partial(save_diffusion, model, out, description=description),
+        )  # fmt: skip
     return DiffusionResult(
         run=out,
         epoch=fitted.epoch,
@@ -149,7 +134,7 @@ def tune_diffusion(
         train_clips=len(train),
         dev_clips=len(dev or ()),
         trained_parameters=model.num_trained,
-        missing=missing,
+        missing=opened.missing,
     )
 
 
@@ -203,17 +188,3 @@ def _check_tasks(train: FeatureItems, dev: FeatureItems | None) -> None:
             f"--decoder diffusion writes sentences, but clips of the caches have the task "
             f"{' and '.join(others)}.\nGive caches of translations alone, or tune without --decoder."
         )
-
-
-def _finish(
-    model: DiffusionModel, run: Path, *, dev: EvaluationSet | None, description: dict[str, Any]
-) -> None:
-    """Translate dev with the kept weights in all processes, and write the run in the main process."""
-    decoding, device = model.config.decoding, model.llm.device
-    found = None if dev is None else predict(model, dev, decoding=decoding, device=device, desc="dev")
-    if is_main_process():
-        if found is not None:
-            write_predictions(run / "predictions-dev.jsonl", found)
-        save_diffusion(model, run, description=description)
-    # Other processes must not exit while the main process still writes the run.
-    wait_for_all()

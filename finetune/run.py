@@ -2,10 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ..core.config import config_to_dict, differences, load_config, write_config
 from ..core.errors import RunError
@@ -16,16 +18,17 @@ from ..llm.load import identify
 from ..llm.vocabulary import keep_ids
 from ..training.batches import BatchDataset
 from ..training.checkpoints import last_checkpoint
+from ..training.config import DecodingConfig
 from ..training.evaluation import EvaluationSet, predict, write_predictions
+from ..training.model import TranslationModel
 from ..training.processes import is_main_process, wait_for_all
 from ..training.resuming import changed_settings, describe_batches, log_changes, refuse_other_batches
 from .config import FeatureRunConfig
 from .data import FeatureItems
 from .initial_weights import describe_init
 from .mapped_streams import copy_mappers
-from .model import StageTwoModel
 from .run_files import CONFIG
-from .store import RunModel, describe_run, save_stage_two
+from .store import RunModel
 
 CLIPS = "clips.json"
 """File of a run with the training clips, compared on a resume."""
@@ -217,34 +220,31 @@ def _refuse_other_clips(out: Path, clips: dict[str, Any]) -> None:
 
 
 def finish_run(
-    model: StageTwoModel,
+    model: TranslationModel,
     run: Path,
     *,
-    train: FeatureItems,
     dev: EvaluationSet | None,
-    missing: Mapping[str, Mapping[str, str]],
+    decoding: DecodingConfig,
+    device: torch.device,
+    save: Callable[[], None],
 ) -> None:
     """Translate dev with the kept weights in all processes, and write the run in the main process.
 
     Args:
         model: the trained model.
         run: the run directory.
-        train: clips of the training.
         dev: clips to translate.
-        missing: split -> id -> reason for a missing clip, for ``run.json``.
+        decoding: settings of the search.
+        device: device of the model.
+        save: function that writes the weights and ``run.json``.
     """
-    device, config = model.llm.device, model.config
     translations = None
     if dev is not None:
         # The model opens its own autocast.
-        translations = predict(model, dev, decoding=config.decoding, device=device, desc="dev, kept weights")
+        translations = predict(model, dev, decoding=decoding, device=device, desc="dev, kept weights")
     if is_main_process():
         if translations is not None:
             write_predictions(run / "predictions-dev.jsonl", translations)
-        described = describe_run(
-            model, languages=sorted(set(train.languages)), tasks=sorted(set(train.tasks))
-        )
-        description = described | {"missing": missing}
-        save_stage_two(model, run, description=description)
+        save()
     # Other processes must not exit while the main process still writes the run.
     wait_for_all()

@@ -3,16 +3,13 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import set_seed
 
-from ..cache.reader import splits_in
 from ..core.device import resolve_device
-from ..core.errors import CacheError
-from ..core.missing import log_missing
 from ..llm.load import load_llm
 from ..llm.text_codec import draw_examples
 from ..llm.trim import trim
@@ -21,20 +18,21 @@ from ..training.batches import move_batch
 from ..training.evaluation import EvaluationSet
 from ..training.interruption import report_interruption
 from ..training.log import TrainingLog
-from ..training.processes import is_main_process, join_processes, local_device, wait_for_all
+from ..training.processes import is_main_process, local_device
 from ..training.tracking import check_tracker
 from ..training.train_loop import fit
 from .batching import TrainBatches, feature_evaluation_set
 from .build import base_dtype, warn_of_equal_prompts
 from .collate import collate
-from .config import FeatureRunConfig, TuneConfig
-from .data import FeatureItems, open_caches
+from .config import TuneConfig
+from .data import FeatureItems
 from .initial_weights import load_projectors
 from .model import StageTwoModel
+from .opening import missing_by_split, open_clips, open_run
 from .projector import embedding_rms, rms
-from .run import TuneResult, begin_run, check_run, finish_run
-from .store import evaluation_bounds
-from .streams import stream_names, warn_of_mixed_origins, warn_of_other_origins
+from .run import TuneResult, finish_run
+from .store import describe_run, evaluation_bounds, save_stage_two
+from .streams import stream_names
 from .untranslatable import check_sentences
 
 logger = logging.getLogger(__name__)
@@ -94,35 +92,30 @@ def tune(
         Interrupted: SIGTERM or SIGINT came. The last checkpoint is kept.
     """
     with report_interruption(out):
-        check_tracker(config.training.report_to)
-        train, dev = open_clips(features, config=config, limit=limit, in_memory=in_memory)
-        missing = missing_by_split(train, dev)
-        torch_device = local_device(resolve_device(device))
-        join_processes(torch_device)
-        changed: dict[str, Any] = {}
-        if is_main_process():
-            changed = check_run(
-                out, config, llm=llm, init=init, train=train, dev=dev, resume=resume,
-                allow_config_change=allow_config_change,
-            )  # fmt: skip
-        # The other processes wait until the main process has accepted the run directory.
-        wait_for_all()
-        model = build_model(train, llm=llm, config=config, device=torch_device, init=init)
+        opened = open_run(
+            features, llm=llm, config=config, out=out, init=init, resume=resume, device=device, limit=limit,
+            allow_config_change=allow_config_change, in_memory=in_memory,
+        )  # fmt: skip
+        train, dev = opened.train, opened.dev
+        model = build_model(train, llm=llm, config=config, device=opened.device, init=init)
         data = TrainBatches(model, train)
         dev_set = None if dev is None else _evaluation_set(model, dev)
         model.untranslatable = check_sentences(model, train, dev)
         if is_main_process():
             logger.info(data.describe())
-            for split, clips in missing.items():
-                log_missing(split, clips)
-            begin_run(out, model, batches=data, train=train, dev=dev, changed=changed, init=init)
+            opened.begin(model, data)
             if not resume:
                 _log_start(model, data, train, run=out)
         fitted = fit(
             model, train=data, dev=dev_set, config=config.training, decoding=config.decoding, run=out,
-            resume=resume, seed=config.seed, device=torch_device,
+            resume=resume, seed=config.seed, device=opened.device,
         )  # fmt: skip  # leaves the selected weights in the model
-        finish_run(model, out, train=train, dev=dev_set, missing=missing)
+        kinds = {"languages": sorted(set(train.languages)), "tasks": sorted(set(train.tasks))}
+        description = describe_run(model, **kinds) | {"missing": opened.missing}
+        finish_run(
+            model, out, dev=dev_set, decoding=config.decoding, device=opened.device,
+            save=partial(save_stage_two, model, out, description=description),
+        )  # fmt: skip
     return TuneResult(
         run=out,
         epoch=fitted.epoch,
@@ -132,7 +125,7 @@ def tune(
         train_clips=len(train),
         dev_clips=len(dev or ()),
         trained_parameters=model.num_trained,
-        missing=missing,
+        missing=opened.missing,
     )
 
 
@@ -166,65 +159,6 @@ def plan(
         loss=loss,
         missing=missing_by_split(train, dev),
     )
-
-
-def open_clips(
-    features: Sequence[Path], *, config: FeatureRunConfig, limit: int | None = None, in_memory: bool = False
-) -> tuple[FeatureItems, FeatureItems | None]:
-    """Return the clips of ``train``, and of ``dev`` if a cache has this split.
-
-    A view of each training clip is drawn for each epoch. The clips of dev are always the clean pass.
-
-    Raises:
-        CacheError: no cache has split dev, and ``training.select`` is best. The streams of dev and train
-            differ. A cache has neither train nor dev.
-    """
-    for folder in features:
-        # A cache with test alone would otherwise be passed over without a word.
-        _check_has_part(folder)
-    kept = {"in_memory": in_memory, "workers": config.training.workers}
-    caches = open_caches(features, "train", **kept)
-    train = FeatureItems(caches, limit=limit, view_seed=config.seed)
-    for record in train.records:
-        warn_of_mixed_origins(record)
-    if any("dev" in splits_in(folder) for folder in features):
-        # Without a seed of views: scores must not depend on drawn views.
-        dev = FeatureItems(open_caches(features, "dev", **kept), limit=limit)
-        _check_same_streams(train, dev)
-        return train, dev
-    if config.training.select == "best":
-        raise CacheError(
-            f"{', '.join(map(str, features))}: there is no dev split to choose the best checkpoint by.\n"
-            "Add --set training.select=last, or run: fla extract --split dev"
-        )
-    return train, None
-
-
-def _check_has_part(folder: Path) -> None:
-    splits = splits_in(folder)
-    if splits and not {"train", "dev"} & set(splits):
-        raise CacheError(
-            f"{folder} must hold split train or dev to be tuned on, but holds {', '.join(splits)} alone.\n"
-            "Run: fla extract --split train --split dev"
-        )
-
-
-def missing_by_split(train: FeatureItems, dev: FeatureItems | None) -> dict[str, dict[str, str]]:
-    """Return the missing clips of each split with reasons, without complete splits."""
-    splits = {"train": train.missing, "dev": {} if dev is None else dev.missing}
-    return {split: clips for split, clips in splits.items() if clips}
-
-
-def _check_same_streams(train: FeatureItems, dev: FeatureItems) -> None:
-    ours, theirs = ([(r.fingerprint, r.feature_size) for r in items.records] for items in (train, dev))
-    if ours != theirs:
-        raise CacheError(
-            f"Split dev must have the streams of train ({len(ours)}), in one order, but has {len(theirs)} of "
-            f"encoders {', '.join(fingerprint for fingerprint, _ in theirs)}.\n"
-            "Extract dev with each encoder: fla extract --split dev"
-        )
-    for own, other in zip(train.records, dev.records, strict=True):
-        warn_of_other_origins(own, other)
 
 
 def build_model(

@@ -9,7 +9,7 @@ import torch
 from ..core.device import resolve_device, resolve_dtype
 from ..core.errors import ModelError
 from ..finetune.config import TuneConfig
-from ..finetune.train import open_clips
+from ..finetune.opening import open_clips
 from ..training.processes import local_device
 from .layer_stack import UnmeasurableError
 from .memory import CONTEXT_BYTES, GB

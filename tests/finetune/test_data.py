@@ -15,7 +15,8 @@ from fla_llm.core.errors import CacheError
 from fla_llm.finetune.batching import feature_evaluation_set
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
-from fla_llm.finetune.train import open_clips, tune
+from fla_llm.finetune.opening import open_clips
+from fla_llm.finetune.train import tune
 from fla_llm.training.batches import BatchDataset, make_batches
 
 WIDTH = 8

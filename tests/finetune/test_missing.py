@@ -17,7 +17,7 @@ from fla_llm.core.config import write_config
 from fla_llm.core.errors import CacheError
 from fla_llm.finetune.config import TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
-from fla_llm.finetune.train import open_clips
+from fla_llm.finetune.opening import open_clips
 
 WORDS = {"a": "wind", "b": "regen", "c": "heute", "d": "morgen", "e": "sonne"}
 IDS = tuple(WORDS)

@@ -19,8 +19,9 @@ from fla_llm.finetune.collate import collate
 from fla_llm.finetune.config import ProjectorConfig, TuneConfig
 from fla_llm.finetune.data import FeatureItems, open_caches
 from fla_llm.finetune.model import StageTwoModel
+from fla_llm.finetune.opening import open_clips
 from fla_llm.finetune.projector import Projector, StreamProjectors
-from fla_llm.finetune.train import build_model, open_clips, tune
+from fla_llm.finetune.train import build_model, tune
 from fla_llm.pipeline.evaluate import Request, evaluate_stage_two
 from fla_llm.pipeline.translator import _check_one_stream
 from fla_llm.planning.weights import projector_sizes

@@ -11,8 +11,8 @@ from fla_llm.cache.reader import FeatureCache
 from fla_llm.core.sample import Split
 from fla_llm.finetune.collate import collate
 from fla_llm.finetune.config import TuneConfig
+from fla_llm.finetune.opening import open_clips
 from fla_llm.finetune.store import load_stage_two
-from fla_llm.finetune.train import open_clips
 
 Fla = Callable[..., Result]
 
