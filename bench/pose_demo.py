@@ -38,7 +38,7 @@ SUMMARY = "summary.json"  # of a finished folder of fla demo
 NOISE, LOST_HANDS, BLACK = 0.05, 0.3, 0.1
 POSE_DAMAGE: dict[str, Damage] = {"noise": with_noise(NOISE), "hands": without_hands(LOST_HANDS)}
 FUSIONS = ("time", "gate")
-EPOCHS, TUNE_EPOCHS = 9, 4
+EPOCHS, TUNE_EPOCHS = 9, 3
 """Epochs of both stages on key points. Pictures have 9 and 8, and key points may take half of the time."""
 # As the preset demo-poses. For the graph network: --set encoder.poses.network=graph.
 POSE_SETTINGS = ("encoder.kind=poses", "encoder.poses.network=flat")
