@@ -27,7 +27,7 @@ from fla_llm.scoring import score
 from fla_llm.video.frames import read_frames
 from fla_llm.video.sampling import FrameSampling
 
-SIDE, SEGMENTS, STRENGTHS = 24, (1, 4), (1.0, 10.0, 100.0, 1000.0)
+SIDE, SEGMENTS, STRENGTHS = 24, (1, 4), (0.01, 0.1, 1.0, 10.0, 100.0)
 Fields = dict[str, Any]
 """Word of each field of a sentence, or None."""
 Structure = tuple[str, ...]

@@ -53,7 +53,7 @@ TASK_SETTINGS = (
 )  # fmt: skip
 TASK_EPOCHS = 12
 QUICK = (
-    "corpus.train_clips=132", "corpus.single_sign_clips=108", "corpus.dev_clips=3", "corpus.test_clips=8",
+    "corpus.train_clips=216", "corpus.single_sign_clips=192", "corpus.dev_clips=3", "corpus.test_clips=8",
     "pretrain.training.epochs=1", "pretrain.training.evaluate_from_epoch=1", "llm.steps=5",
     "text_sentences=300", "tune.training.epochs=1", "tune.training.evaluate_from_epoch=1",
 )  # fmt: skip
@@ -231,8 +231,9 @@ def make_llm(bench: Bench) -> None:
     config = bench.config
     own = {sample.text for sample in read_manifest(bench.manifest).samples}
     sentences = demo_text(
-        count=config.text_sentences, seed=config.seed, exclude=own, paraphrases=config.corpus.paraphrases
-    )
+        count=config.text_sentences, seed=config.seed, exclude=own,
+        paraphrases=config.corpus.paraphrases, language=config.corpus.language,
+    )  # fmt: skip
     make_small_llm(sentences, bench.demo / "llm", config=config.llm, seed=config.seed)
 
 

@@ -15,11 +15,11 @@ Kind = Literal["causal", "seq2seq"]
 HEAD_SIZE = 64  # also the block of NF4: widths must be whole multiples of it
 
 TINY = (
-    "corpus.train_clips=320", "corpus.single_sign_clips=120", "corpus.dev_clips=12", "corpus.test_clips=24",
-    "pretrain.training.epochs=7", "pretrain.training.evaluate_from_epoch=7", "llm.steps=80",
+    "corpus.train_clips=900", "corpus.single_sign_clips=400", "corpus.dev_clips=12", "corpus.test_clips=24",
+    "pretrain.training.epochs=4", "pretrain.training.evaluate_from_epoch=4", "llm.steps=80",
     "text_sentences=1500", "tune.training.epochs=6", "tune.training.evaluate_from_epoch=6",
 )  # fmt: skip
-"""Sizes of ``fla demo --tiny``: 70 s on two idle cores, and too few clips to learn the language."""
+"""Sizes of ``fla demo --tiny``: too few clips to learn the language."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +55,11 @@ class DemoRunConfig:
     corpus: DemoConfig = field(default_factory=DemoConfig)
     pretrain: PretrainConfig
     extract: ExtractConfig = field(default_factory=ExtractConfig)
-    llm: SmallLlmConfig = field(default_factory=lambda: SmallLlmConfig(kind="seq2seq", layers=3))
+    llm: SmallLlmConfig = field(
+        default_factory=lambda: SmallLlmConfig(
+            kind="seq2seq", keep_order=True, layers=3, steps=700, batch_tokens=300, learning_rate=1.5e-3
+        )
+    )
     tune: TuneConfig
     text_sentences: int = 6000
     """Number of sentences to pretrain the small language model on. None of these is in a split."""

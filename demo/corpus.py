@@ -46,18 +46,18 @@ ENCODING = {"crf": "16", "preset": "veryfast", "g": "12", "x264-params": "mbtree
 class DemoConfig:
     """Language and size of the demo corpus, and size of the pictures."""
 
-    language: LanguageName = "roles"
-    """``roles``: each word has one role, and signs tell the sentence in any order. ``order``: the order of
-    signs carries the meaning."""
-    train_clips: int = 1200
+    language: LanguageName = "order"
+    """``order``: the order of signs carries the meaning. ``roles``: each word has one role, so that signs in
+    any order tell the sentence."""
+    train_clips: int = 4600
     """Number of training clips, including clips of a single sign."""
-    single_sign_clips: int = 360
+    single_sign_clips: int = 1600
     """Number of training clips with a single sign. All signs are equally frequent."""
-    dev_clips: int = 60
+    dev_clips: int = 80
     """Number of dev clips, each a sentence of four words or more."""
-    test_clips: int = 120
+    test_clips: int = 160
     """Number of test clips, each a sentence of four words or more."""
-    image_size: int = 64
+    image_size: int = 32
     """Side of the square picture in pixels, an even number."""
     fps: float = 12.5
     """Frames per second."""
@@ -86,7 +86,7 @@ class ClipPlan:
     signs: tuple[str, ...]
     signer: int
     seed: int
-    language: LanguageName = "roles"
+    language: LanguageName
     references: tuple[str, ...] = ()
     """Other wordings of a dev or test clip."""
 
@@ -126,7 +126,7 @@ def demo_text(
     seed: int,
     exclude: Collection[str],
     paraphrases: bool = False,
-    language: LanguageName = "roles",
+    language: LanguageName = "order",
 ) -> list[str]:
     """Return ``count`` distinct sentences of the demo language without a wording in ``exclude``.
 

@@ -43,7 +43,7 @@ TIMES = ("today", "now", "often", "again", "sometimes")
 
 MIN_SIGNS, MAX_SIGNS = 4, 6
 """Number of signs of a sentence. With three, half of a sentence is right whatever its order."""
-QUALITY_SHARE, GIVING_SHARE, SECOND_VERB_SHARE, PLACE_SHARE, TIME_SHARE = 0.35, 0.45, 0.6, 0.1, 0.1
+QUALITY_SHARE, GIVING_SHARE, SECOND_VERB_SHARE, PLACE_SHARE, TIME_SHARE = 0.3, 0.35, 0.5, 0.1, 0.1
 
 _CLASSES: dict[str, Collection[str]] = {
     "T": TIMES, "Q": QUALITIES, "N": BEINGS, "V": PARTICIPLES, "G": GIVING, "P": PLACE_PHRASES

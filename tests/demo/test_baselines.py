@@ -9,7 +9,7 @@ from fla_llm.demo.baselines import baseline_figures, nearest_training_sentences
 from fla_llm.demo.corpus import DemoConfig, plan_clips
 from fla_llm.demo.grammar import draw_sentences, sentence_of
 
-CONFIG = DemoConfig(train_clips=200, single_sign_clips=40, dev_clips=2, test_clips=30)
+CONFIG = DemoConfig(language="roles", train_clips=200, single_sign_clips=40, dev_clips=2, test_clips=30)
 
 
 def test_the_signs_of_a_sentence_tell_the_sentence_in_any_order() -> None:

@@ -19,7 +19,9 @@ from fla_llm.demo.sign_forms import ROLE_FORMS as SIGN_FORMS
 from fla_llm.demo.signers import SIGNERS
 from fla_llm.demo.signs import RESTING_BODY, sentence_poses
 
-SMALL = DemoConfig(train_clips=40, single_sign_clips=36, dev_clips=4, test_clips=6, image_size=16)
+SMALL = DemoConfig(
+    language="roles", train_clips=40, single_sign_clips=36, dev_clips=4, test_clips=6, image_size=16
+)
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +154,7 @@ def test_the_same_seed_gives_the_same_corpus(corpus, tmp_path):
 
 
 def test_another_seed_gives_another_corpus(corpus, tmp_path):
-    config = DemoConfig(train_clips=1, single_sign_clips=0, dev_clips=4, test_clips=1, image_size=16)
+    config = replace(SMALL, train_clips=1, single_sign_clips=0, test_clips=1)
     other = write_demo_corpus(tmp_path, config=config, seed=4, workers=1)
     assert [s.text for s in other.split("dev")] != [s.text for s in corpus.split("dev")]
 
@@ -164,7 +166,7 @@ def test_annotations_have_a_row_for_each_clip(corpus):
 
 def test_demo_text_keeps_away_from_the_corpus(corpus):
     exclude = {sample.text for sample in corpus.samples}
-    texts = demo_text(count=5000, seed=3, exclude=exclude)
+    texts = demo_text(count=5000, seed=3, exclude=exclude, language="roles")
     assert len(set(texts)) == 5000
     assert not exclude & set(texts)
 
@@ -189,7 +191,8 @@ def test_paraphrases_vary_the_sentences_and_are_references_of_dev_and_test():
             assert old.text in {new.text, *new.references}
     assert not any(plan.references for plan in plain)
     texts = {text for plan in varied for text in (plan.text, *plan.references)}
-    own = demo_text(count=300, seed=3, exclude={plan.text for plan in varied}, paraphrases=True)
+    exclude = {plan.text for plan in varied}
+    own = demo_text(count=300, seed=3, exclude=exclude, paraphrases=True, language="roles")
     assert not texts & set(own)
     assert any(" by the " in text for text in own)
 

@@ -18,6 +18,7 @@ from fla_llm.demo.run import Summary, describe_plan, run_demo
 from fla_llm.demo.summary import describe_figures, score_signers
 
 NOTEBOOK = Path(__file__).parents[2] / "docs/notebooks/demo.ipynb"
+ROLES = Path(__file__).parents[2] / "bench/roles_demo.yaml"
 TINY = [
     "corpus={train_clips: 8, single_sign_clips: 2, dev_clips: 2, test_clips: 3, image_size: 32}",
     "pretrain.encoder={backbone: test_resnet, image_size: 32, resize_size: 32, output_stride: null}",
@@ -45,8 +46,8 @@ def test_the_summary_is_whole(demo: tuple[Path, Summary]) -> None:
     for scores in (figures["stage_one"]["test"], figures["test"], figures["test_shuffled"]):
         assert 0 <= scores["bleu4"] <= 100
     assert figures["single_sign_clips"] == 2
-    # The signs of this language tell the sentence in any order.
-    assert figures["baselines"]["bag_of_signs"] == pytest.approx(100)
+    # The signs of this language tell little without their order.
+    assert 0 <= figures["baselines"]["bag_of_signs"] < 100
     assert 0 <= figures["baselines"]["nearest_training_sentence"] < 100
     assert sum(signer["clips"] for signer in figures["signers"].values()) == 3
     assert figures["signers"].keys() == figures["stage_one"]["signers"].keys()
@@ -96,8 +97,8 @@ def test_a_first_look_is_smaller_and_has_a_folder_of_its_own(tmp_path: Path) -> 
     assert tiny.corpus.train_clips < whole.corpus.train_clips
     assert tiny.pretrain.training.epochs < whole.pretrain.training.epochs
     shown = [CliRunner().invoke(fla, ["demo", "--dry-run", *more]).stdout for more in ([], ["--tiny"])]
-    assert shown[0].startswith("runs/demo/corpus   1200 + ")
-    assert shown[1].startswith("runs/demo-tiny/corpus   320 + ")
+    assert shown[0].startswith("runs/demo/corpus   4600 + ")
+    assert shown[1].startswith("runs/demo-tiny/corpus   900 + ")
 
 
 def test_the_plan_says_what_would_be_done(tmp_path: Path) -> None:
@@ -109,6 +110,13 @@ def test_the_plan_says_what_would_be_done(tmp_path: Path) -> None:
 def test_one_seed_serves_every_stage() -> None:
     config = load_demo_config(None, ["seed=7"])
     assert (config.seed, config.pretrain.seed, config.tune.seed) == (7, 7, 7)
+
+
+def test_the_language_with_fixed_roles_has_its_settings_in_a_file() -> None:
+    roles, whole = load_demo_config(str(ROLES)), load_demo_config()
+    assert (roles.corpus.language, whole.corpus.language) == ("roles", "order")
+    # Its words stand in another order than its signs.
+    assert (roles.llm.keep_order, whole.llm.keep_order) == (False, True)
 
 
 def test_a_misspelt_setting_is_refused() -> None:

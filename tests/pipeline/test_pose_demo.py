@@ -20,7 +20,7 @@ from fla_llm.video.sampling import FrameSampling
 
 Fla = Callable[..., Result]
 BENCH = Path(__file__).parents[2] / "bench"
-SIZES = DemoConfig(train_clips=110, single_sign_clips=108, dev_clips=1, test_clips=4, image_size=16)
+SIZES = DemoConfig(train_clips=194, single_sign_clips=192, dev_clips=1, test_clips=4, image_size=16)
 TINY = (
     "corpus.train_clips=2", "corpus.single_sign_clips=1", "corpus.dev_clips=1", "corpus.test_clips=4",
     "corpus.image_size=16",
@@ -115,7 +115,7 @@ def test_three_tasks_have_their_texts_and_all_splits(
     mixed = read_manifest(bench("pose_damage").write_three_tasks(whole, plans, tmp_path / "tasks.jsonl"))
     counts = Counter((sample.split, sample.task) for sample in mixed.samples)
     assert counts == {
-        ("train", "isolated"): 36, ("dev", "isolated"): 36, ("test", "isolated"): 36,
+        ("train", "isolated"): 64, ("dev", "isolated"): 64, ("test", "isolated"): 64,
         **{(split, task): n for split, n in (("train", 2), ("dev", 1), ("test", 4))
            for task in ("translate", "recognise")},
     }  # fmt: skip
