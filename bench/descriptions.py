@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fla_llm.cli import fla
+from fla_llm.core.config import write_config
 from fla_llm.core.files import read_json, write_json
 from fla_llm.corpora.descriptions import Descriptions
 from fla_llm.corpora.manifest import Manifest, read_manifest
@@ -94,14 +95,14 @@ def make_caches(out: Path, *, demo: Path, limit: int | None) -> dict[str, Path]:
 
 
 def tune_and_score(
-    folder: Path, caches: Sequence[Path], *, llm: Path, seed: int, settings: Sequence[str]
+    folder: Path, caches: Sequence[Path], *, demo: Path, config: Path, seed: int, settings: Sequence[str]
 ) -> float:
-    """Tune on caches, joined step by step, and return BLEU-4 on test."""
+    """Tune the demo's language model on caches, joined step by step, and return BLEU-4 on test."""
     features = [word for cache in caches for word in ("--features", cache)]
     if not (folder / "run.json").is_file():
         resume = ["--resume"] if folder.is_dir() else []
         run(
-            "tune", "--config", "demo", *features, "--llm", llm, "--out", folder, "--seed", seed,
+            "tune", "--config", config, *features, "--llm", demo / "llm", "--out", folder, "--seed", seed,
             "--device", "cpu", "--set", "fuse=channels", *resume,
             *(word for setting in settings for word in ("--set", setting)),
         )  # fmt: skip
@@ -138,6 +139,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="epochs of stage two, for a trial")
     args = parser.parse_args()
     manifest = read_manifest(args.demo / "manifest.jsonl", limit=args.limit)
+    # The demo's own settings: a preset fits one of its two languages.
+    write_config(load_demo_config(str(args.demo / "config.yaml")).tune, args.out / "tune.yaml")
     make_descriptions(args.out, manifest, demo=args.demo)
     caches = make_caches(args.out, demo=args.demo, limit=args.limit)
     trial = (
@@ -150,7 +153,8 @@ def main() -> None:
             found = tune_and_score(
                 folder,
                 [caches[stream] for stream in streams],
-                llm=args.demo / "llm",
+                demo=args.demo,
+                config=args.out / "tune.yaml",
                 seed=seed,
                 settings=trial,
             )

@@ -1,7 +1,7 @@
 """Are different candidates right? Beams, draws and diffusion on the demo's sign language with paraphrases.
 
-    fla demo --out runs/demo --set corpus.paraphrases=true           # corpus, cache and language model
-    python bench/diversity.py runs/demo --out runs/diversity         # --limit 20 --epochs 1 for a trial
+    fla demo --config bench/roles_demo.yaml --set corpus.paraphrases=true --out runs/roles
+    python bench/diversity.py runs/roles --out runs/diversity        # --limit 20 --epochs 1 for a trial
 
 Each seed tunes both decoders on the demo's cache: the language model with LoRA, and diffusion over the same
 language model. Every system writes ten candidates for each test clip. A row of the table has BLEU-4 of the
@@ -24,7 +24,9 @@ import torch
 
 from fla_llm.cache.reader import FeatureCache
 from fla_llm.cli import fla
+from fla_llm.core.config import write_config
 from fla_llm.core.files import read_json, write_json
+from fla_llm.demo.config import load_demo_config
 from fla_llm.finetune.data import FeatureItems
 from fla_llm.finetune.store import recorded_bounds
 from fla_llm.pipeline.cache_models import CacheModel, decoding_of, evaluation_set_of, load_cache_model
@@ -66,12 +68,14 @@ def run(*arguments: object) -> None:
 def tuned(demo: Path, out: Path, *, decoder: str, seed: int, epochs: int | None) -> Path:
     """Return a run of a decoder, trained unless it is there."""
     folder = out / f"{decoder}-{seed}"
+    # The demo's own settings, because a preset of the language model fits one of its two languages.
+    config = out / "tune.yaml" if decoder == "lm" else "demo"
     if not (folder / "run.json").is_file():
         trial = [] if epochs is None else ["--set", f"training.epochs={epochs}"]
         if epochs is not None and decoder == "diffusion":
             trial += ["--set", f"autoencoder.training.epochs={epochs}", "--set", "autoencoder.min_bleu4=0"]
         run(
-            "tune", "--decoder", decoder, "--config", "demo", "--features", demo / "cache", "--llm",
+            "tune", "--decoder", decoder, "--config", config, "--features", demo / "cache", "--llm",
             demo / "llm", "--out", folder, "--seed", seed, "--device", "cpu",
             *(["--resume"] if folder.is_dir() else []), *trial,
         )  # fmt: skip
@@ -166,6 +170,7 @@ def main() -> None:
     if not any(items.further_references.values()):
         raise SystemExit(f"{args.demo} must have paraphrases.\nRun: fla demo --set corpus.paraphrases=true")
     args.out.mkdir(parents=True, exist_ok=True)
+    write_config(load_demo_config(str(args.demo / "config.yaml")).tune, args.out / "tune.yaml")
     results: list[Any] = []
     for seed in args.seeds:
         file = args.out / f"figures-{seed}.json"
