@@ -49,9 +49,9 @@ class DemoConfig:
     language: LanguageName = "order"
     """``order``: the order of signs carries the meaning. ``roles``: each word has one role, so that signs in
     any order tell the sentence."""
-    train_clips: int = 4600
+    train_clips: int = 4200
     """Number of training clips, including clips of a single sign."""
-    single_sign_clips: int = 1600
+    single_sign_clips: int = 1200
     """Number of training clips with a single sign. All signs are equally frequent."""
     dev_clips: int = 80
     """Number of dev clips, each a sentence of four words or more."""

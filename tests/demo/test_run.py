@@ -97,7 +97,7 @@ def test_a_first_look_is_smaller_and_has_a_folder_of_its_own(tmp_path: Path) -> 
     assert tiny.corpus.train_clips < whole.corpus.train_clips
     assert tiny.pretrain.training.epochs < whole.pretrain.training.epochs
     shown = [CliRunner().invoke(fla, ["demo", "--dry-run", *more]).stdout for more in ([], ["--tiny"])]
-    assert shown[0].startswith("runs/demo/corpus   4600 + ")
+    assert shown[0].startswith("runs/demo/corpus   4200 + ")
     assert shown[1].startswith("runs/demo-tiny/corpus   900 + ")
 
 
