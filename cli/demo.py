@@ -32,7 +32,7 @@ def command(
 ) -> None:
     """Generate a sign language, then prepare, pretrain, extract, tune, evaluate and translate.
 
-    Needs no GPU, downloads nothing, and takes five to ten minutes on two idle cores. Ends with the scores and
+    Needs no GPU, downloads nothing, and takes about nine minutes on two idle cores. Ends with the scores and
     the places of all results. The same figures are in OUT/summary.json.
     """
     from ..core.config import config_to_dict
