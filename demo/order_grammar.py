@@ -32,9 +32,9 @@ PARTICIPLES = {
     "see": "seen", "hear": "heard", "like": "liked", "help": "helped", "find": "found",
     "follow": "followed", "visit": "visited", "call": "called", "know": "known", "love": "loved",
 }  # fmt: skip
-GIVING = {"give": "given", "show": "shown", "send": "sent", "sell": "sold"}
+GIVING = {"introduce": "introduced", "show": "shown", "send": "sent", "bring": "brought"}
 """Verbs with a recipient."""
-QUALITIES = ("old", "young", "big", "small", "happy", "white", "black", "clever", "angry")
+QUALITIES = ("old", "young", "big", "small", "happy", "tired", "brave", "clever", "angry")
 PLACE_PHRASES = {
     "house": "in the house", "garden": "in the garden", "school": "at school", "town": "in town",
     "farm": "on the farm", "forest": "in the forest",

@@ -62,7 +62,7 @@ def test_signs_give_their_sentence_back_and_some_orders_are_none() -> None:
     assert all(read_signs(sentence.signs) == sentence for sentence in draw(500))
     assert read_signs(["dog", "cat", "see"]) is None
     # A verb of giving needs a recipient.
-    assert read_signs(["dog", "give", "cat"]) is None
+    assert read_signs(["dog", "introduce", "cat"]) is None
 
 
 def test_readings_are_all_orders_that_are_sentences() -> None:
