@@ -2,14 +2,13 @@
 
     python bench/pose_demo.py OUT                       # the demo on pictures too, in OUT/demo
     python bench/pose_demo.py OUT --demo runs/demo      # pictures: a finished folder of fla demo
-    python bench/pose_demo.py OUT2 --demo OUT/demo --epochs 6      # once more with other settings
     python bench/pose_demo.py OUT --quick               # a trial of everything, with a few clips
 
 Every step is a command of ``fla``, timed, and skipped when it is done: an interrupted call goes on. Damage is
 in the test clips alone: noise in the key points, hands lost in some frames, black pictures in place of some
 videos. The key points are the renderer's own, so a score on them says nothing about detectors. Evaluations of
-damaged clips have names of their own, and are all that is written into a folder of ``fla demo``.
-OUT/table.md and OUT/table.json are the result: scores, seconds and load of each step, and the goals.
+damaged clips have names of their own, and are all that is written into a folder of ``fla demo``. The result
+is OUT/table.md and OUT/table.json.
 """
 
 import argparse

@@ -4,34 +4,27 @@ The header holds the name of the format, the corpus, the root folder of video pa
 split, and the overlap of splits. With the numbers per split the reader detects truncated files.
 """
 
-import math
 import os
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
 from ..core.config import config_from_dict
 from ..core.errors import DataError, did_you_mean
 from ..core.files import read_jsonl, write_jsonl
-from ..core.sample import SPLITS, TASKS, Medium, Sample, Split
-from ..core.text import find_unstorable
+from ..core.sample import SPLITS, Medium, Sample, Split
 from ..poses.detector import PoseDetector
 from ..video.clip import Clip
 from .copies import Copies
 from .layout import locate
+from .manifest_lines import check_keys, read_sample, text_fault
 from .overlap import Overlap, find_overlaps
 from .release import count_splits, first_of_each_split
 
 FORMAT = "fla-manifest-1"
 _HEADER_KEYS = ("format", "corpus", "root", "counts")
 _OPTIONAL_HEADER_KEYS = ("overlaps", "copies", "detector")
-_TEXT_KEYS = ("id", "split", "text", "language")
-_MEDIA: tuple[Medium, ...] = ("video", "poses")
-_OPTIONAL_KEYS = (*_MEDIA, "references", "signer", "start_seconds", "end_seconds")
-_KEYS = (*_TEXT_KEYS, "num_frames", "fps", *_OPTIONAL_KEYS, "task")
-_CHOICES: dict[str, tuple[str, ...]] = {"split": SPLITS, "task": TASKS}
-"""Keys with a few possible values."""
 Record = TypeVar("Record")
 _WORDS: dict[Medium, str] = {"video": "video", "poses": "pose file"}
 
@@ -161,7 +154,7 @@ def read_manifest(path: Path, *, root: Path | None = None, limit: int | None = N
     lines = read_jsonl(path)
     header = _read_header(path, lines)
     # Every line is checked before the limit: a truncated file is found in trial runs too.
-    samples = [_read_sample(row, f"{path}, line {n}") for n, row in enumerate(lines[1:], 2)]
+    samples = [read_sample(row, f"{path}, line {n}") for n, row in enumerate(lines[1:], 2)]
     _refuse_doubles(path, samples)
     counts = count_splits(samples)
     # A file cut at a line end is still valid JSON Lines: only the counts show the loss.
@@ -202,9 +195,9 @@ def _read_header(path: Path, lines: list[dict[str, Any]]) -> dict[str, Any]:
             "Run: fla prepare, which writes manifests."
         )
     known = (*_HEADER_KEYS, *_OPTIONAL_HEADER_KEYS)
-    _check_keys(header, known=known, required=_HEADER_KEYS, place=f"{path}, line 1")
+    check_keys(header, known=known, required=_HEADER_KEYS, place=f"{path}, line 1")
     for key in ("corpus", "root"):
-        if wanted := _text_fault(header[key]) if isinstance(header[key], str) else "text":
+        if wanted := text_fault(header[key]) if isinstance(header[key], str) else "text":
             raise DataError(f"{path}, line 1: '{key}' must be {wanted}, but is {header[key]!r}.")
     return header
 
@@ -215,39 +208,6 @@ def _read_record(kind: type[Record], header: dict[str, Any], key: str, *, place:
     if not isinstance(header[key], dict):
         raise DataError(f"{place}: '{key}' must be an object, but is {header[key]!r}.")
     return config_from_dict(kind, header[key], origin=place)
-
-
-def _read_sample(row: dict[str, Any], place: str) -> Sample:
-    _check_keys(row, known=_KEYS, required=(*_TEXT_KEYS, "num_frames", "fps"), place=place)
-    if all(row.get(medium) is None for medium in _MEDIA):
-        raise DataError(f"{place} must have the key 'video' or 'poses', but has {', '.join(row)}.")
-    for key, value in row.items():
-        wanted = _fault(key, value)
-        if wanted:
-            known = list(_CHOICES.get(key, ()))
-            hint = did_you_mean(value, known) if isinstance(value, str) else ""
-            raise DataError(f"{place}: '{key}' must be {wanted}, but is {value!r}.{hint}")
-    # JSON has lists alone, and a sample must not change.
-    values: dict[str, Any] = row | {"references": tuple(row.get("references") or ())}
-    return Sample(**values)
-
-
-def _fault(key: str, value: Any) -> str | None:
-    """Return the requirement of ``key`` that ``value`` does not meet, or None."""
-    if value is None and key in _OPTIONAL_KEYS:
-        return None
-    if key in _CHOICES:
-        return None if value in _CHOICES[key] else f"one of {', '.join(_CHOICES[key])}"
-    if key in _TEXT_KEYS or key == "signer" or key in _MEDIA:
-        return _text_fault(value)
-    if key == "references":
-        return None if isinstance(value, list) and not any(map(_text_fault, value)) else "a list of texts"
-    if key == "num_frames":
-        # type() and not isinstance(): True is an int to Python.
-        return None if type(value) is int and value >= 1 else "a whole number of frames, at least 1"
-    if key == "fps":
-        return None if _is_number(value) and value > 0 else "a number of frames per second above 0"
-    return None if _is_number(value) and value >= 0 else "a number of seconds"
 
 
 def has_file(sample: Sample, medium: Medium) -> bool:
@@ -268,29 +228,6 @@ def _place(sample: Sample, medium: Medium) -> str:
         f"{sample.split} clip {sample.id!r} must have a {_WORDS[medium]}, but the manifest gives none.\n"
         f"{remedy}"
     )
-
-
-def _text_fault(value: Any) -> str | None:
-    if not (isinstance(value, str) and value.strip()):
-        return "text that is not empty"
-    found = find_unstorable(value)
-    return f"without {found}" if found else None
-
-
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _check_keys(
-    row: dict[str, Any], *, known: tuple[str, ...], required: tuple[str, ...], place: str
-) -> None:
-    for key in row:
-        if key not in known:
-            # A misspelt optional key would otherwise be lost without an error.
-            raise DataError(f"{place} has the unknown key '{key}'.{did_you_mean(key, list(known))}")
-    for key in required:
-        if key not in row:
-            raise DataError(f"{place} must have the key '{key}', but has {', '.join(row)}.")
 
 
 def _refuse_doubles(path: Path, samples: list[Sample]) -> None:

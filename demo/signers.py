@@ -114,6 +114,7 @@ def jitter(signer: Signer, rng: random.Random, *, manner: Manner = PLAIN) -> Sig
         tempo=signer.tempo * rng.uniform(0.95, 1.05),
         hand_size=signer.hand_size * manner.hand_size,
     )
+    # No draw for a single tempo, so that languages without a range keep their clips.
     if manner.tempo == PLAIN.tempo:
         return jittered
     return replace(jittered, tempo=jittered.tempo * rng.uniform(*manner.tempo))
