@@ -46,7 +46,7 @@ def load_config(
     origins: list[str] = []
     if source is not None:
         path = _find(source, presets)
-        _merge(mapping, read_settings_file(path) if presets is None else _read_layers(path, presets))
+        merge_settings(mapping, read_settings_file(path) if presets is None else _read_layers(path, presets))
         origins.append(str(path))
     for override in overrides:
         _apply(mapping, override)
@@ -151,7 +151,7 @@ def _read_layers(path: Path, presets: Path, *, above: tuple[str, ...] = ()) -> d
             f"{path}: 'base' must end at a preset without one, but goes round: {' > '.join((*above, name))}."
         )
     mapping = _read_layers(presets / f"{name}.yaml", presets, above=(*above, name))
-    _merge(mapping, upper)
+    merge_settings(mapping, upper)
     return mapping
 
 
@@ -171,10 +171,11 @@ def read_settings_file(path: Path) -> dict[str, Any]:
     return content or {}
 
 
-def _merge(mapping: dict[str, Any], newer: Mapping[str, Any]) -> None:
+def merge_settings(mapping: dict[str, Any], newer: Mapping[str, Any]) -> None:
+    """Replace values of ``mapping`` by those of ``newer``, group by group."""
     for key, value in newer.items():
         if isinstance(value, Mapping) and isinstance(mapping.get(key), dict):
-            _merge(mapping[key], value)  # groups are merged key by key, lists are replaced whole
+            merge_settings(mapping[key], value)  # groups are merged key by key, lists are replaced whole
         else:
             mapping[key] = value
 

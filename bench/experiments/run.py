@@ -2,9 +2,10 @@
 
     python bench/experiments/run.py MANIFEST --out runs/experiments [--only factorized joint] [--seeds 0 1 2]
 
-MANIFEST is written by ``fla prepare``. Variants are in variants.yaml, sizes in settings.yaml, and --settings
-names another file of sizes. Each variant of each seed is a file in DIR, and a finished file is not computed
-again. The table and the figures are DIR/table.md, DIR/scores.svg and DIR/norms.svg.
+MANIFEST is written by ``fla prepare``. Variants are in variants.yaml and sizes in settings.yaml, where the
+file of --settings (demo.yaml, letters.yaml) replaces single values. Each variant of each seed is a file in
+DIR/records, and a finished file is not computed again. The table and the figures are DIR/table.md,
+DIR/scores.svg and DIR/norms.svg.
 """
 
 import argparse
@@ -12,17 +13,19 @@ import os
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from end_to_end import EndToEnd
 from experiment_clips import FeatureClips, batches_of, collate_frames, evaluation_of
 from experiment_report import write_report
 from experiment_setup import Experiment, fewer_people
 
+from fla_llm.core.config import first_difference, merge_settings, read_settings_file
+from fla_llm.core.errors import RunError
 from fla_llm.core.files import read_json, write_json
 from fla_llm.corpora.manifest import Manifest, read_manifest
 from fla_llm.finetune.collate import collate as collate_features
@@ -32,16 +35,20 @@ from fla_llm.pretrain.data import collate as collate_clips
 from fla_llm.pretrain.model import StageOneModel
 from fla_llm.pretrain.store import load_stage_one, save_stage_one
 from fla_llm.pretrain.train import build_model as build_stage_one
+from fla_llm.scoring.guessing import guesses
 from fla_llm.training.evaluation import EvaluationSet, mean_scores, predict
 from fla_llm.training.train_loop import fit
 
+HERE = Path(__file__).parent
 CPU = torch.device("cpu")
-REFERENCE = "factorized"
+REFERENCE, BLIND = "factorized", ("shuffled", "most_frequent")
 
 
 def main() -> None:
     arguments = parse_args()
-    settings = yaml.safe_load(arguments.settings.read_text())
+    settings = read_settings_file(HERE / "settings.yaml")
+    if arguments.settings:
+        merge_settings(settings, read_settings_file(arguments.settings))
     run(
         read_manifest(arguments.manifest), arguments.out, settings=settings,
         only=arguments.only, seeds=arguments.seeds or settings["seeds"],
@@ -52,9 +59,14 @@ def main() -> None:
 def run(
     manifest: Manifest, out: Path, *, settings: dict[str, Any], only: Sequence[str], seeds: Sequence[int]
 ) -> None:
-    """Compute the variants that are not done, seed by seed, and write the report."""
-    variants = yaml.safe_load((Path(__file__).parent / "variants.yaml").read_text())
+    """Compute the variants that are not done, seed by seed, and write the report.
+
+    Raises:
+        RunError: ``out`` holds results of other settings.
+    """
+    variants = read_settings_file(HERE / "variants.yaml")
     out.mkdir(parents=True, exist_ok=True)
+    hold_settings(out / "settings.json", settings)
     chosen = fewer_people(manifest, settings["people"])
     experiment = Experiment(manifest=chosen, out=out, settings=settings, stores={})
     for seed in seeds:
@@ -63,6 +75,17 @@ def run(
                 compute(experiment, name, variants[name], seed=seed)
                 write_report(out, variants, settings=settings, counts=chosen.counts)
     write_report(out, variants, settings=settings, counts=chosen.counts)
+
+
+def hold_settings(file: Path, settings: dict[str, Any]) -> None:
+    """Write the settings of a folder, or refuse others than those that it holds."""
+    if file.exists() and (found := first_difference(read_json(file), settings)):
+        name, old, new = found
+        raise RunError(
+            f"{file.parent} must be continued with its settings, but {name} was {old} and is {new}.\n"
+            "Give another --out, or delete the folder."
+        )
+    write_json(file, settings)
 
 
 def compute(experiment: Experiment, name: str, variant: dict[str, Any], *, seed: int) -> None:
@@ -81,9 +104,14 @@ def compute(experiment: Experiment, name: str, variant: dict[str, Any], *, seed:
         test = evaluation_of(batches_of(clips, stage_one.config, collate=collate_clips), clips.samples)
         model, steps, decoding = stage_one.eval(), 0, stage_one.config.decoding
     trained = time.process_time() - start
-    scores = mean_scores(predict(model.eval(), test, decoding=decoding, device=CPU))
+    found = predict(model.eval(), test, decoding=decoding, device=CPU)
+    texts = [sample.text for sample in experiment.manifest.split("train")]
+    blind = guesses(found.hypotheses, found.references, texts)
+    scores = mean_scores(found)
     record = {
         **{key: scores[key] for key in ("bleu4", "wer", "exact_match")},
+        # The sentences of other clips, and one sentence for all.
+        **{key: mean_scores(replace(found, hypotheses=blind[key]))["bleu4"] for key in BLIND},
         "steps": before["steps"] + steps,
         "cpu_seconds": round(before["cpu_seconds"] + trained, 1),
         "wall_seconds": round(time.monotonic() - wall, 1),
@@ -162,13 +190,12 @@ def timed_fit(model: Any, batches: Any, config: Any, *, run: Path, seed: int) ->
 
 
 def parse_args() -> argparse.Namespace:
-    here = Path(__file__).parent
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("manifest", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--settings", type=Path, default=here / "settings.yaml")
+    parser.add_argument("--settings", type=Path, help="values that replace those of settings.yaml")
     parser.add_argument("--only", nargs="*", default=[], help="variants  [all]")
     parser.add_argument("--seeds", type=int, nargs="*", default=[])
     return parser.parse_args()

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from fla_llm.core.errors import RunError
 from fla_llm.core.files import read_json
 from fla_llm.corpora.manifest import read_manifest
 
@@ -76,14 +77,15 @@ def test_the_table_has_every_variant_beside_the_paper(ran: Path) -> None:
     assert [row[0].removeprefix("| ") for row in rows] == list(VARIANTS)
     for row, (name, variant) in zip(rows, VARIANTS.items(), strict=True):
         assert float(row[2]) == variant["paper"]
-        assert float(row[4]) == pytest.approx(record(ran, name)["wer"], abs=0.051)
+        assert float(row[4]) == pytest.approx(record(ran, name)["shuffled"], abs=0.051)
+        assert float(row[5]) == pytest.approx(record(ran, name)["wer"], abs=0.051)
 
 
 def test_a_variant_that_was_not_run_is_said_so(bench: Callable[[str], Any], settings: Any, ran: Path) -> None:
     report, found = bench("experiment_report"), {name: [] for name in VARIANTS}
     found["joint"] = [record(ran, "joint")]
     text = report.table(VARIANTS, found, settings=settings, counts={"train": 1, "test": 1})
-    assert [line.count("not run") for line in text.splitlines()[4:]] == [4, 0, *[4] * (len(VARIANTS) - 2)]
+    assert [line.count("not run") for line in text.splitlines()[4:]] == [5, 0, *[5] * (len(VARIANTS) - 2)]
 
 
 def test_figures_are_svg_that_hold_every_variant(ran: Path) -> None:
@@ -100,6 +102,15 @@ def test_finished_variants_are_not_computed_again(
     manifest = read_manifest(house / "manifest.jsonl")
     bench("run").run(manifest, ran, settings=settings, only=[], seeds=[0])
     assert {file: file.stat().st_mtime_ns for file in (ran / "records").iterdir()} == before
+
+
+def test_a_folder_is_not_continued_with_other_settings(
+    bench: Callable[[str], Any], settings: dict[str, Any], house: Path, ran: Path
+) -> None:
+    manifest = read_manifest(house / "manifest.jsonl")
+    other = settings | {"views": 2}
+    with pytest.raises(RunError, match="views was 1 and is 2"):
+        bench("run").run(manifest, ran, settings=other, only=[], seeds=[0])
 
 
 @pytest.mark.parametrize("tuned", ["temporal", "all"])
