@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from ..core.errors import ConfigError
 
 CODEC = "libx264"
-COPY_VERSION = 1
-"""Version of the pictures in a copy. Copies of two versions may not lie in one folder."""
+COPY_VERSION = 2
+"""Version of the pictures in a copy. Copies of two versions may not lie in one folder.
+
+2: an odd side loses its last row or column, in place of a stretch by one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,16 +69,17 @@ def decode_stream(stream: "VideoStream", clip: "Clip") -> Iterator["VideoFrame"]
     """
     from av.error import FFmpegError
 
-    index = 0
+    index, aspect = 0, pixel_aspect(stream)
     try:
         for packet in read_packets(stream, clip):
             for frame in packet.decode():
-                seconds = presentation_seconds(frame, stream)
+                # A clip that is no cut has all frames, with times or without.
+                seconds = presentation_seconds(frame, stream) if clip.is_cut else None
                 # Frames come in presentation order, so all later frames are past too.
                 if is_past(seconds, clip):
                     return
                 if is_within(seconds, clip):
-                    _check(frame, stream, clip, index)
+                    _check(frame, clip, index, pixel_aspect=aspect)
                     yield frame
                     index += 1
     except FFmpegError as error:
@@ -130,8 +131,8 @@ def refuse_lost_frames(clip: "Clip", *, expected: int, found: int) -> None:
         )
 
 
-def _check(frame: "VideoFrame", stream: "VideoStream", clip: "Clip", index: int) -> None:
+def _check(frame: "VideoFrame", clip: "Clip", index: int, *, pixel_aspect: float) -> None:
     if frame.is_corrupt:
         raise DamagedVideoError(f"{clip.path} is damaged: frame {index} cannot be decoded whole.")
     # The size may change in mid-stream.
-    refuse_absurd_size(clip.path, height=frame.height, width=frame.width, pixel_aspect=pixel_aspect(stream))
+    refuse_absurd_size(clip.path, height=frame.height, width=frame.width, pixel_aspect=pixel_aspect)

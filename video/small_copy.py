@@ -1,7 +1,7 @@
 """Write a small copy of a clip: H.264 in MP4, upright, with the times of its frames.
 
-H.264 and not pictures: a JPEG of each frame takes several times the bytes at equal quality and is not read
-faster (docs/shrink.md has the measurement).
+H.264 and not pictures: a JPEG of each frame takes eight times the bytes at equal quality (docs/shrink.md has
+the measurement).
 """
 
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
     from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
     from av.video.stream import VideoStream
 
 PIXELS = "yuv420p"
@@ -37,9 +38,7 @@ class _Picture:
     """A frame of the copy."""
 
     frame: "VideoFrame"
-    """Upright, in ``PIXELS``, with even sides."""
-    aspect: float
-    """Width / height of the frame as shown, before the sides were rounded."""
+    """Upright, in ``PIXELS``, with even sides and square pixels."""
     ticks: int
     """Time since the first frame, in units of the clip's clock."""
     length: int
@@ -94,12 +93,12 @@ def _from_folder(clip: Clip, settings: CopySettings) -> Iterator[_Picture]:
         if image.size != first:
             raise _other_size(clip, index, image.size, first)
         height, width = _copy_size(image.height, image.width, settings.size)
-        pixels = np.asarray(image.resize((width, height), Resampling.BILINEAR))
+        pixels = _even(np.asarray(image.resize((width, height), Resampling.BILINEAR)))
         # Without exact rounding FFmpeg makes every picture two levels darker.
         frame = VideoFrame.from_ndarray(pixels, format="rgb24").reformat(
             format=PIXELS, interpolation=Interpolation.BILINEAR | Interpolation.ACCURATE_RND, threads=1
         )
-        yield _Picture(frame, image.width / image.height, index, 1)
+        yield _Picture(frame, index, 1)
 
 
 def _write_video(clip: Clip, path: Path, settings: CopySettings) -> int:
@@ -138,32 +137,33 @@ def _from_video(
             interpolation=Interpolation.AREA | Interpolation.ACCURATE_RND,
             threads=1,
         )
-        turn = orientation(frame)
-        aspect = first.height / shown_width if turn.is_on_its_side else shown_width / first.height
         ticks, length = index, 1
         if first.pts is not None:
             if frame.pts is None:
                 raise DataError(f"{clip.path} must give each frame a time, but frame {index} has none.")
             ticks, length = frame.pts - first.pts, frame.duration or 0
-        yield _Picture(_turned(scaled, turn), aspect, ticks, length)
+        yield _Picture(_turned(scaled, orientation(frame)), ticks, length)
 
 
 def _turned(frame: "VideoFrame", turn: Orientation) -> "VideoFrame":
     """Return a frame in ``PIXELS`` as shown, without a display matrix."""
     from av.video.frame import VideoFrame
 
-    height, width = frame.height, frame.width
-    stored = frame.to_ndarray().reshape(-1)
-    # The three planes lie one after the other: brightness, then two colours at half the size.
-    luma, chroma = height * width, height * width // 4
-    planes = [stored[:luma].reshape(height, width)]
-    for start in (luma, luma + chroma):
-        planes.append(stored[start : start + chroma].reshape(height // 2, width // 2))
-    upright = [turn.set_upright(plane) for plane in planes]
+    # Brightness, then two colours at half the size.
+    planes = [_pixels(plane) for plane in frame.planes]
+    height, width = (side // 2 * 2 for side in planes[0].shape)
+    sizes = [(height, width), *[(height // 2, width // 2)] * 2]
+    upright = [turn.set_upright(plane[:h, :w]) for plane, (h, w) in zip(planes, sizes, strict=True)]
     packed = np.concatenate([plane.reshape(-1) for plane in upright])
     shown = VideoFrame.from_ndarray(packed.reshape(-1, upright[0].shape[1]), format=PIXELS)
     shown.colorspace, shown.color_range = frame.colorspace, frame.color_range
     return shown
+
+
+def _pixels(plane: "VideoPlane") -> np.ndarray:
+    """Return the pixels of a plane (H, W), uint8."""
+    rows = np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, plane.line_size)
+    return rows[:, : plane.width]  # FFmpeg pads rows
 
 
 def _encode(
@@ -213,17 +213,19 @@ def _declare(stream: "VideoStream", picture: _Picture, clock: Fraction) -> None:
     stream.width, stream.height, stream.pix_fmt = frame.width, frame.height, PIXELS
     stream.time_base = context.time_base = clock
     context.colorspace, context.color_range = frame.colorspace, frame.color_range
-    # Close to 1. It undoes the rounding of the sides: the middle of a picture, which later commands crop,
-    # would otherwise move by up to a pixel.
-    shape = Fraction(picture.aspect * frame.height / frame.width)
-    context.sample_aspect_ratio = shape.limit_denominator(10_000)
 
 
 def _copy_size(height: float, width: float, size: int) -> tuple[int, int]:
-    """Return the height and width of a copy of a picture, both even."""
+    """Return the height and width to which a picture is scaled."""
     fitted = fitted_size(height, width, size=min(size, round(min(height, width))), fit="crop")
-    # One stored colour covers 2 x 2 pixels.
-    return max(2, 2 * round(fitted[0] / 2)), max(2, 2 * round(fitted[1] / 2))
+    return max(2, fitted[0]), max(2, fitted[1])
+
+
+def _even(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels (H, W, ...) with even sides, as one stored colour covers 2 x 2 pixels."""
+    # Not scaled to even sides: a reader would have to scale back, which takes longer than decoding. Without
+    # the last row or column a reader still finds the middle square at the same pixels.
+    return pixels[: len(pixels) // 2 * 2, : pixels.shape[1] // 2 * 2]
 
 
 def _clock_of_rate(clip: Clip) -> Fraction:

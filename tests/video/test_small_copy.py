@@ -13,6 +13,7 @@ from PIL import Image
 from fla_llm.core.errors import ConfigError, DataError
 from fla_llm.video import Clip, FrameSampling, count_frames, decode_all, probe, read_frames, read_timeline
 from fla_llm.video.copy_settings import CopySettings
+from fla_llm.video.geometry import fitted_size
 from fla_llm.video.small_copy import write_copy
 
 from .conftest import damage
@@ -133,6 +134,19 @@ def test_pixels_become_square(tmp_path: Path, aspect: Fraction, degrees: int) ->
     assert (abs(height - 48) <= 2, abs(width - 48) <= 2) == (True, True)
     with av.open(str(copy.path)) as container:
         assert float(container.streams.video[0].sample_aspect_ratio or 1) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(("height", "width"), [(720, 1280), (480, 854), (1000, 562), (260, 210)])
+def test_a_copy_is_read_without_scaling(tmp_path: Path, height: int, width: int) -> None:
+    """Scaling takes longer than decoding: a copy of square pixels declares no other shape."""
+    clip = Clip(path=write_bar(tmp_path / "bar.mp4", height=height, width=width, num_frames=3))
+    copy = copied(clip, tmp_path / "copy.mp4")
+    with av.open(str(copy.path)) as container:
+        stored = next(container.decode(video=0))
+        assert container.streams.video[0].sample_aspect_ratio in (None, 0, 1)
+    size = min(stored.height, stored.width)
+    assert fitted_size(stored.height, stored.width, size=size, fit="crop") == (stored.height, stored.width)
+    assert levels_apart(clip, copy, size=size) < 1.5
 
 
 def test_the_same_clip_gives_the_same_bytes(write_video, tmp_path: Path) -> None:
