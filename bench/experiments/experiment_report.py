@@ -1,5 +1,6 @@
 """Report of the experiments: a table in Markdown, and two figures as SVG for light and dark pages."""
 
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ def bars(variants: Mapping[str, dict[str, Any]], found: Mapping[str, list[dict[s
         parts.append(label(left - 8, y + 16, name, GREY, anchor="end"))
         if values:
             parts.append(bar(left, y, statistics.fmean(values) * scale, COLOURS[0]))
-            parts += [dot(left + value * scale, y + 5, GREY) for value in values]
+            parts += [dot(left + value * scale, y + 5) for value in values]
         else:
             parts.append(label(left, y + 9, NOT_RUN, GREY))
         parts.append(bar(left, y + 12, variant["paper"] * scale, COLOURS[1]))
@@ -85,19 +86,29 @@ def norms(log: Sequence[Mapping[str, Any]]) -> str:
     """Return the gradient norms of the last layers of language model and encoder in joint training."""
     rows = [row for row in log if "grad_norms" in row]
     names = ("llm_last_layer", "encoder_last_layer")
-    highest = max(max(row["grad_norms"][name] for name in names) for row in rows)
-    last = max(row["step"] for row in rows)
-    parts = [label(50, 14, f"gradient norm, highest {highest:.2f}, {last} steps", GREY)]
-    for name, colour in zip(names, COLOURS, strict=True):
+    # The first norms are a hundred times the last.
+    exponents = {name: [math.log10(max(row["grad_norms"][name], 1e-9)) for row in rows] for name in names}
+    low, high = math.floor(min(map(min, exponents.values()))), math.ceil(max(map(max, exponents.values())))
+    left, top, width, height, last = 50, 40, 480, 170, max(row["step"] for row in rows)
+
+    def y(exponent: float) -> float:
+        return top + height * (high - exponent) / max(1, high - low)
+
+    parts = [label(left, 14, f"gradient norm in {last} steps of joint training", GREY)]
+    for exponent in range(low, high + 1):
+        parts.append(label(left - 6, y(exponent) + 4, f"{10.0**exponent:g}", GREY, anchor="end"))
+        parts.append(
+            f'<path d="M{left} {y(exponent):.1f}h{width}" fill="none" stroke="{GREY}" opacity="0.4"/>'
+        )
+    titles = ("language model, last layer", "encoder, last layer")
+    for number, (name, colour) in enumerate(zip(names, COLOURS, strict=True)):
         points = [
-            f"{50 + 480 * row['step'] / last:.1f},{200 - 170 * row['grad_norms'][name] / highest:.1f}"
-            for row in rows
+            f"{left + width * row['step'] / last:.1f},{y(exponent):.1f}"
+            for row, exponent in zip(rows, exponents[name], strict=True)
         ]
         parts.append(f'<polyline fill="none" stroke="{colour}" points="{" ".join(points)}"/>')
-    parts.append(label(300, 14, "language model, last layer", COLOURS[0]))
-    parts.append(label(300, 30, "encoder, last layer", COLOURS[1]))
-    parts.append(f'<path d="M50 30V200H530" fill="none" stroke="{GREY}"/>')
-    return svg(parts, width=550, height=215)
+        parts.append(label(left + 200 * number, 30, titles[number], colour))
+    return svg(parts, width=left + width + 20, height=top + height + 15)
 
 
 def svg(parts: Sequence[str], *, width: int, height: int) -> str:
@@ -116,5 +127,5 @@ def bar(x: float, y: float, width: float, colour: str) -> str:
     return f'<rect x="{x}" y="{y}" width="{width:.1f}" height="10" fill="{colour}"/>'
 
 
-def dot(x: float, y: float, colour: str) -> str:
-    return f'<circle cx="{x:.1f}" cy="{y}" r="2.5" fill="{colour}"/>'
+def dot(x: float, y: float) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y}" r="3" fill="{GREY}" stroke="white"/>'
