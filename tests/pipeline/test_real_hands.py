@@ -158,16 +158,16 @@ def test_rules_follow_words_and_frame_rate(bench: Callable[[str], Any]) -> None:
     assert rules.frame_stride([clip("a b c", 60)]) == 5
     assert rules.frame_stride([clip("a b c", 60, fps=12.5)]) == 2
     often, rarely = [clip("a b", 20)] * 400, [clip("a b", 20)] * 200
-    assert (rules.epochs(often), rules.epochs(rarely), rules.epochs(rarely[:1])) == (20, 28, 40)
+    assert (rules.epochs(often), rules.epochs(rarely), rules.epochs(rarely[:1])) == (24, 34, 40)
     # A large set is not trained on longer than the frames of all epochs allow.
-    assert rules.epochs([clip("a b", 1100)] * 100) == 22  # 500,000 of 22,000
-    assert rules.epochs([clip("a b", 1100)] * 400) == 20
+    assert rules.epochs([clip("a b", 1100)] * 80) == 28  # 500,000 of 17,600
+    assert rules.epochs([clip("a b", 1100)] * 400) == 24
 
 
 def test_small_sets_have_as_many_steps_of_stage_two_as_large_ones(bench: Callable[[str], Any]) -> None:
     rules = bench("hands_settings")
-    for pretrained, steps in ((False, 2000), (True, 280)):
-        for clips in (160, 1600):
+    for pretrained, steps in ((False, 4000), (True, 560)):
+        for clips in (400, 1600):
             settings = rules.stage_two([clip("a b", 20)] * clips, pretrained=pretrained)["training"]
             assert settings["epochs"] * clips // settings["batch_clips"] >= steps
     assert rules.stage_two([clip("a b", 20)], pretrained=False)["training"]["epochs"] == 200
