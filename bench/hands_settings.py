@@ -16,6 +16,8 @@ LONGEST = 256
 IMAGE_SIZE, RESIZE_SIZE = 64, 72
 EPOCHS, MOST_EPOCHS, SEEN = 24, 40, 400
 """A word that an epoch shows ``SEEN`` times needs ``EPOCHS``. Rarer words need more, by the square root."""
+LEAST_DROPPED = 0.1
+"""Share of frames below which clips count as equally fast."""
 MOST_FRAMES = 500_000
 """Frames of all epochs, unless ``EPOCHS`` show more: about 20 minutes of one idle core."""
 TUNE_STEPS, MOST_TUNE_EPOCHS = {"small": 4000, "pretrained": 560}, 200
@@ -42,6 +44,13 @@ def frame_stride(train: Sequence[Sample]) -> int:
     by_word = frames / sum(len(sample.text.split()) for sample in train) / FRAMES_PER_WORD
     by_second = statistics.median(sample.fps for sample in train) / FRAMES_PER_SECOND
     return max(1, math.floor(min(by_word, by_second)))
+
+
+def dropped_frames(train: Sequence[Sample]) -> float:
+    """Return the largest share of frames to leave out: what makes an even clip one of the fastest tenth."""
+    lengths = sorted(sample.num_frames / len(sample.text.split()) for sample in train)
+    share = 1 - lengths[len(lengths) // 10] / statistics.median(lengths)
+    return round(share, 2) if share >= LEAST_DROPPED else 0.0
 
 
 def epochs(train: Sequence[Sample]) -> int:
@@ -81,6 +90,7 @@ def stage_one(
             "rotate_degrees": 15, "scale": 0.2, "translate": 0.05, "brightness": 0.3, "contrast": 0.35,
             "probability": 0.9,
         },
+        "drop_frames": dropped_frames(train),
         "training": {
             "epochs": count, "batch_clips": BATCH_CLIPS,
             "batch_steps": BATCH_CLIPS * kept[len(kept) * 9 // 10],

@@ -106,6 +106,9 @@ class PretrainConfig:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     augment_poses: PoseAugmentConfig = field(default_factory=PoseAugmentConfig)
     """Augmentation of key points, with ``encoder.kind=poses``."""
+    drop_frames: float = 0.0
+    """Largest share of the frames of a training clip that is left out at random, below 1. Slow signing then
+    also looks fast. 0: none. Stochastic frame dropping leaves out a fixed share (Niu and Mak 2020)."""
     training: PretrainTraining = field(
         default_factory=lambda: PretrainTraining(
             epochs=75, batch_clips=8, batch_steps=600, learning_rate=3e-4,
@@ -130,6 +133,8 @@ class PretrainConfig:
                 f"encoder.sampling.max_frames ({self.encoder.sampling.max_frames}) must be at most "
                 f"translator.positions ({self.translator.positions})."
             )
+        if not 0 <= self.drop_frames < 1:
+            raise ConfigError(f"drop_frames must be at least 0 and below 1, but is {self.drop_frames}.")
         self._check_poses()
         check_search(self.decoding)
 

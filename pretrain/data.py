@@ -1,5 +1,6 @@
 """Clips of stage one: choice of frames, augmentation, batches."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ from .tokenizer import SentenceTokenizer
 
 
 class TrainingClips:
-    """Training clips: frames and token ids. Phase and augmentation are drawn from (seed, epoch, id)."""
+    """Training clips: frames and token ids. All that is random is drawn from (seed, epoch, id)."""
 
     def __init__(
         self,
@@ -69,6 +70,7 @@ class TrainingClips:
         if isinstance(frames, Unreadable):
             return frames
         seed = derive_seed(self.config.seed, epoch, sample.id, "augment")
+        frames = drop_frames(frames, most=self.config.drop_frames, seed=seed)
         augmented = _augmented(frames, config=self.config, seed=seed)
         return {"frames": augmented, "labels": torch.tensor(self.labels[index])}
 
@@ -102,6 +104,15 @@ class EvaluationClips:
         if self.image_size is None:
             return {"frames": torch.from_numpy(frames)}
         return {"frames": centre_crop(_channels_first(frames), size=self.image_size)}
+
+
+def drop_frames(frames: np.ndarray, *, most: float, seed: int) -> np.ndarray:
+    """Leave out a share of the frames, drawn from 0 to ``most``: (T, ...) -> (T', ...), T' at least 1."""
+    draw = np.random.default_rng(seed)
+    kept = math.ceil(len(frames) * (1 - draw.uniform(0, most)))
+    if kept == len(frames):
+        return frames  # without a copy
+    return frames[np.sort(draw.permutation(len(frames))[:kept])]
 
 
 def _augmented(frames: np.ndarray, *, config: PretrainConfig, seed: int) -> Tensor:

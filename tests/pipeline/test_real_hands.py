@@ -164,6 +164,13 @@ def test_rules_follow_words_and_frame_rate(bench: Callable[[str], Any]) -> None:
     assert rules.epochs([clip("a b", 1100)] * 400) == 24
 
 
+def test_frames_are_dropped_where_some_clips_are_faster(bench: Callable[[str], Any]) -> None:
+    rules = bench("hands_settings")
+    assert rules.dropped_frames([clip("a b", 20 + number % 2) for number in range(40)]) == 0
+    fast_and_slow = [clip("a b", 12 if number % 5 == 0 else 20) for number in range(40)]
+    assert rules.dropped_frames(fast_and_slow) == pytest.approx(0.4)
+
+
 def test_small_sets_have_as_many_steps_of_stage_two_as_large_ones(bench: Callable[[str], Any]) -> None:
     rules = bench("hands_settings")
     for pretrained, steps in ((False, 4000), (True, 560)):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from fla_llm.core.errors import DataError
+from fla_llm.core.errors import ConfigError, DataError
 from fla_llm.corpora.manifest import Manifest
-from fla_llm.pretrain.data import EvaluationClips, TrainingClips, collate
+from fla_llm.pretrain.data import EvaluationClips, TrainingClips, collate, drop_frames
 from fla_llm.pretrain.frames import FrameStore
 from fla_llm.pretrain.tokenizer import make_tokenizer
 from fla_llm.training.batches import DUMMY, UNREADABLE, BatchDataset
@@ -77,6 +77,23 @@ def test_training_draws_phases_and_evaluation_keeps_one(corpus: Manifest, tiny_c
         for phase in (0, 1)
     ]
     assert {next(p for p in (0, 1) if torch.equal(frames, both[p])) for frames in drawn} == {0, 1}
+
+
+@pytest.mark.parametrize("most", [0.0, 0.3, 0.9])
+def test_dropped_frames_leave_the_others_in_order(most: float) -> None:
+    frames = np.arange(20)
+    drawn = [drop_frames(frames, most=most, seed=seed) for seed in range(200)]
+    assert all((np.diff(kept) > 0).all() for kept in drawn)
+    shares = [1 - len(kept) / 20 for kept in drawn]
+    assert max(shares) <= most
+    assert (min(shares), max(shares) >= most - 0.1) == (0, True)
+    assert all(len(drop_frames(frames[:1], most=most, seed=seed)) == 1 for seed in range(9))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_of_dropped_frames_out_of_range_is_refused(tiny_config: Make, share: float) -> None:
+    with pytest.raises(ConfigError, match="drop_frames must be at least 0 and below 1"):
+        tiny_config(drop_frames=share)
 
 
 def test_a_sentence_longer_than_the_positions_is_refused(corpus: Manifest, tiny_config: Make) -> None:

@@ -47,6 +47,7 @@ CHANGES: dict[str, Any] = {
     "encoder__sampling__train_phases": [1],
     "encoder__sampling__fps": 20,
     "backbone_lr_scale": 0.5,
+    "drop_frames": 0.6,
     "keep_frames_gib": 0.0,
     "augment_poses__rotate_degrees": 20,
     "augment_poses__scale": 0.2,

@@ -78,6 +78,7 @@ CHANGES: dict[str, Any] = {
     "training.total_clips": 6,
     "training.sync_batchnorm": True,
     "backbone_lr_scale": 0.5,
+    "drop_frames": 0.6,
     "decoding.num_beams": 1,
     "decoding.max_new_tokens": 3,
     "decoding.length_penalty": -9.0,
