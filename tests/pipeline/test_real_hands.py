@@ -171,6 +171,11 @@ def test_frames_are_dropped_where_some_clips_are_faster(bench: Callable[[str], A
     assert rules.dropped_frames(fast_and_slow) == pytest.approx(0.4)
 
 
+def test_the_average_of_the_weights_fits_the_length_of_the_run(bench: Callable[[str], Any]) -> None:
+    average = bench("hands_settings").average
+    assert (average(3456), average(760), average(20)) == (0.998, 0.991, 0.9)
+
+
 def test_small_sets_have_as_many_steps_of_stage_two_as_large_ones(bench: Callable[[str], Any]) -> None:
     rules = bench("hands_settings")
     for pretrained, steps in ((False, 4000), (True, 560)):
