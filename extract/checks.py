@@ -12,6 +12,7 @@ from ..core.files import visible
 from ..core.sample import Medium, Sample
 from ..corpora.copies import warn_of_enlarging
 from ..corpora.manifest import Manifest, has_file
+from ..corpora.trained_on import warn_of_other_files
 from .plan import Extraction, ShardPlan
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,10 @@ def check(extraction: Extraction) -> None:
     for plan in plans:
         if plan.finished is None and plan.samples:
             _check_input(extraction, plan.samples)
-    if extraction.encoder.config.medium == "video":
+    medium = extraction.encoder.config.medium
+    if medium != "descriptions":
+        warn_of_other_files(extraction.trained_on, extraction.manifest, medium)
+    if medium == "video":
         warn_of_enlarging(extraction.manifest.copies, extraction.encoder.config.resize_size)
     for line in views_cost(plans):
         logger.info(line)

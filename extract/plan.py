@@ -1,9 +1,10 @@
 """Plan of an extraction: an object, built once, for checks and work."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -87,6 +88,8 @@ class Extraction:
     """Descriptions of the clips, for a text encoder."""
     dry_run: bool = False
     """Leave nothing in the folder."""
+    trained_on: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """Record of the clips on which the encoder was trained. Empty: not known."""
 
     @cached_property
     def plans(self) -> tuple[ShardPlan, ...]:

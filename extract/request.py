@@ -12,6 +12,7 @@ from ..core.config import load_config
 from ..core.device import resolve_device
 from ..corpora.descriptions import Descriptions
 from ..corpora.manifest import Manifest, read_manifest
+from ..corpora.trained_on import read_trained_on
 from ..encoder.frozen import FrozenEncoder
 from .checks import check
 from .config import ExtractConfig
@@ -106,6 +107,7 @@ class ExtractionRequest:
             manifest=manifest, encoder=encoder, fingerprint=fingerprint, out=self.out, splits=self.splits,
             shards=shards, config=self.config, device=device, dry_run=dry_run,
             texts=_text_clips(encoder, descriptions),
+            trained_on={} if self.ckpt is None else read_trained_on(self.ckpt),
         )  # fmt: skip
 
     def check(

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ from ..core.files import read_json
 from ..core.missing import log_missing
 from ..core.sample import DEFAULT_TASK, Medium, Sample, Task
 from ..corpora.manifest import Manifest, has_file, read_manifest
+from ..corpora.trained_on import read_trained_on, warn_of_other_files
 from ..finetune.data import FeatureItems
 from ..finetune.run import CLIPS
 from ..finetune.run_files import RUN as RUN_FILE
 from ..finetune.store import EvaluationBounds, check_streams, recorded_bounds
 from ..llm.tokenizer_coverage import count_too_long
-from ..poses.detector import PoseDetector
 from ..pretrain.config import check_search
 from ..pretrain.data import evaluation_set
 from ..pretrain.model import StageOneModel
@@ -58,7 +57,7 @@ def evaluate_stage_one(
         raise DataError(f"{manifest} has no clips in split {request.split!r}.")
     chosen = whole[: request.limit]
     medium = model.config.encoder.medium
-    (_warn_of_other_videos if medium == "video" else _warn_of_other_detector)(run, samples)
+    warn_of_other_files(read_trained_on(run), samples, medium)
     samples.file(chosen[0], medium)  # an absent root gives one error here, not one per clip later
     clips = [(sample.id, sample.text, sample.task) for sample in chosen]
     order = _order(request, *zip(*clips, strict=True))
@@ -115,31 +114,6 @@ def evaluate_stage_two(run: Path, features: Path | Sequence[Path], *, request: R
     return _evaluate(
         model, evaluation, run=run, request=request, coverage=coverage, further=further, bounds=bounds
     )
-
-
-def _warn_of_other_detector(run: Path, samples: Manifest) -> None:
-    """Log a warning if a run of stage one was trained on key points of another detector."""
-    detector = _trained_on(run).get("detector")
-    known, now = (None if detector is None else PoseDetector(**detector)), samples.detector
-    # Key points of other code have no record, which says nothing against them.
-    if known is not None and now is not None and known != now:
-        logger.warning(f"The run was trained on key points of {known}, and is given those of {now}.")
-
-
-def _trained_on(run: Path) -> dict[str, Any]:
-    return read_json(run / RUN).get("manifest", {}) if (run / RUN).is_file() else {}
-
-
-def _warn_of_other_videos(run: Path, samples: Manifest) -> None:
-    """Log a warning if a run of stage one was trained on videos of another size than it is given now."""
-    content = _trained_on(run)
-    now = None if samples.copies is None else asdict(samples.copies)
-    if content and content.get("copies") != now:
-        trained_on = "other videos" if content.get("copies") is None else "other small copies (fla shrink)"
-        logger.warning(
-            f"The run was trained on {trained_on}, and is given {samples.copies or 'the prepared videos'}: "
-            "scores may be lower."
-        )
 
 
 def _corpora(file: Path, *keys: str) -> list[str]:

@@ -15,6 +15,7 @@ from ..core.files import read_json, read_text, write_json
 from ..core.run import check_run_folder
 from ..core.sample import Unreadable
 from ..corpora.manifest import Manifest
+from ..corpora.trained_on import origin_of
 from ..encoder.store import fingerprint
 from ..training.batches import BatchDataset
 from ..training.resuming import changed_settings, describe_batches, log_changes, refuse_other_batches
@@ -121,14 +122,11 @@ def begun_without(out: Path) -> list[Unreadable] | None:
 
 
 def _trained_on(manifest: Manifest, config: PretrainConfig) -> dict[str, Any]:
-    made_of: dict[str, Any] = {} if manifest.copies is None else {"copies": asdict(manifest.copies)}
-    if manifest.detector is not None and config.encoder.medium == "poses":
-        made_of["detector"] = asdict(manifest.detector)
     return {
         "corpus": manifest.corpus,
         "counts": manifest.counts,
         "sentences": _digest(manifest),
-        **made_of,
+        **origin_of(manifest, config.encoder.medium),
     }
 
 

@@ -19,6 +19,8 @@ from fla_llm.encoder.store import fingerprint, load_encoder
 from fla_llm.extract.config import ExtractConfig, PosesConfig
 from fla_llm.extract.extraction import extract
 from fla_llm.extract.plan import Extraction
+from fla_llm.extract.request import ExtractionRequest
+from fla_llm.extract.shards import WHOLE
 from fla_llm.extract.source import load_source
 from fla_llm.pipeline.evaluate import evaluate_stage_one
 from fla_llm.pipeline.evaluation import Request
@@ -127,6 +129,23 @@ def test_a_run_knows_the_detector_of_its_key_points(
         other = replace(pose_corpus, detector=replace(DETECTOR, version=version))
         write_manifest(tmp_path / f"{version}.jsonl", other)
         evaluate_stage_one(pose_run.run, tmp_path / f"{version}.jsonl", request=request)
+    assert "trained on key points of rtmlib 1 with weights abc, and is given those of rtmlib 2" in caplog.text
+
+
+@pytest.mark.parametrize("folder", [".", "encoder"])
+def test_an_extraction_is_told_of_another_detector(
+    pose_run: PretrainResult,
+    pose_corpus: Manifest,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    folder: str,
+) -> None:
+    for version in ("1", "2"):
+        assert not caplog.records
+        file = tmp_path / f"{version}.jsonl"
+        write_manifest(file, replace(pose_corpus, detector=replace(DETECTOR, version=version)))
+        request = ExtractionRequest(manifest=file, ckpt=pose_run.run / folder, out=tmp_path / version)
+        request.check((WHOLE,), device=torch.device("cpu"))
     assert "trained on key points of rtmlib 1 with weights abc, and is given those of rtmlib 2" in caplog.text
 
 

@@ -15,8 +15,10 @@ from fla_llm.configs import PRETRAIN_PRESETS
 from fla_llm.core.config import load_config
 from fla_llm.core.errors import DataError, ModelError, RunError
 from fla_llm.corpora.copies import copies_by
-from fla_llm.corpora.manifest import Manifest
+from fla_llm.corpora.manifest import Manifest, write_manifest
 from fla_llm.encoder.store import fingerprint, load_encoder
+from fla_llm.extract.request import ExtractionRequest
+from fla_llm.extract.shards import WHOLE
 from fla_llm.pretrain import PretrainConfig
 from fla_llm.pretrain.data import TrainingClips, clip_evaluation_set
 from fla_llm.pretrain.run import PretrainResult
@@ -111,6 +113,18 @@ def test_a_resume_with_other_settings_or_sentences_is_refused(
     fewer = tiny_config(training__batch_clips=2)
     with pytest.raises(RunError, match=r"the batches it was begun with .* they are others"):
         pretrain(corpus, config=fewer, out=trained.run, resume=True, allow_config_change=True)
+
+
+def test_an_extraction_is_told_of_other_videos(
+    trained: PretrainResult, corpus: Manifest, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "manifest.jsonl"
+    for copies in (None, copies_by(CopySettings(size=256))):
+        assert not caplog.records
+        write_manifest(file, replace(corpus, copies=copies))
+        request = ExtractionRequest(manifest=file, ckpt=trained.run, out=tmp_path / "cache")
+        request.check((WHOLE,), device=torch.device("cpu"))
+    assert "trained on other videos, and is given small copies of 256 pixels" in caplog.text
 
 
 def test_a_folder_that_is_not_empty_is_refused(
