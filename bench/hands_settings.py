@@ -14,8 +14,9 @@ FRAMES_PER_WORD, FRAMES_PER_SECOND = 3.5, 5.0
 LONGEST = 256
 """Largest number of kept frames of a clip."""
 IMAGE_SIZE, RESIZE_SIZE = 64, 72
-EPOCHS, MOST_EPOCHS, SEEN = 24, 40, 400
-"""A word that an epoch shows ``SEEN`` times needs ``EPOCHS``. Rarer words need more, by the square root."""
+EPOCHS, MOST_EPOCHS, SEEN = 24, 120, 400
+"""A word that an epoch shows ``SEEN`` times needs ``EPOCHS``. Rarer words need more, by the square root.
+A backbone with weights from elsewhere needs no more than ``EPOCHS``."""
 LEAST_DROPPED = 0.1
 """Share of frames below which clips count as equally fast."""
 MOST_FRAMES = 500_000
@@ -54,7 +55,7 @@ def dropped_frames(train: Sequence[Sample]) -> float:
 
 
 def epochs(train: Sequence[Sample]) -> int:
-    """Return the number of epochs of stage one."""
+    """Return the number of epochs of stage one from random weights."""
     words = _words(train)
     seen = sum(words.values()) / len(words)
     stride = frame_stride(train)
@@ -83,7 +84,7 @@ def stage_one(
     stride = frame_stride(train)
     kept = sorted(_kept(sample, stride) for sample in samples)
     often = sum(count >= OFTEN for count in _words(train).values())
-    count = epochs(train)
+    count = EPOCHS if weights else epochs(train)
     return {
         "encoder": _encoder(backbone, weights, stride=stride, longest=kept[-1]),
         "translator": {

@@ -158,7 +158,9 @@ def test_rules_follow_words_and_frame_rate(bench: Callable[[str], Any]) -> None:
     assert rules.frame_stride([clip("a b c", 60)]) == 5
     assert rules.frame_stride([clip("a b c", 60, fps=12.5)]) == 2
     often, rarely = [clip("a b", 20)] * 400, [clip("a b", 20)] * 200
-    assert (rules.epochs(often), rules.epochs(rarely), rules.epochs(rarely[:1])) == (24, 34, 40)
+    assert (rules.epochs(often), rules.epochs(rarely), rules.epochs(rarely[:1])) == (24, 34, 120)
+    counts = [rules.stage_one(rarely, weights=weights)["training"]["epochs"] for weights in (None, Path("w"))]
+    assert counts == [34, 24]
     # A large set is not trained on longer than the frames of all epochs allow.
     assert rules.epochs([clip("a b", 1100)] * 80) == 28  # 500,000 of 17,600
     assert rules.epochs([clip("a b", 1100)] * 400) == 24
