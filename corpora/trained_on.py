@@ -1,4 +1,4 @@
-"""What a stage-one run was trained on, against the clips that it is given now."""
+"""Comparison of the clips that a stage-one run was trained on with those that it is given now."""
 
 import logging
 from collections.abc import Mapping
@@ -13,14 +13,8 @@ from .manifest import Manifest
 
 logger = logging.getLogger(__name__)
 
-RUN, KEY = "run.json", "manifest"
+RUN, TRAINED_ON = "run.json", "manifest"
 """File of a stage-one run, and the key of the clips of training in it."""
-
-
-def origin_of(manifest: Manifest, medium: Medium) -> dict[str, Any]:
-    """Return how the files of a manifest were made, where that changes what an encoder sees."""
-    made = manifest.copies if medium == "video" else manifest.detector
-    return {} if made is None else {"copies" if medium == "video" else "detector": asdict(made)}
 
 
 def read_trained_on(folder: Path) -> dict[str, Any]:
@@ -32,8 +26,11 @@ def read_trained_on(folder: Path) -> dict[str, Any]:
     Raises:
         DataError: ``run.json`` is no JSON.
     """
-    file = (folder.absolute().parent if folder.absolute().name == "encoder" else folder) / RUN
-    return read_json(file).get(KEY, {}) if file.is_file() else {}
+    # A run may itself be named "encoder".
+    parents = [folder.absolute().parent] if folder.absolute().name == "encoder" else []
+    file = next((place / RUN for place in (folder, *parents) if (place / RUN).is_file()), None)
+    content = {} if file is None else read_json(file)
+    return content.get(TRAINED_ON, {}) if isinstance(content, dict) else {}
 
 
 def warn_of_other_files(trained_on: Mapping[str, Any], manifest: Manifest, medium: Medium) -> None:

@@ -13,7 +13,7 @@ from ..core.files import read_json
 from ..core.missing import log_missing
 from ..core.sample import DEFAULT_TASK, Medium, Sample, Task
 from ..corpora.manifest import Manifest, has_file, read_manifest
-from ..corpora.trained_on import read_trained_on, warn_of_other_files
+from ..corpora.trained_on import RUN, TRAINED_ON, read_trained_on, warn_of_other_files
 from ..finetune.data import FeatureItems
 from ..finetune.run import CLIPS
 from ..finetune.run_files import RUN as RUN_FILE
@@ -23,7 +23,6 @@ from ..pretrain.config import check_search
 from ..pretrain.data import evaluation_set
 from ..pretrain.model import StageOneModel
 from ..pretrain.poses import open_store
-from ..pretrain.run import RUN
 from ..pretrain.store import load_stage_one
 from ..scoring.protocols import named_protocols
 from ..scoring.scorecard import Systems, score_systems
@@ -67,7 +66,7 @@ def evaluate_stage_one(
         clips=len(whole),
         missing={},  # damage inside a file shows at its batch
         corpora=[samples.corpus],
-        trained_on=_corpora(run / RUN, "manifest", "corpus"),
+        trained_on=_corpora(run / RUN, TRAINED_ON, "corpus"),
     )
     further = {sample.id: sample.references for sample in chosen}
     return _evaluate(model, evaluation, run=run, request=request, coverage=coverage, further=further)

@@ -15,14 +15,14 @@ from ..core.files import read_json, read_text, write_json
 from ..core.run import check_run_folder
 from ..core.sample import Unreadable
 from ..corpora.manifest import Manifest
-from ..corpora.trained_on import origin_of
+from ..corpora.trained_on import RUN, TRAINED_ON
 from ..encoder.store import fingerprint
 from ..training.batches import BatchDataset
 from ..training.resuming import changed_settings, describe_batches, log_changes, refuse_other_batches
 from .config import PretrainConfig
 
 FORMAT = "fla-stage-one-run-1"
-CONFIG, RUN = "config.yaml", "run.json"
+CONFIG = "config.yaml"
 WITHOUT = "begun_without"
 """Key in ``run.json`` of the unreadable clips at the start of the run."""
 
@@ -107,7 +107,7 @@ def begin_run(
     log_changes(out, changed)
     write_config(config, out / CONFIG)
     without = {WITHOUT: [asdict(clip) for clip in unreadable]}
-    begun |= {"format": FORMAT, "manifest": _trained_on(manifest, config), "batches": now}
+    begun |= {"format": FORMAT, TRAINED_ON: _trained_on(manifest, config), "batches": now}
     # For fla report, and not compared on a resume: a corpus may move.
     begun |= {"read_from": {"manifest": _path(manifest.source), "root": _path(manifest.root)}}
     if initial_weights is not None:
@@ -122,11 +122,14 @@ def begun_without(out: Path) -> list[Unreadable] | None:
 
 
 def _trained_on(manifest: Manifest, config: PretrainConfig) -> dict[str, Any]:
+    made_of: dict[str, Any] = {} if manifest.copies is None else {"copies": asdict(manifest.copies)}
+    if manifest.detector is not None and config.encoder.medium == "poses":
+        made_of["detector"] = asdict(manifest.detector)
     return {
         "corpus": manifest.corpus,
         "counts": manifest.counts,
         "sentences": _digest(manifest),
-        **origin_of(manifest, config.encoder.medium),
+        **made_of,
     }
 
 
@@ -144,7 +147,7 @@ def _path(path: Path | None) -> str | None:
 
 
 def _refuse_other_clips(out: Path, trained_on: dict[str, Any]) -> None:
-    if difference := first_difference(read_json(out / RUN).get("manifest", {}), trained_on):
+    if difference := first_difference(read_json(out / RUN).get(TRAINED_ON, {}), trained_on):
         key, was, is_now = difference
         raise RunError(
             f"{out} must be resumed with the clips it was begun with, but run.json differs: "
