@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import ModelError
-from .compatibility import TOLERANCE
+from .compatibility import relative_difference, tolerance
 from .load import LanguageModel
 from .vocabulary import TrimmedTokenizer, config_ids
 
@@ -44,11 +44,11 @@ def trim(language_model: LanguageModel, kept: Sequence[int]) -> LanguageModel:
         _map_ids(settings, kept)
     cut_rows(model, torch.tensor(kept, device=model.device))
     model.config.vocab_size = len(kept)
-    difference = (_logits(model, list(range(len(check)))) - expected).abs().max().item()
-    if not difference <= TOLERANCE * expected.abs().max().item():  # not a number is refused too
+    difference = relative_difference(_logits(model, list(range(len(check)))), expected)
+    if not difference <= tolerance(model.dtype):  # not a number is refused too
         raise ModelError(
             f"The logits of a trimmed {model.config.model_type!r} must be those of the whole model, but "
-            f"differ by {difference:.3g}.\nTune it without --trim-vocab."
+            f"differ by {difference:.0%}.\nTune it without --trim-vocab."
         )
     logger.info(f"the vocabulary is trimmed to {len(kept)} of {rows} tokens")
     tokenizer = TrimmedTokenizer(language_model.tokenizer, kept)

@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Gemma3Config, Gemma3nTextConfig, Gemma4TextConfig, LlamaForCausalLM, T5GemmaConfig
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    Gemma3Config,
+    Gemma3nTextConfig,
+    Gemma4TextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MBartConfig,
+    T5GemmaConfig,
+)
 
 from fla_llm.core.errors import ModelError
 from fla_llm.finetune.collate import collate
@@ -74,6 +84,32 @@ def test_a_model_that_reads_padding_is_refused(llm_folder: Callable[[str], Path]
     model.register_forward_pre_hook(unmasked, with_kwargs=True)
     with pytest.raises(ModelError, match="must answer to padded embeddings"):
         check_inputs(model, tokenizer, llm="some/llm")
+
+
+@pytest.mark.parametrize("shape", ["llama", "mbart"])
+def test_rounding_that_changes_with_the_length_refuses_no_model(shape: str, tokenizer: Any) -> None:
+    sizes = {"vocab_size": len(tokenizer), "pad_token_id": 0}
+    config: Any = LlamaConfig(
+        **sizes, hidden_size=64, intermediate_size=128, num_hidden_layers=32, num_attention_heads=4,
+        initializer_range=0.1,
+    ) if shape == "llama" else MBartConfig(
+        **sizes, d_model=64, encoder_layers=24, decoder_layers=24, encoder_ffn_dim=128, decoder_ffn_dim=128,
+        encoder_attention_heads=4, decoder_attention_heads=4, init_std=0.1, decoder_start_token_id=1,
+    )  # fmt: skip
+    writer = AutoModelForCausalLM if shape == "llama" else AutoModelForSeq2SeqLM
+    torch.manual_seed(0)
+    model = writer.from_config(config, dtype=torch.bfloat16).eval()
+    draws = torch.Generator().manual_seed(0)
+
+    def rounded_otherwise(module: Any, arguments: Any, result: torch.Tensor) -> torch.Tensor:
+        """Move a result by half a unit in the last place of bf16 at most, as other kernels do."""
+        away = torch.rand(result.shape, generator=draws) - 0.5
+        return (result.float() * (1 + torch.finfo(torch.bfloat16).eps * away)).to(result.dtype)
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(rounded_otherwise)
+    check_inputs(model, tokenizer, llm="some/llm")
 
 
 def test_a_model_without_inputs_embeds_is_refused(tokenizer: Any) -> None:
