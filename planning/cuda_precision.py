@@ -50,6 +50,10 @@ class CudaPrecision(TorchFunctionMode):
             return self._attention(*args, **options)
         if func is F.dropout:
             return _dropout(*args, **options)
+        if func is torch.rand:
+            # LayerDrop draws a number for each layer, in transformers before 5.23 also where none is dropped.
+            # The number is compared, and the meta device holds none.
+            options["device"] = "cpu"
         if self.dtype != torch.float32:
             if func in PRODUCTS:
                 args, options = self._cast(args, options, self.dtype)

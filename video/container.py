@@ -6,7 +6,8 @@ and follow a playlist to other files.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from ..core.errors import DataError
 from .clip import Clip
@@ -46,7 +47,6 @@ def open_video(clip: "Clip") -> Iterator["VideoStream"]:
     Raises:
         DataError: the file does not exist, is not a video, or declares pictures of an absurd size.
     """
-    import av
     from av.error import FFmpegError
 
     if not clip.path.is_file():
@@ -56,13 +56,7 @@ def open_video(clip: "Clip") -> Iterator["VideoStream"]:
         raise DataError(f"{clip.path} must be a video file, but is empty (0 bytes).")
     container: InputContainer | None = None
     try:
-        # With "file:" and an absolute path FFmpeg takes no name for a protocol (a:b.mp4).
-        container = av.open(
-            f"file:{clip.path.absolute()}",
-            container_options={"format_whitelist": FORMATS},
-            # Titles in a wrong encoding are no reason to refuse a video.
-            metadata_errors="replace",
-        )
+        container = _open(clip.path)
         yield _video_stream(container, clip)
     except FFmpegError as error:
         raise DataError(
@@ -71,6 +65,15 @@ def open_video(clip: "Clip") -> Iterator["VideoStream"]:
     finally:
         if container is not None:
             container.close()
+
+
+def _open(path: Path) -> "InputContainer":
+    import av
+
+    # Titles in a wrong encoding are no reason to refuse a video. PyAV accepts them unasked since version 19.
+    lenient: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+    # With "file:" and an absolute path FFmpeg takes no name for a protocol (a:b.mp4).
+    return av.open(f"file:{path.absolute()}", container_options={"format_whitelist": FORMATS}, **lenient)
 
 
 def read_packets(stream: "VideoStream", clip: "Clip") -> Iterator["Packet[VideoStream]"]:

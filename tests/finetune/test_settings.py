@@ -93,7 +93,7 @@ def observe(config: TuneConfig, items: FeatureItems, llm: Path) -> dict[str, Any
         "loss": loss,
         "groups": groups,
         "written": model.translate_n_best(batch, config.decoding, count=config.decoding.num_beams),
-        "checkpointing": model.language_model.model.is_activation_checkpointing,
+        "checkpointing": [getattr(m, "gradient_checkpointing", None) for m in model.modules()],
         "refused": refused,
     }
 

@@ -124,7 +124,8 @@ def test_sizes_in_pt_files(tmp_path: Path) -> None:
     refused(lambda: open_pt(path))
 
 
-@pytest.mark.parametrize("storage", [huge_storage(), legacy(Call(bytearray, HUGE))])
+# Named, because the bytes hold addresses: another process would collect tests with other names.
+@pytest.mark.parametrize("storage", [huge_storage(), legacy(Call(bytearray, HUGE))], ids=["storage", "call"])
 def test_sizes_in_a_tensor_of_a_pickle(tmp_path: Path, storage: bytes) -> None:
     entry = Call(torch.storage._load_from_bytes, storage)
     (tmp_path / "a").write_bytes(pickle.dumps([entry], protocol=4))

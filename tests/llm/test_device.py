@@ -8,7 +8,6 @@ import pytest
 import torch
 from device_fixtures import Full
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorDeviceMismatchError
 
 from fla_llm.finetune.contrast import alignment_loss, pool
 from fla_llm.finetune.model import StageTwoModel
@@ -97,5 +96,5 @@ def test_a_bias_that_is_left_behind_is_found(moved: Moved) -> None:
     base: Any = moved("mbart").language_model.model
     base._buffers["final_logits_bias"] = torch.zeros(1, base.config.vocab_size)
     targets = cuda(STEPS, dtype=torch.long)
-    with pytest.raises(FakeTensorDeviceMismatchError):
+    with pytest.raises(RuntimeError, match=r"(?i)device"):
         summed_cross_entropy(cuda(STEPS, WIDTH), targets, head=head_of(base), label_smoothing=0.0)

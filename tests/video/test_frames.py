@@ -14,6 +14,14 @@ def test_frames_come_in_the_order_shown(write_video, indices_of) -> None:
     assert indices_of(decode_all(Clip(path=write_video()), size=16)) == list(range(30))
 
 
+def test_a_title_in_a_wrong_encoding_is_no_reason_to_refuse(write_video, indices_of) -> None:
+    path = write_video("titled.mkv")
+    content = path.read_bytes()
+    assert content.count(b"Lavf") >= 1  # what wrote the file is a text in it too
+    path.write_bytes(content.replace(b"Lavf", b"\xff\xfe\xe9f"))
+    assert indices_of(decode_all(Clip(path=path), size=16)) == list(range(30))
+
+
 @pytest.mark.parametrize("fit", ["crop", "stretch"])
 @pytest.mark.parametrize("phase", [0, 2])
 def test_read_frames_are_the_selected_ones_of_decode_all(write_video, fit, phase: int) -> None:
