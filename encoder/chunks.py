@@ -74,12 +74,14 @@ def _contexts(module: nn.Module) -> tuple[AbstractContextManager[None], Abstract
 
 @contextmanager
 def _spare_statistics(module: nn.Module) -> Iterator[None]:
-    """Let BatchNorm layers update copies of their running statistics."""
-    # Layers without running statistics would keep fewer tensors, which checkpoint() refuses.
+    """Let BatchNorm layers update other tensors in place of their running statistics."""
+    # Layers without means and variances would keep fewer tensors, which checkpoint() refuses. In training no
+    # result depends on them, so they need no values: on a GPU each copy would be a launch of its own.
     norms = [norm for norm in batch_norms(module) if norm.training]
     own = [(norm, name, getattr(norm, name)) for norm in norms for name in _STATISTICS]
     for norm, name, statistic in own:
-        setattr(norm, name, statistic.clone() if isinstance(statistic, torch.Tensor) else None)
+        is_counter = name == "num_batches_tracked"
+        setattr(norm, name, None if statistic is None or is_counter else torch.empty_like(statistic))
     try:
         yield
     finally:

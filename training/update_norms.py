@@ -40,11 +40,7 @@ class UpdateNorms(TrainerCallback):
         limit = args.max_grad_norm
         factor = max(1.0, (float(self.total) + _EPSILON) / limit) if limit > 0 else 1.0
         self.row = {"grad_norms": {name: factor * _norm(part) for name, part in self._parts.items()}}
-        # The copies lie in host memory, because a logged step must not need more memory of the GPU.
-        self._before = {
-            name: [parameter.detach().to("cpu", copy=True) for parameter in part]
-            for name, part in self._parts.items()
-        }
+        self._before = {name: [_copied(weight) for weight in part] for name, part in self._parts.items()}
 
     def on_optimizer_step(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -60,6 +56,14 @@ class UpdateNorms(TrainerCallback):
         return step % self._every == 0 or step % epoch_steps == 0
 
 
+@torch.no_grad()
+def _copied(weight: Tensor) -> Tensor:
+    """Return a copy in host memory, because a logged step must not need more memory of the GPU."""
+    # Into pinned memory the copy runs beside the program. Else each of hundreds of weights waits for the GPU.
+    copy = torch.empty_like(weight, device="cpu", pin_memory=weight.is_cuda)
+    return copy.copy_(weight, non_blocking=True)
+
+
 def _norm(part: Sequence[Tensor]) -> float:
     """Return the norm of all gradients of a part."""
     return float(get_total_norm([parameter.grad for parameter in part if parameter.grad is not None]))
@@ -68,5 +72,7 @@ def _norm(part: Sequence[Tensor]) -> float:
 @torch.no_grad()
 def _distance(part: Sequence[Tensor], before: Sequence[Tensor]) -> float:
     """Return the norm of the change of a part."""
-    changes = [(now - old.to(now.device)).norm() for now, old in zip(part, before, strict=True)]
+    changes = [
+        (now - old.to(now.device, non_blocking=True)).norm() for now, old in zip(part, before, strict=True)
+    ]
     return float(torch.stack(changes).norm())
