@@ -11,6 +11,7 @@ models that have a line are skipped. Without a CUDA device the table has estimat
 """
 
 import argparse
+import gc
 import json
 from collections.abc import Iterator
 from itertools import product
@@ -60,6 +61,7 @@ def measure(name: str, corpus: str) -> Row:
     """Train and translate the fullest batch; a model for which the GPU is too small has no peaks."""
     device, run = torch.device("cuda"), longest_run(name, corpus)
     found: Row = {"model": name, "corpus": corpus, "device": torch.cuda.get_device_name(device)}
+    gc.collect()  # a model is full of cycles: the last one would count as weights of this one
     torch.cuda.empty_cache()
     try:
         loaded = load_random(
@@ -67,13 +69,19 @@ def measure(name: str, corpus: str) -> Row:
         )
         found["weights_bytes"] = torch.cuda.memory_allocated(device)
         model = stage_two(loaded, settings=run.tune, device=device)
-        probed = probe_model(model, make_batch(model, run.train_shapes[0]), device=device)
+        batches = [make_batch(model, shape) for shape in (run.train_shapes[0], run.evaluation_shapes[0])]
+        probed = probe_model(model, batches[0], translated=batches[1], device=device)
     except torch.OutOfMemoryError as error:
         return found | {"problem": str(error).partition("\n")[0]}
+    found |= {"training_bytes": probed.training_bytes, "generation_bytes": probed.generation_bytes}
+    peak, context = max(probed.training_bytes, probed.generation_bytes), context_bytes(device)
+    return found | {"context_bytes": context, "bytes": peak + context, "step_seconds": probed.step_seconds}
+
+
+def context_bytes(device: torch.device) -> int:
+    """Return what the GPU holds outside the allocator. Nothing else must use the GPU."""
     free, whole = torch.cuda.mem_get_info(device)
-    context = whole - free - torch.cuda.memory_reserved(device)
-    peak = max(probed.training_bytes, probed.generation_bytes)
-    return found | {"bytes": peak + context, "step_seconds": round(probed.step_seconds, 3)}
+    return whole - free - torch.cuda.memory_reserved(device)
 
 
 def table(cells: list[tuple[str, str, Row | None]]) -> Iterator[str]:

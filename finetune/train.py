@@ -99,7 +99,7 @@ def tune(
         train, dev = opened.train, opened.dev
         model = build_model(train, llm=llm, config=config, device=opened.device, init=init)
         data = TrainBatches(model, train)
-        dev_set = None if dev is None else _evaluation_set(model, dev)
+        dev_set = None if dev is None else evaluation_set(model, dev)
         model.untranslatable = check_sentences(model, train, dev)
         if is_main_process():
             logger.info(data.describe())
@@ -146,7 +146,7 @@ def plan(
     model = build_model(train, llm=llm, config=config, device=torch_device, init=init).eval()
     data = TrainBatches(model, train)
     if dev is not None:
-        _evaluation_set(model, dev)
+        evaluation_set(model, dev)
     check_sentences(model, train, dev)
     with torch.no_grad():
         loss = model(**move_batch(data.largest, torch_device))["loss"].item()
@@ -203,7 +203,8 @@ def _text_rms(model: StageTwoModel, items: FeatureItems) -> float:
     return embedding_rms(model.conditioned_lm.embed, ids, device=model.llm.device)
 
 
-def _evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:
+def evaluation_set(model: StageTwoModel, items: FeatureItems) -> EvaluationSet:
+    """Return the batches of ``items`` that an evaluation with the settings of ``model`` translates."""
     return feature_evaluation_set(items, model=model, **evaluation_bounds(model.config))
 
 

@@ -97,7 +97,7 @@ def shortened(config: PretrainedConfig, *, layers: int) -> PretrainedConfig:
     entries = config.to_dict()
     entries |= {name: layers for name in _DEPTHS if isinstance(entries.get(name), int)}
     if isinstance(entries.get("layer_types"), list):
-        entries["layer_types"] = entries["layer_types"][:layers]
+        entries["layer_types"] = (entries["layer_types"] * layers)[:layers]  # of a model of one layer too
     special = [v for name, v in entries.items() if name.endswith("token_id") and isinstance(v, int)]
     # An embedding refuses a padding id outside the vocabulary.
     entries["vocab_size"] = 1 + max(special, default=0)

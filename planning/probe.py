@@ -12,8 +12,9 @@ from ..finetune.batching import TrainBatches
 from ..finetune.config import TuneConfig
 from ..finetune.data import FeatureItems
 from ..finetune.model import StageTwoModel
-from ..finetune.train import build_model
-from ..training.batches import move_batch
+from ..finetune.positions import source_positions
+from ..finetune.train import build_model, evaluation_set
+from ..training.batches import move_batch, padded_size
 from ..training.config import DecodingConfig
 from ..training.optimisers import make_optimiser
 from .hours import Hours, measured_hours
@@ -28,7 +29,7 @@ class Probed:
     training_bytes: int
     """``max_memory_allocated`` of a training step of the largest batch."""
     generation_bytes: int
-    """``max_memory_allocated`` of the search on the same batch."""
+    """``max_memory_allocated`` of the search on the largest batch of an evaluation."""
     step_seconds: float
     """Seconds of the last training step. The first step also chooses kernels."""
     search_seconds: float
@@ -53,17 +54,33 @@ class Probed:
 
 
 def probe_run(
-    train: FeatureItems, run: RunSpec, *, llm: str, config: TuneConfig, device: torch.device
+    train: FeatureItems, dev: FeatureItems, *, llm: str, config: TuneConfig, device: torch.device
 ) -> Probed:
-    """Load the model and run training steps and a search on the largest batch."""
+    """Load the model, and run training steps and a search, each on the largest batch of its kind."""
     model = build_model(train, llm=llm, config=config, device=device).train()
-    return probe_model(model, TrainBatches(model, train).largest, device=device)
+    batch, translated = TrainBatches(model, train).largest, largest_translated(model, dev)
+    return probe_model(model, batch, translated=translated, device=device)
+
+
+def largest_translated(model: StageTwoModel, items: FeatureItems) -> dict[str, Any]:
+    """Return the batch of the most positions in an evaluation, the tokens to come included."""
+    # Sentences do not count in an evaluation, so its batches hold more clips than those of training.
+    batches = evaluation_set(model, items).batches
+    sources = source_positions(model, items.stream_lengths, languages=items.languages, tasks=items.tasks)
+    whole = [source + model.config.decoding.max_new_tokens for source in sources]
+    sizes = [padded_size(batch, whole) for batch in batches.batches]
+    return batches[sizes.index(max(sizes))]
 
 
 def probe_model(
-    model: StageTwoModel, batch: dict[str, Any], *, device: torch.device, steps: int = 3
+    model: StageTwoModel,
+    batch: dict[str, Any],
+    *,
+    translated: dict[str, Any],
+    device: torch.device,
+    steps: int = 3,
 ) -> Probed:
-    """Train ``steps`` times on a batch, translate the batch, and record the peaks of the allocator.
+    """Train ``steps`` times on a batch, translate another, and record the peaks of the allocator.
 
     ``steps`` must be two at least: the moments of the optimiser exist from the second step on.
     """
@@ -75,6 +92,7 @@ def probe_model(
     # The peak of training must not hide a lower peak of the search.
     torch.cuda.reset_peak_memory_stats(device)
     model.eval()
+    tensors = move_batch(translated, device)
     searched = _seconds(lambda: search(model, tensors, model.config.decoding), device)
     return Probed(
         training_bytes=training, generation_bytes=torch.cuda.max_memory_allocated(device),

@@ -14,6 +14,7 @@ CAP_BYTES = 2  # more where logits are capped, measured alike
 HEAD_BYTES = 6
 """Bytes of each number of a trained head as it is passed back: a bf16 copy and two gradients. Two of the
 three are there at the peak of the logits. When the third comes, most bytes of the logits are gone."""
+CACHE = "keys and values, one set a beam"
 SEARCH_BYTES = 16
 """Bytes of each logit in the search: bf16, fp32, log-probabilities, scores of the beams."""
 
@@ -139,30 +140,35 @@ def loading_parts(model: ModelMemory) -> dict[str, int]:
 
 def generation_parts(model: ModelMemory, batch: BatchShape) -> dict[str, int]:
     """Return the parts of the beam search of ``batch`` in a run's evaluation: the optimiser stays."""
-    rows = batch.clips * model.tune.decoding.num_beams
-    cache = rows * cache_bytes(model, batch)
+    decoding = model.tune.decoding
+    rows = batch.clips * decoding.num_beams
+    source = rows * cache_bytes(model, positions=batch.source)
+    cache = rows * cache_bytes(model, positions=batch.source + decoding.max_new_tokens)
     throughout: StepPhase = {
         "autocast's copies": model.copies,
-        "keys and values, one set a beam": cache,
-        "one layer's, put in order": 2 * cache / layer_counts(model.config)[1],
         "projector and embeddings": input_bytes(model, batch),
         "largest matrix, unpacked": model.weights.largest_matrix,
     }
     return fullest(
         model.standing,
-        throughout | {"reading features and prompt": _reading(model, batch)},
-        throughout | {"logits of the beams": rows * model.weights.rows * SEARCH_BYTES},
+        throughout | {CACHE: source, "reading features and prompt": _reading(model, batch)},
+        throughout
+        | {
+            CACHE: cache,
+            "one layer's, put in order": 2 * cache / layer_counts(model.config)[1],
+            "logits of the beams": rows * model.weights.rows * SEARCH_BYTES,
+        },
     )
 
 
-def cache_bytes(model: ModelMemory, batch: BatchShape) -> int:
+def cache_bytes(model: ModelMemory, *, positions: int) -> int:
     """Return the bytes of the keys and values of a beam. An encoder-decoder also keeps the source."""
-    config, new = model.config, model.tune.decoding.max_new_tokens
+    config = model.config
     # Grouped-query attention has fewer heads of keys and values than of queries.
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or getattr(config, "d_kv", None)
     width = width or config.hidden_size // config.num_attention_heads
-    return 2 * layer_counts(config)[1] * heads * width * (batch.source + new) * model.number_bytes
+    return 2 * layer_counts(config)[1] * heads * width * positions * model.number_bytes
 
 
 def _reading(model: ModelMemory, batch: BatchShape) -> float:

@@ -117,7 +117,8 @@ def plan_tune(
         run.epoch_flops, card=card or device_name(local), steps=run.steps_per_epoch,
         epochs=config.training.epochs, left_out="evaluations",
     )  # fmt: skip
-    probed = probe_run(train, run, llm=llm, config=config, device=local) if probe else None
+    translated = train if dev is None else dev
+    probed = probe_run(train, translated, llm=llm, config=config, device=local) if probe else None
     return PlanReport(
         plan=plan, lengths=_describe(run, train), hours=hours if probed is None else probed.hours(run),
         probed=probed,
