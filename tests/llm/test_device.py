@@ -1,5 +1,6 @@
 """Losses and one step of a search compute on the model's device alone; no GPU is needed to see it."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -79,11 +80,14 @@ def test_a_step_of_a_search_stays_on_the_device(kind: str, moved: Moved) -> None
     groups = DiverseGroups(groups=beams, diversity=0.5, prefix_length=1, eos_id=2)
     chosen = groups(ids, first.logits[:, -1]).argmax(dim=-1, keepdim=True)
     assert (chosen.device.type, chosen.shape) == ("cuda", (CLIPS * beams, 1))
-    first.past_key_values.reorder_cache(cuda(CLIPS * beams, dtype=torch.long))
+    # transformers 5.24 gave the cache another name.
+    name = "cache" if "cache" in inspect.signature(base.forward).parameters else "past_key_values"
+    held = getattr(first, name)
+    held.reorder_cache(cuda(CLIPS * beams, dtype=torch.long))
     again = {"encoder_outputs": encoded, "decoder_input_ids": chosen} if base.config.is_encoder_decoder else {
         "input_ids": chosen
     }  # fmt: skip
-    assert base(**again, past_key_values=first.past_key_values, use_cache=True).logits.device.type == "cuda"
+    assert base(**again, **{name: held}, use_cache=True).logits.device.type == "cuda"
 
 
 def test_the_contrastive_loss_stays_on_the_device(on_fake_cuda: Move) -> None:
