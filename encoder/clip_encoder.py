@@ -17,6 +17,7 @@ from ..core.errors import ConfigError, ModelError
 from ..core.sample import Medium
 from ..video.geometry import ResizeMode
 from ..video.sampling import FrameSampling
+from ..video.transforms import normalise
 from .config import IMAGENET_MEAN, IMAGENET_STD
 from .windows import Windows
 
@@ -128,7 +129,7 @@ class ClipEncoder(nn.Module):
 
     def unit_features(self, frames: Tensor) -> Tensor:
         """Return a vector for each window: (U W, 3, S, S) uint8, window by window -> (U, F)."""
-        pixels = (frames.to(self.mean.dtype) / 255 - self.mean) / self.std
+        pixels = normalise(frames, mean=self.mean, std=self.std)
         # Batches have channels innermost, and the models take windows as (U, W, 3, S, S).
         windows = pixels.contiguous(memory_format=torch.contiguous_format).unflatten(
             0, (-1, self.windows.frames)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.errors import ModelError
+from ..video.transforms import normalise
 from .backbone import Backbone
 from .config import EncoderConfig
 from .scales import multi_scale
@@ -74,7 +75,7 @@ class VisualEncoder(nn.Module):
 
     def frame_features(self, frames: Tensor) -> Tensor:
         """Normalise frames and apply the backbone: (N, 3, H, W) uint8 -> (N, F)."""
-        pixels = (frames.to(self.mean.dtype) / 255 - self.mean) / self.std
+        pixels = normalise(frames, mean=self.mean, std=self.std)
         # Convolutions are faster with channels innermost, on CPUs and on GPUs with tensor cores.
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         if self.config.scales is None:

@@ -26,6 +26,18 @@ def centre_crop(frames: Tensor, *, size: int) -> Tensor:
     return frames[..., top : top + size, left : left + size]
 
 
+def normalise(frames: Tensor, *, mean: Tensor, std: Tensor) -> Tensor:
+    """Return new pixels (N, 3, H, W) in the format of ``mean``: values over 255, less the mean, over ``std``.
+
+    Args:
+        frames: uint8, (N, 3, H, W).
+        mean: of each channel, (3, 1, 1).
+        std: standard deviation of each channel, (3, 1, 1).
+    """
+    # In place on the one copy: three more tensors of this size cost more than all of the arithmetic.
+    return frames.to(mean.dtype, copy=True).div_(255).sub_(mean).div_(std)
+
+
 def augment(frames: Tensor, *, size: int, config: AugmentConfig, generator: torch.Generator) -> Tensor:
     """Crop a clip at random and, with ``config.probability``, change geometry, brightness and contrast.
 

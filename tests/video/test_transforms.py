@@ -6,7 +6,7 @@ import torch
 
 from fla_llm.core.errors import ConfigError
 from fla_llm.video.augmentation import AugmentConfig
-from fla_llm.video.transforms import augment, centre_crop
+from fla_llm.video.transforms import augment, centre_crop, normalise
 
 STILL = AugmentConfig(rotate_degrees=0, scale=0, translate=0, brightness=0, contrast=0, probability=1)
 
@@ -22,6 +22,14 @@ def source(seed: int) -> torch.Generator:
 def ramp(side: int) -> torch.Tensor:
     """A clip of one frame whose value tells the column: 4 a pixel, for every colour."""
     return (4 * torch.arange(side)).expand(1, 3, side, side).to(torch.uint8)
+
+
+def test_normalised_pixels_are_those_of_the_formula_and_the_frames_stay() -> None:
+    frames, mean, std = clip(), torch.rand(3, 1, 1), torch.rand(3, 1, 1) + 0.1
+    for given in (frames, frames.float()):
+        before = given.clone()
+        assert torch.equal(normalise(given, mean=mean, std=std), (frames.float() / 255 - mean) / std)
+        assert torch.equal(given, before)
 
 
 def test_centre_crop_takes_the_middle() -> None:
