@@ -143,8 +143,8 @@ def tolerance(dtype: torch.dtype) -> float:
 def relative_difference(found: Tensor, expected: Tensor) -> float:
     """Return the root mean square of the difference, as a share of that of the expected numbers.
 
-    >>> relative_difference(torch.tensor([3.0, 5.0]), torch.tensor([3.0, 4.0]))
-    0.2
+    >>> relative_difference(torch.tensor([0.0, 5.0]), torch.tensor([0.0, 4.0]))
+    0.25
     """
     # The largest difference would grow with the vocabulary.
     return ((found - expected).norm() / expected.norm()).item()
