@@ -4,8 +4,7 @@ VENV ?= .venv
 # Of the tests. A file stays in one process, which trains what its tests share once.
 # Three on two cores, because a third of the time is spent on waiting for processes that the tests start.
 TEST_PROCESSES ?= 3
-# Of glibc, ignored elsewhere: what a training frees stays with the process. Asking for it anew at each step costs a
-# quarter of the speed of stage one on two cores.
+# Of glibc, ignored elsewhere: what a training frees stays with the process. Asking for it anew at each step costs time.
 KEEP_MEMORY := glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8589934592:glibc.malloc.top_pad=268435456
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat constraints.txt pyproject.toml | sha256sum | cut -c1-16)
