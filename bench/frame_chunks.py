@@ -89,13 +89,13 @@ class Step:
 
     def seconds(self, batch: dict[str, Tensor]) -> float:
         """Return the CPU seconds of a step, or the seconds on a GPU."""
-        if self.device.type == "cpu":
-            start = time.process_time()
-            self.run(batch)
-            return time.process_time() - start
-        start = now(self.device)
+        start = self.clock()
         self.run(batch)
-        return now(self.device) - start
+        return self.clock() - start
+
+    def clock(self) -> float:
+        """Return the CPU seconds of this process, or the time when the GPU has done its work."""
+        return time.process_time() if self.device.type == "cpu" else now(self.device)
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:

@@ -81,7 +81,7 @@ def settings(arguments: argparse.Namespace) -> PretrainConfig:
         base.training, epochs=arguments.epochs, batch_clips=arguments.batch_clips, batch_steps=10**6,
         select="last", precision="fp32" if arguments.device == "cpu" else "auto",
         workers=arguments.workers, frame_chunk=arguments.frame_chunk, compile=arguments.compile,
-        log_every_steps=arguments.clips // arguments.batch_clips,
+        log_every_steps=10**6,  # at the end of each epoch alone
     )  # fmt: skip
     tokens = replace(base.tokenizer, vocab_size=60)
     return replace(base, encoder=encoder, training=training, tokenizer=tokens, keep_frames_gib=8.0)

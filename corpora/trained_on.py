@@ -1,4 +1,4 @@
-"""Comparison of the clips that a stage-one run was trained on with those that it is given now."""
+"""Warning when a stage-one run meets other small copies, originals or key points than in its training."""
 
 import logging
 from collections.abc import Mapping

@@ -6,8 +6,12 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
+
+DeviceMismatch: type[Exception] = getattr(fake_tensor, "FakeTensorDeviceMismatchError", RuntimeError)
+"""Raised where tensors of two devices meet. torch 2.11 has no class for it."""
 
 
 @pytest.fixture

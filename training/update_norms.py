@@ -61,7 +61,7 @@ def _copied(weight: Tensor) -> Tensor:
     """Return a copy in host memory, because a logged step must not need more memory of the GPU."""
     # Into pinned memory the copy runs beside the program. Else each of hundreds of weights waits for the GPU.
     copy = torch.empty_like(weight, device="cpu", pin_memory=weight.is_cuda)
-    return copy.copy_(weight, non_blocking=True)
+    return copy.copy_(weight, non_blocking=weight.is_cuda)
 
 
 def _norm(part: Sequence[Tensor]) -> float:
@@ -73,6 +73,7 @@ def _norm(part: Sequence[Tensor]) -> float:
 def _distance(part: Sequence[Tensor], before: Sequence[Tensor]) -> float:
     """Return the norm of the change of a part."""
     changes = [
-        (now - old.to(now.device, non_blocking=True)).norm() for now, old in zip(part, before, strict=True)
+        (now - old.to(now.device, non_blocking=now.is_cuda)).norm()
+        for now, old in zip(part, before, strict=True)
     ]
     return float(torch.stack(changes).norm())

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from device_fixtures import DeviceMismatch
 from transformers import VideoMAEConfig, VideoMAEModel
 
 from fla_llm.encoder.clip_encoder import ClipEncoder, ClipEncoderConfig
@@ -69,5 +70,5 @@ def test_a_tensor_that_is_left_behind_is_found(make_encoder: Any, on_cuda: Any, 
     module, _, name = left.rpartition(".")
     owner = encoder.get_submodule(module)
     owner._buffers[name] = torch.empty_like(owner._buffers[name], device="cpu")
-    with pytest.raises(RuntimeError, match=r"(?i)device"):
+    with pytest.raises(DeviceMismatch, match=r"(?i)device"):
         batches.finalize(batches.run_forward(cuda_frames(encoder)))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from device_fixtures import Full
+from device_fixtures import DeviceMismatch, Full
 from torch import nn
 
 from fla_llm.finetune.contrast import alignment_loss, pool
@@ -100,5 +100,5 @@ def test_a_bias_that_is_left_behind_is_found(moved: Moved) -> None:
     base: Any = moved("mbart").language_model.model
     base._buffers["final_logits_bias"] = torch.zeros(1, base.config.vocab_size)
     targets = cuda(STEPS, dtype=torch.long)
-    with pytest.raises(RuntimeError, match=r"(?i)device"):
+    with pytest.raises(DeviceMismatch, match=r"(?i)device"):
         summed_cross_entropy(cuda(STEPS, WIDTH), targets, head=head_of(base), label_smoothing=0.0)

@@ -93,12 +93,12 @@ def test_a_probe_translates_the_largest_batch_of_an_evaluation(
     clips = FeatureItems(open_caches([write_cache(tmp_path / "cache")], "dev"), view_seed=0)
     largest = largest_translated(model, clips)
     batches = evaluation_set(model, clips).batches
-    sizes = [
-        len(batch["features"]) * (batch["features"].shape[1] + batch["prompt_ids"].shape[1])
-        for batch in (batches[number] for number in range(len(batches)))
-    ]
-    size = len(largest["features"]) * (largest["features"].shape[1] + largest["prompt_ids"].shape[1])
-    assert size == max(sizes)
+
+    def positions(batch: dict[str, Any]) -> int:
+        source = batch["features"].shape[1] + batch["prompt_ids"].shape[1]
+        return len(batch["features"]) * (source + model.config.decoding.max_new_tokens)
+
+    assert positions(largest) == max(positions(batches[number]) for number in range(len(batches)))
     assert model.eval().translate(largest, model.config.decoding)
 
 
