@@ -18,7 +18,8 @@ def write_report(
 ) -> None:
     """Write table.md, scores.svg and, with a joint run, norms.svg."""
     found = {name: records(out, name) for name in variants}
-    (out / "table.md").write_text(table(variants, found, settings=settings, counts=counts))
+    tables = (table(variants, found, settings=settings, counts=counts), table_by_seed(found))
+    (out / "table.md").write_text("\n".join(tables))
     (out / "scores.svg").write_text(bars(variants, found))
     logs = sorted(out.glob("joint-seed-*/log.jsonl"))
     if logs:
@@ -26,9 +27,9 @@ def write_report(
 
 
 def records(out: Path, name: str) -> list[dict[str, Any]]:
-    """Return the records of all seeds of a variant."""
+    """Return the records of all seeds of a variant, with their seed."""
     files = sorted((out / "records").glob(f"{name}-seed-*.json"))
-    return [read_json(file) for file in files]
+    return [read_json(file) | {"seed": int(file.stem.rpartition("-")[2])} for file in files]
 
 
 def table(
@@ -55,6 +56,22 @@ def table(
             + " | ".join(cells)
             + f" | {len(own)} |"
         )
+    return "\n".join([*lines, ""])
+
+
+def table_by_seed(found: Mapping[str, list[dict[str, Any]]]) -> str:
+    """Return BLEU-4 and WER of each seed: variants of one seed share the encoder of stage one."""
+    seeds = sorted({record["seed"] for own in found.values() for record in own})
+    titles = [f"{score}, seed {seed}" for score in ("BLEU-4", "WER") for seed in seeds]
+    lines = ["| variant | " + " | ".join(titles) + " |", "|---|" + "---|" * len(titles)]
+    for name, own in found.items():
+        by_seed = {record["seed"]: record for record in own}
+        cells = [
+            f"{by_seed[seed][key]:.1f}" if seed in by_seed else NOT_RUN
+            for key in ("bleu4", "wer")
+            for seed in seeds
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, ""])
 
 

@@ -64,7 +64,7 @@ def run(
     Raises:
         RunError: ``out`` holds results of other settings.
     """
-    variants = read_settings_file(HERE / "variants.yaml")
+    variants = variants_at(settings["stride"])
     out.mkdir(parents=True, exist_ok=True)
     hold_settings(out / "settings.json", settings)
     chosen = fewer_people(manifest, settings["people"])
@@ -75,6 +75,12 @@ def run(
                 compute(experiment, name, variants[name], seed=seed)
                 write_report(out, variants, settings=settings, counts=chosen.counts)
     write_report(out, variants, settings=settings, counts=chosen.counts)
+
+
+def variants_at(stride: int) -> dict[str, Any]:
+    """Return the variants, without the frame rate that factorized has."""
+    variants = read_settings_file(HERE / "variants.yaml")
+    return {name: variant for name, variant in variants.items() if variant.get("stride") != stride}
 
 
 def hold_settings(file: Path, settings: dict[str, Any]) -> None:
