@@ -62,7 +62,8 @@ def training_arguments(
         disable_tqdm=True,
         logging_nan_inf_filter=False,  # the filter waits for the device at every step
     )
-    if not is_distributed():
+    # Of several processes on a CPU each gets a "cpu:0", to which torch 2.11 restores no checkpoint.
+    if on_cpu or not is_distributed():
         _pin(arguments, device)
     return arguments
 
