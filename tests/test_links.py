@@ -1,9 +1,12 @@
-"""Pages outside the documentation site name files that exist. ``make docs`` checks the site's own links."""
+"""Pages name files, commands and Python names that exist. ``make docs`` checks the links within the site."""
 
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
+
+from fla_llm.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
@@ -21,3 +24,18 @@ def test_the_architecture_page_names_rooms_and_files_that_exist() -> None:
     rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert [path for path in named if path.split("/")[0] in rooms and not (ROOT / path).exists()] == []
     assert {f"{room}/" for room in rooms} <= set(named)
+
+
+def test_the_readme_names_every_command() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [name for name in COMMANDS if f"[`fla {name}`](docs/{name}.md)" not in page] == []
+
+
+PAGES = ["README.md", "CONTRIBUTING.md", *(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_names_on_pages_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for name in re.findall(r"\bfla_llm(?:\.[A-Za-z_]\w*)+", text):
+        pkgutil.resolve_name(name)  # raises ImportError or AttributeError
