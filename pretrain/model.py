@@ -86,6 +86,14 @@ class StageOneModel(TranslationModel):
         smaller = "training.frame_chunk" if chunk is None else f"a training.frame_chunk below {chunk}"
         return f"Set {smaller}, or a smaller training.batch_steps, or training.batch_clips."
 
+    @property
+    def waiting_remedy(self) -> str:
+        """Settings that shorten the waiting for batches."""
+        return (
+            "Set more training.workers, keep more clips in memory (keep_frames_gib), "
+            "or write small copies of large videos once (fla shrink)."
+        )
+
     def translate(self, batch: Mapping[str, Any], decoding: DecodingConfig) -> list[str]:
         """Search a sentence for each clip. The batch holds ``frames`` and ``lengths``."""
         source, mask = self._source(batch["frames"], batch["lengths"])

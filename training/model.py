@@ -65,6 +65,11 @@ class TranslationModel(nn.Module, ABC):
         """Settings that lower the memory of a batch, for an error."""
         return f"Set a smaller training.batch_{self.unit}, or training.batch_clips."
 
+    @property
+    def waiting_remedy(self) -> str:
+        """Settings that shorten the waiting for batches, for advice."""
+        return "Set more training.workers."
+
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return groups: ``name``, ``params``, and optionally ``lr`` or ``lr_scale``, and ``weight_decay``.
 

@@ -1,19 +1,31 @@
 """Speed of a training between two rows of the log, and the share of time that waits for data."""
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
-from .processes import gather_all
+from .processes import gather_all, is_main_process
+
+logger = logging.getLogger(__name__)
+
+LONG_WAIT = 60.0
+"""Seconds. A training that waited less is too short for advice: its worker processes were starting."""
 
 
 class Pace:
     """Stopwatch of a training. Evaluations and checkpoints do not count."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Start at the first :meth:`waiting`. ``clock`` returns seconds."""
-        self._clock = clock
+    def __init__(self, remedy: str, clock: Callable[[], float] = time.monotonic) -> None:
+        """Start at the first :meth:`waiting`.
+
+        Args:
+            remedy: settings that shorten the waiting, for advice in the log.
+            clock: returns seconds.
+        """
+        self._remedy, self._clock = remedy, clock
+        self._is_advised, self._total, self._total_waited = False, 0.0, 0.0
         self._counts: Counter[str] = Counter()
         self._began: float | None = None
         self._waited = self._paused = 0.0
@@ -55,4 +67,16 @@ class Pace:
         rates = {
             f"{work}_per_second": count / longest for work, count in sorted(total.items()) if longest > 0
         }
-        return rates | {"waiting_share": sum(share for _, _, share in found) / len(found)}
+        waiting = sum(share for _, _, share in found) / len(found)
+        self._advise(longest, waiting)
+        return rates | {"waiting_share": waiting}
+
+    def _advise(self, seconds: float, share: float) -> None:
+        """Say once how to wait less, after a long wait of more than half of the time."""
+        self._total += seconds
+        self._total_waited += seconds * share
+        if not self._is_advised and self._total_waited > max(LONG_WAIT, self._total / 2):
+            self._is_advised = True
+            if is_main_process():
+                percent = self._total_waited / self._total
+                logger.info(f"The training waits for batches {percent:.0%} of the time. {self._remedy}")

@@ -60,9 +60,9 @@ class StageTrainer(Trainer):
         self.config, self.decoding, self.order_seed = config, decoding, seed
         self.batches, self.dev = train, dev
         self.checkpoints = run / "checkpoints"
-        self.journal, self.unreadable = TrainingLog(run / "log.jsonl"), UnreadableClips()
-        self.rates: dict[str, float] = {}
-        self.pace, self.norms = Pace(), UpdateNorms(model, every_steps=config.log_every_steps)
+        self.journal, self.pace = TrainingLog(run / "log.jsonl"), Pace(model.waiting_remedy)
+        self.norms = UpdateNorms(model, every_steps=config.log_every_steps)
+        self.unreadable, self.rates = UnreadableClips(), dict[str, float]()
         arguments = training_arguments(config, checkpoints=self.checkpoints, seed=seed, device=device)
         self.evaluation_schedule = EvaluationSchedule(config, has_dev=dev is not None)
         with without_config(model):

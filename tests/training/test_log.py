@@ -63,7 +63,7 @@ def test_a_row_has_the_speed(toy: Toy, tmp_path: Path) -> None:
 
 def test_speed_is_work_by_time_without_pauses() -> None:
     clock = [0.0]
-    pace = Pace(lambda: clock[0])
+    pace = Pace("", lambda: clock[0])
     clock[0] = 100.0  # before the first batch nothing counts
     for _ in range(2):
         with pace.waiting():
@@ -79,3 +79,19 @@ def test_speed_is_work_by_time_without_pauses() -> None:
     pace.count({"clips": 1})
     clock[0] += 2.0
     assert pace.row() == {"clips_per_second": 0.5, "waiting_share": 0.0}
+
+
+@pytest.mark.parametrize(("waited", "computed", "advised"), [(40.0, 20.0, 1), (40.0, 60.0, 0), (5.0, 1.0, 0)])
+def test_a_training_that_waits_long_and_most_of_the_time_says_so_once(
+    caplog: pytest.LogCaptureFixture, waited: float, computed: float, advised: int
+) -> None:
+    clock = [0.0]
+    pace = Pace("Set more training.workers.", lambda: clock[0])
+    caplog.set_level("INFO")
+    for _ in range(4):
+        with pace.waiting():
+            clock[0] += waited
+        clock[0] += computed
+        pace.row()
+    expected = "The training waits for batches 67% of the time. Set more training.workers."
+    assert caplog.messages == [expected] * advised
