@@ -229,6 +229,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(ModelError, match="hf-video:.*nowhere: there is no such directory"):
         hf_video_encoder(str(tmp_path / "nowhere"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     with pytest.raises(ModelError, match="hf-video:nobody/videomae is not on this disk, and the settings"):
         hf_video_encoder("nobody/videomae", fetch=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
