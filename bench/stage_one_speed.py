@@ -94,7 +94,7 @@ def engine(
     samples = manifest.split("train")
     model = build_model(samples, config)
     clips = TrainingClips(samples, store=store, tokenizer=model.tokenizer, config=config)
-    with tempfile.TemporaryDirectory() as run, patch.object(trainer, "Pace", partial(Pace, clock)):
+    with tempfile.TemporaryDirectory() as run, patch.object(trainer, "Pace", partial(Pace, clock=clock)):
         fit(
             model, train=training_batches(clips), dev=None, config=config.training, decoding=config.decoding,
             run=Path(run), resume=False, seed=0, device=device,

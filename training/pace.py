@@ -17,7 +17,7 @@ LONG_WAIT = 60.0
 class Pace:
     """Stopwatch of a training. Evaluations and checkpoints do not count."""
 
-    def __init__(self, remedy: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, remedy: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         """Start at the first :meth:`waiting`.
 
         Args:

@@ -63,7 +63,7 @@ def test_a_row_has_the_speed(toy: Toy, tmp_path: Path) -> None:
 
 def test_speed_is_work_by_time_without_pauses() -> None:
     clock = [0.0]
-    pace = Pace("", lambda: clock[0])
+    pace = Pace("", clock=lambda: clock[0])
     clock[0] = 100.0  # before the first batch nothing counts
     for _ in range(2):
         with pace.waiting():
@@ -86,7 +86,7 @@ def test_a_training_that_waits_long_and_most_of_the_time_says_so_once(
     caplog: pytest.LogCaptureFixture, waited: float, computed: float, advised: int
 ) -> None:
     clock = [0.0]
-    pace = Pace("Set more training.workers.", lambda: clock[0])
+    pace = Pace("Set more training.workers.", clock=lambda: clock[0])
     caplog.set_level("INFO")
     for _ in range(4):
         with pace.waiting():
