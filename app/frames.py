@@ -29,7 +29,7 @@ PICTURE_SETTINGS = ("resize_size", "image_size", "fit", "sampling")
 
 @dataclass(frozen=True, kw_only=True)
 class Strip:
-    """Frames of one clip in one form."""
+    """Frames of a clip as the encoder sees them, in an evaluation or in training."""
 
     caption: str
     frames: list[str]

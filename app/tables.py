@@ -19,7 +19,7 @@ ABSENT = "–"
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRow:
-    """Scores of one evaluation under one protocol."""
+    """Scores of an evaluation under a protocol, a row of the table."""
 
     run: int
     run_name: str

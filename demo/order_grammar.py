@@ -161,6 +161,7 @@ def read_signs(signs: Sequence[str]) -> OrderedSentence | None:
             spans = [found.span(group + 1) for group in range(len(fields(OrderedSentence)))]
             values = [signs[start] if start < end else None for start, end in spans]
             names = (field.name for field in fields(OrderedSentence))
+            # The pattern has a sign wherever a field may not be None.
             return OrderedSentence(**dict(zip(names, values, strict=True)))  # pyright: ignore[reportArgumentType]
     return None
 

@@ -38,8 +38,8 @@ class MediaPipe:
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        import mediapipe  # type: ignore[import-not-found]
-        from mediapipe.python.solutions.holistic import Holistic  # type: ignore[import-not-found]
+        import mediapipe  # type: ignore[import-not-found]  # in the detector's own environment
+        from mediapipe.python.solutions.holistic import Holistic  # type: ignore[import-not-found]  # as above
 
         # Complexity 1: the one model that lies in the wheel. The others would be downloaded.
         self._holistic = Holistic(static_image_mode=False, model_complexity=1, **settings)
@@ -73,7 +73,7 @@ class RtmLib:
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        from rtmlib import YOLOX, RTMPose  # type: ignore[import-not-found]
+        from rtmlib import YOLOX, RTMPose  # type: ignore[import-not-found]  # in its own environment
 
         self._points: Any = None
         self._persons: Any = None
@@ -147,7 +147,7 @@ def _look_at(path: str) -> tuple[bool, tuple[int, int]]:
     Raises:
         UnfitError: the file is no such model.
     """
-    import onnxruntime  # type: ignore[import-not-found]
+    import onnxruntime  # type: ignore[import-not-found]  # in its own environment
 
     try:
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -26,7 +26,7 @@ from .model import VisualEncoder
 from .pose_encoder import PoseEncoder
 
 TrainableEncoder = VisualEncoder | PoseEncoder
-"""Encoders of stage one. An encoder directory holds one of them."""
+"""Encoders that stage one trains. Each is stored in an encoder directory of its own."""
 
 
 def make_encoder(config: EncoderConfig) -> TrainableEncoder:

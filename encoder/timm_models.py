@@ -54,6 +54,7 @@ def _create(config: EncoderConfig, *, pretrained: bool, overlay: dict[str, Any] 
         return timm.create_model(
             config.backbone, pretrained=pretrained, pretrained_cfg_overlay=overlay, num_classes=0, **options
         )
+    # What models of timm raise for a size or a stride that they do not have.
     except (TypeError, AssertionError, NotImplementedError, ValueError) as error:
         raise ModelError(f"backbone {config.backbone} cannot be built with {options}: {error}") from error
 

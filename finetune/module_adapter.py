@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 POOL = 2
-"""Steps that a pooling makes one."""
+"""Number of steps that a pooling joins to one."""
 
 
 class ModuleAdapter(nn.Module):

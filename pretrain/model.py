@@ -88,11 +88,11 @@ class StageOneModel(TranslationModel):
 
     @property
     def waiting_remedy(self) -> str:
-        """Settings that shorten the waiting for batches."""
-        return (
-            "Set more training.workers, keep more clips in memory (keep_frames_gib), "
-            "or write small copies of large videos once (fla shrink)."
-        )
+        """Settings that shorten the waiting for batches. Only videos have small copies."""
+        remedy = "Set more training.workers, or keep more clips in memory (keep_frames_gib)."
+        if self.config.encoder.medium == "video":
+            remedy += " Small copies of large videos (fla shrink) are read faster."
+        return remedy
 
     def translate(self, batch: Mapping[str, Any], decoding: DecodingConfig) -> list[str]:
         """Search a sentence for each clip. The batch holds ``frames`` and ``lengths``."""

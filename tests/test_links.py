@@ -9,6 +9,7 @@ import pytest
 from fla_llm.cli import COMMANDS
 
 ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "CONTRIBUTING.md", *sorted(str(p.relative_to(ROOT)) for p in ROOT.glob("docs/**/*.md"))]
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)[^)]*\)")
 
 
@@ -29,9 +30,6 @@ def test_the_architecture_page_names_rooms_and_files_that_exist() -> None:
 def test_the_readme_names_every_command() -> None:
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [name for name in COMMANDS if f"[`fla {name}`](docs/{name}.md)" not in page] == []
-
-
-PAGES = ["README.md", "CONTRIBUTING.md", *(str(page.relative_to(ROOT)) for page in ROOT.glob("docs/**/*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES)

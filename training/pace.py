@@ -78,5 +78,5 @@ class Pace:
         if not self._is_advised and self._total_waited > max(LONG_WAIT, self._total / 2):
             self._is_advised = True
             if is_main_process():
-                percent = self._total_waited / self._total
-                logger.info(f"The training waits for batches {percent:.0%} of the time. {self._remedy}")
+                waited = self._total_waited / self._total
+                logger.info(f"The training waits for batches {waited:.0%} of the time. {self._remedy}")

@@ -58,11 +58,11 @@ class StageTrainer(Trainer):
     ) -> None:
         """Prepare a run in the folder ``run``. For the arguments see :func:`.train_loop.fit`."""
         self.config, self.decoding, self.order_seed = config, decoding, seed
-        self.batches, self.dev = train, dev
+        self.batches, self.dev, self.unreadable = train, dev, UnreadableClips()
         self.checkpoints = run / "checkpoints"
         self.journal, self.pace = TrainingLog(run / "log.jsonl"), Pace(model.waiting_remedy)
         self.norms = UpdateNorms(model, every_steps=config.log_every_steps)
-        self.unreadable, self.rates = UnreadableClips(), dict[str, float]()
+        self.rates: dict[str, float] = {}
         arguments = training_arguments(config, checkpoints=self.checkpoints, seed=seed, device=device)
         self.evaluation_schedule = EvaluationSchedule(config, has_dev=dev is not None)
         with without_config(model):

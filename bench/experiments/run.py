@@ -62,9 +62,11 @@ def run(
     """Compute the variants that are not done, seed by seed, and write the report.
 
     Raises:
-        RunError: ``out`` holds results of other settings.
+        RunError: ``out`` holds results of other settings, or ``only`` names no variant of this set.
     """
     variants = variants_at(settings["stride"])
+    if unknown := [name for name in only if name not in variants]:
+        raise RunError(f"--only must name variants of {', '.join(variants)}, but names {', '.join(unknown)}.")
     out.mkdir(parents=True, exist_ok=True)
     hold_settings(out / "settings.json", settings)
     chosen = fewer_people(manifest, settings["people"])

@@ -136,6 +136,15 @@ def test_a_folder_is_not_continued_with_other_settings(
         bench("run").run(manifest, ran, settings=other, only=[], seeds=[0])
 
 
+def test_the_frame_rate_of_the_set_is_no_variant(
+    bench: Callable[[str], Any], settings: dict[str, Any], house: Path, ran: Path
+) -> None:
+    with pytest.raises(RunError, match="but names frames-50"):
+        bench("run").run(
+            read_manifest(house / "manifest.jsonl"), ran, settings=settings, only=["frames-50"], seeds=[0]
+        )
+
+
 @pytest.mark.parametrize("tuned", ["temporal", "all"])
 def test_only_the_tuned_part_of_the_encoder_changes(
     bench: Callable[[str], Any], settings: dict[str, Any], house: Path, tmp_path: Path, ran: Path, tuned: str
